@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the backup proxy: section [proxy]."""
+
+import socket
+
+from oslo_config import cfg
+
+GROUP = 'proxy'
+OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        'host',
+        default=socket.gethostname(),
+        sample_default='<host name>',
+        help='Name of this proxy. It has to equal what the backup driver '
+        'calls the host on which it runs, so that a volume attached there '
+        'is read by the proxy there.',
+    ),
+    cfg.ListOpt(
+        'attached_roots',
+        default=['/dev'],
+        help='Directories below which an attached device or file has to '
+        'be. The proxy opens nothing outside of them.',
+    ),
+    cfg.IntOpt(
+        'max_jobs',
+        default=4,
+        min=1,
+        help='Jobs that this proxy runs at the same time.',
+    ),
+    cfg.IntOpt(
+        'workers',
+        default=0,
+        min=0,
+        help='Threads that read, hash, compress and write for one job; 0 '
+        'means as many as there are processor cores.',
+    ),
+    cfg.IntOpt(
+        'max_bytes_per_second',
+        default=0,
+        min=0,
+        help='Bytes per second that all jobs of this proxy together read '
+        'from or write to volumes; 0 means no limit.',
+    ),
+    cfg.FloatOpt(
+        'announce_interval',
+        default=3.0,
+        min=0.01,
+        help='Seconds between two announcements of this proxy to the '
+        'server. Keep it well below [server]proxy_timeout.',
+    ),
+    cfg.FloatOpt(
+        'shutdown_timeout',
+        default=20.0,
+        min=0,
+        help='Seconds that running jobs get to end when the process is '
+        'told to stop; those that remain are then cancelled.',
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    return [(GROUP, OPTS)]

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of repositories: section [repository]."""
+
+from oslo_config import cfg
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+GROUP = 'repository'
+OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        'url',
+        secret=True,
+        help='Where the default repository is, for instance '
+        'file:///srv/backup. Only ebackup-all reads it, when it first '
+        'starts; otherwise "ebackup-manage repository create" makes '
+        'repositories.',
+    ),
+    cfg.IntOpt(
+        'chunk_size',
+        default=64 * KIB,
+        choices=[64 * KIB << shift for shift in range(7)],
+        help='Size of the chunks, in bytes, for chains that begin from now '
+        'on. A chain keeps the size that it began with.',
+    ),
+    cfg.StrOpt(
+        'compression',
+        default='zstd',
+        choices=[
+            ('zstd', 'Compresses best.'),
+            ('lz4', 'Costs least processor time.'),
+            ('none', 'For data that does not compress.'),
+        ],
+        help='How chunks are compressed. A chunk that compression does not '
+        'make smaller is stored as it is.',
+    ),
+    cfg.IntOpt(
+        'compression_level',
+        default=1,
+        help='Level of compression, as the algorithm counts it.',
+    ),
+    cfg.IntOpt(
+        'minimum_free',
+        default=GIB,
+        min=0,
+        help='Bytes that have to be free in a repository; with less than '
+        'that backups are refused, while restores and deletions go on.',
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    return [(GROUP, OPTS)]

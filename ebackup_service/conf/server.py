@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the backup server: section [server]."""
+
+import socket
+
+from oslo_config import cfg
+
+GROUP = 'server'
+OPTS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        'host',
+        default=socket.gethostname(),
+        sample_default='<host name>',
+        help='Name of this server on the message bus.',
+    ),
+    cfg.FloatOpt(
+        'tick',
+        default=1.0,
+        min=0.01,
+        help='Seconds between two looks at what is to be done: jobs to be '
+        'dispatched, leases that are over.',
+    ),
+    cfg.FloatOpt(
+        'lease',
+        default=15.0,
+        min=0.1,
+        help='Seconds for which a proxy may work on a job without the '
+        'server hearing from it. After that the proxy stops by itself and '
+        'the server gives the job up.',
+    ),
+    cfg.FloatOpt(
+        'proxy_timeout',
+        default=15.0,
+        min=0.1,
+        help='Seconds without an announcement after which a proxy gets no '
+        'new jobs.',
+    ),
+    cfg.FloatOpt(
+        'heartbeat_timeout',
+        default=10.0,
+        min=0.1,
+        help='Seconds without a heartbeat of the backup driver after which '
+        'its job stops. Keep it shorter than a cinder-backup process needs '
+        'to start: when it starts, Cinder releases the volume.',
+    ),
+    cfg.FloatOpt(
+        'attachment_timeout',
+        default=60.0,
+        min=0.1,
+        help='Seconds that a reserved job waits for the backup driver to '
+        'say where the data can be reached, before it fails.',
+    ),
+    cfg.FloatOpt(
+        'gc_interval',
+        default=3600.0,
+        min=0,
+        help='Seconds between two garbage collections of a repository; 0 '
+        'means that it is collected on request only.',
+    ),
+    cfg.IntOpt(
+        'max_jobs',
+        default=0,
+        min=0,
+        help='Jobs that run at the same time on all proxies together; 0 '
+        'means no limit.',
+    ),
+    cfg.StrOpt(
+        'availability_zone_mismatch',
+        default='record',
+        choices=[
+            ('record', 'Log it, note it in the job, and restore.'),
+            ('refuse', 'Refuse the restore.'),
+        ],
+        help='What happens when an image is to be restored to a volume of '
+        'another availability zone than its own. Cinder creates the volume '
+        'of a restore in its default zone.',
+    ),
+]
+
+
+def register_opts(conf: cfg.ConfigOpts) -> None:
+    conf.register_opts(OPTS, group=GROUP)
+
+
+def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
+    return [(GROUP, OPTS)]
