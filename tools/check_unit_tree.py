@@ -8,9 +8,10 @@ for one file may be split: ``test_pack_recovery.py`` belongs to ``pack.py``,
 too. The functions of a package's ``__init__.py`` are tested in
 ``test_init.py`` of the mirrored directory.
 
-A module needs no test of its own when it holds no function with a body:
-exceptions, schemas, policies and protocols are declarations, and are tested
-where they are used. Migrations are run as a whole by the catalog's tests.
+A module needs no test of its own when it holds no function with a body, or
+lies in a directory of declarations, one noun a file: options, policies,
+schemas, migrations. Those are tested where they are used, or all together by
+the tests of the directory's ``__init__.py``.
 """
 
 import ast
@@ -20,7 +21,7 @@ import sys
 
 PACKAGES = ('ebackup_driver', 'ebackup_service')
 UNIT = pathlib.Path('tests', 'unit')
-MIGRATIONS = 'migrations'
+DECLARATIONS = {'conf', 'policies', 'schemas', 'migrations'}
 
 
 def does_something(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
@@ -45,11 +46,10 @@ def has_code(module: pathlib.Path) -> bool:
     )
 
 
-def modules(package: pathlib.Path) -> abc.Iterator[pathlib.Path]:
-    """The package's modules, relative to the top, migrations left out."""
-    for path in sorted(package.rglob('*.py')):
-        if MIGRATIONS not in path.parts:
-            yield path
+def is_declaration(module: pathlib.Path) -> bool:
+    return module.stem != '__init__' and bool(
+        DECLARATIONS.intersection(module.parts)
+    )
 
 
 def subject(module: pathlib.Path) -> str:
@@ -57,16 +57,18 @@ def subject(module: pathlib.Path) -> str:
 
 
 def missing_tests(package: pathlib.Path) -> abc.Iterator[str]:
-    for module in modules(package):
+    for module in sorted(package.rglob('*.py')):
+        if is_declaration(module) or not has_code(module):
+            continue
         test = UNIT / module.parent / f'test_{subject(module)}.py'
         tests = {test, *test.parent.glob(f'{test.stem}_*.py')}
-        if has_code(module) and not any(path.exists() for path in tests):
+        if not any(path.exists() for path in tests):
             yield f'{module}: no unit test, expected {test}'
 
 
 def stray_tests(package: pathlib.Path) -> abc.Iterator[str]:
     subjects: dict[pathlib.Path, set[str]] = {}
-    for module in modules(package):
+    for module in sorted(package.rglob('*.py')):
         subjects.setdefault(UNIT / module.parent, set()).add(subject(module))
     for test in sorted((UNIT / package).rglob('test_*.py')):
         name = test.stem.removeprefix('test_')
