@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The backup proxy: takes a job, moves the data, reports."""

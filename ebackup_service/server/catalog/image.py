@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backup images in the catalog.
+
+States: creating -> available | error; any of these -> deleting -> deleted.
+A row is never removed: deleted, it is the tombstone that refuses a late PUT.
+"""
+
+from collections.abc import Collection
+import dataclasses
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import statement
+
+CREATING = 'creating'
+AVAILABLE = 'available'
+ERROR = 'error'
+DELETING = 'deleting'
+DELETED = 'deleted'
+STATES = (CREATING, AVAILABLE, ERROR, DELETING, DELETED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    """One image as it was when read; sizes in bytes."""
+
+    id: str
+    project_id: str | None
+    user_id: str | None
+    volume_id: str | None
+    snapshot_id: str | None
+    repository: str | None  # its name
+    repository_id: str | None
+    chain_id: int | None
+    generation: int | None
+    state: str
+    size: int | None
+    chunk_size: int | None
+    kind: str | None  # full | incremental, known when it is produced
+    bytes_read: int | None
+    bytes_stored: int | None
+    name: str | None
+    description: str | None
+    volume: dict[str, Any]
+    volume_metadata: str | None
+    record: dict[str, Any]
+    root: dict[str, Any] | None
+    error: dict[str, Any] | None
+    job_id: str | None
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+
+
+def _image(row: Any) -> Image:
+    model, repository = row
+    values = {
+        field.name: getattr(model, field.name)
+        for field in dataclasses.fields(Image)
+        if field.name != 'repository'
+    }
+    values.update(
+        repository=repository,
+        volume=model.volume or {},
+        record=model.record or {},
+        created_at=clock.instant(model.created_at),
+        updated_at=clock.instant(model.updated_at),
+    )
+    return Image(**values)
+
+
+def _select() -> Any:
+    return sa.select(models.Image, models.Repository.name).outerjoin(
+        models.Repository, models.Repository.id == models.Image.repository_id
+    )
+
+
+def get(session: orm.Session, image_id: str) -> Image | None:
+    row = session.execute(
+        _select().where(models.Image.id == image_id)
+    ).one_or_none()
+    return None if row is None else _image(row)
+
+
+def page(
+    session: orm.Session,
+    filters: dict[str, Any],
+    limit: int,
+    marker: str | None,
+) -> list[Image]:
+    """Images, newest first, after ``marker``; tombstones only if asked."""
+    query = _select().order_by(
+        models.Image.created_at.desc(), models.Image.id.desc()
+    )
+    for column, value in filters.items():
+        query = query.where(getattr(models.Image, column) == value)
+    if 'state' not in filters:
+        query = query.where(models.Image.state != DELETED)
+    if marker is not None:
+        query = query.where(after(models.Image, marker))
+    return [_image(row) for row in session.execute(query.limit(limit))]
+
+
+def after(model: Any, marker: str) -> sa.ColumnElement[bool]:
+    """Rows that a newest-first listing shows after the row ``marker``."""
+    created_at = (
+        sa.select(model.created_at)
+        .where(model.id == marker)
+        .correlate(None)
+        .scalar_subquery()
+    )
+    return sa.or_(
+        model.created_at < created_at,
+        sa.and_(model.created_at == created_at, model.id < marker),
+    )
+
+
+def insert(session: orm.Session, **values: Any) -> None:
+    now = clock.read(session)
+    session.execute(
+        sa.insert(models.Image).values(
+            created_at=now, updated_at=now, **values
+        )
+    )
+
+
+def move(
+    session: orm.Session,
+    image_id: str,
+    states: Collection[str],
+    **values: Any,
+) -> bool:
+    """Change an image if it is in one of ``states``; whether it was."""
+    return bool(
+        statement.changed(
+            session,
+            sa.update(models.Image)
+            .where(models.Image.id == image_id)
+            .where(models.Image.state.in_(states))
+            .values(updated_at=clock.now(), **values),
+        )
+    )
+
+
+def newest(
+    session: orm.Session, chain_id: int, chunk_size: int
+) -> Image | None:
+    """The image a backup of the chain compares with."""
+    row = session.execute(
+        _select()
+        .where(models.Image.chain_id == chain_id)
+        .where(models.Image.state == AVAILABLE)
+        .where(models.Image.chunk_size == chunk_size)
+        .order_by(models.Image.generation.desc())
+        .limit(1)
+    ).one_or_none()
+    return None if row is None else _image(row)
+
+
+def states(
+    session: orm.Session, repository_id: str, image_ids: Collection[str]
+) -> dict[str, str]:
+    """The states of those images that this catalog knows there."""
+    found = session.execute(
+        sa.select(models.Image.id, models.Image.state)
+        .where(models.Image.id.in_(image_ids))
+        .where(
+            sa.or_(
+                models.Image.repository_id == repository_id,
+                # a tombstone that was never seen alive
+                models.Image.repository_id.is_(None),
+            )
+        )
+    )
+    return {row.id: row.state for row in found}

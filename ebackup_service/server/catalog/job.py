@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs in the catalog, and the compare-and-swap steps of their life.
+
+States: pending -> running -> succeeded | failed | cancelled. A job that was
+handed out and never taken up returns from running to pending; its token has
+then grown, so whoever still holds the old one is refused.
+"""
+
+from collections.abc import Collection
+import dataclasses
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import image as image_rows
+from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import statement
+
+PENDING = 'pending'
+RUNNING = 'running'
+SUCCEEDED = 'succeeded'
+FAILED = 'failed'
+CANCELLED = 'cancelled'
+UNFINISHED = (PENDING, RUNNING)
+STATES = (PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED)
+
+BACKUP = 'backup'
+RESTORE = 'restore'
+DELETE = 'delete'
+GC = 'gc'
+CHECK = 'check'
+CREATE = 'create'
+# They touch a volume: a driver stands behind them and supplies access.
+DATA_KINDS = (BACKUP, RESTORE)
+KINDS = (BACKUP, RESTORE, DELETE, GC, CHECK, CREATE)
+
+ATTACHMENT = 'attachment'
+
+_INSTANTS = ('created_at', 'started_at', 'finished_at')
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One job as it was when read.
+
+    ``lease_until``, ``beat_at`` and ``ready_at`` are milliseconds by the
+    database's clock, to be compared with ``clock.read`` only.
+    """
+
+    id: str
+    kind: str
+    state: str
+    needs: str | None
+    repository: str  # its name
+    repository_id: str
+    image_id: str | None
+    volume_id: str | None
+    project_id: str | None
+    proxy: str | None
+    parameters: dict[str, Any]
+    attachment: dict[str, Any] | None
+    pin: dict[str, Any] | None
+    token: int
+    lease_until: int | None
+    beat_at: int | None
+    ready_at: int | None
+    cancel_reason: str | None
+    progress: dict[str, Any]
+    result: dict[str, Any] | None
+    error: dict[str, Any] | None
+    created_at: datetime.datetime
+    started_at: datetime.datetime | None
+    finished_at: datetime.datetime | None
+
+    @property
+    def finished(self) -> bool:
+        return self.state not in UNFINISHED
+
+
+def _job(row: Any) -> Job:
+    model, repository = row
+    values = {
+        field.name: getattr(model, field.name)
+        for field in dataclasses.fields(Job)
+        if field.name != 'repository'
+    }
+    for name in _INSTANTS:
+        values[name] = clock.instant(values[name])
+    values['progress'] = values['progress'] or {}
+    return Job(repository=repository, **values)
+
+
+def _select() -> Any:
+    return sa.select(models.Job, models.Repository.name).join(
+        models.Repository, models.Repository.id == models.Job.repository_id
+    )
+
+
+def get(session: orm.Session, job_id: str) -> Job | None:
+    row = session.execute(
+        _select().where(models.Job.id == job_id)
+    ).one_or_none()
+    return None if row is None else _job(row)
+
+
+def page(
+    session: orm.Session,
+    filters: dict[str, Any],
+    limit: int,
+    marker: str | None,
+) -> list[Job]:
+    """Jobs, newest first, after the job ``marker``."""
+    query = _select().order_by(
+        models.Job.created_at.desc(), models.Job.id.desc()
+    )
+    for column, value in filters.items():
+        query = query.where(getattr(models.Job, column) == value)
+    if marker is not None:
+        query = query.where(image_rows.after(models.Job, marker))
+    return [_job(row) for row in session.execute(query.limit(limit))]
+
+
+def unfinished(session: orm.Session, **filters: Any) -> list[Job]:
+    """Pending and running jobs, oldest first."""
+    query = _select().where(models.Job.state.in_(UNFINISHED))
+    for column, value in filters.items():
+        query = query.where(getattr(models.Job, column) == value)
+    query = query.order_by(models.Job.created_at, models.Job.id)
+    return [_job(row) for row in session.execute(query)]
+
+
+def insert(session: orm.Session, **values: Any) -> None:
+    values.setdefault('parameters', {})
+    session.execute(
+        sa.insert(models.Job).values(
+            state=PENDING, created_at=clock.read(session), **values
+        )
+    )
+
+
+def update(
+    session: orm.Session,
+    job: str,
+    states: Collection[str],
+    *conditions: sa.ColumnElement[bool],
+    token: int | None = None,
+    **values: Any,
+) -> bool:
+    """Change a job if it is in one of ``states``; whether it was.
+
+    With ``token``, only if that is still the newest one.
+    """
+    query = sa.update(models.Job).where(
+        models.Job.id == job, models.Job.state.in_(states), *conditions
+    )
+    if token is not None:
+        query = query.where(models.Job.token == token)
+    return bool(statement.changed(session, query.values(**values)))
+
+
+def leased() -> sa.ColumnElement[bool]:
+    """The condition that a job's lease has not run out."""
+    return models.Job.lease_until > clock.now()
+
+
+def end(
+    session: orm.Session,
+    job: str,
+    states: Collection[str],
+    state: str,
+    *conditions: sa.ColumnElement[bool],
+    token: int | None = None,
+    **values: Any,
+) -> bool:
+    """Finish a job, once; whether it was this call that did it."""
+    return update(
+        session,
+        job,
+        states,
+        *conditions,
+        token=token,
+        state=state,
+        needs=None,
+        finished_at=clock.now(),
+        lease_until=None,
+        **values,
+    )

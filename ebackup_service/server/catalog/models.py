@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The catalog's tables.
+
+Instants are BIGINT milliseconds by the database's clock (``clock``), sizes
+are bytes, documents are JSON text. A column that another row's fate hangs on
+is changed only by the compare-and-swap functions beside each noun.
+"""
+
+import json
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
+from sqlalchemy import orm
+
+UUID = sa.String(36)
+NAME = sa.String(255)
+
+
+class Document(sa.types.TypeDecorator[Any]):
+    """A JSON document as text; MySQL's TEXT would end at 64 KiB."""
+
+    impl = sa.Text().with_variant(mysql.LONGTEXT(), 'mysql', 'mariadb')
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> str | None:
+        if value is None:
+            return None
+        return json.dumps(value, separators=(',', ':'), sort_keys=True)
+
+    def process_result_value(self, value: Any, dialect: Any) -> Any:
+        return None if value is None else json.loads(value)
+
+
+class Base(orm.DeclarativeBase):
+    # Explicit names let migrations name what they change on every database.
+    metadata = sa.MetaData(
+        naming_convention={
+            'ix': 'ix_%(table_name)s_%(column_0_N_name)s',
+            'uq': 'uq_%(table_name)s_%(column_0_N_name)s',
+            'fk': 'fk_%(table_name)s_%(column_0_name)s',
+            'pk': 'pk_%(table_name)s',
+        }
+    )
+    __table_args__: Any = {
+        'mysql_engine': 'InnoDB',
+        'mysql_charset': 'utf8mb4',
+    }
+
+
+def _table(*constraints: Any) -> Any:
+    return (*constraints, Base.__table_args__)
+
+
+class Service(Base):
+    """One row: which service this catalog belongs to.
+
+    Its lock serialises every transaction that decides from several rows.
+    """
+
+    __tablename__ = 'service'
+
+    id: orm.Mapped[int] = orm.mapped_column(
+        sa.Integer, primary_key=True, autoincrement=False
+    )
+    uuid: orm.Mapped[str] = orm.mapped_column(UUID)
+    generation: orm.Mapped[int] = orm.mapped_column(sa.Integer)
+
+
+class Repository(Base):
+    __tablename__ = 'repositories'
+    __table_args__ = _table(sa.UniqueConstraint('name'))
+
+    id: orm.Mapped[str] = orm.mapped_column(UUID, primary_key=True)
+    name: orm.Mapped[str] = orm.mapped_column(NAME)
+    url: orm.Mapped[str] = orm.mapped_column(sa.String(1024))
+    state: orm.Mapped[str] = orm.mapped_column(sa.String(16))
+    error: orm.Mapped[Any] = orm.mapped_column(Document)
+    usage: orm.Mapped[Any] = orm.mapped_column(Document)
+    used_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    # events since the last collection that may have left garbage
+    garbage: orm.Mapped[int] = orm.mapped_column(sa.Integer, default=0)
+    collect_after: orm.Mapped[int] = orm.mapped_column(
+        sa.BigInteger, default=0
+    )
+    collected_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+
+
+class Chain(Base):
+    __tablename__ = 'chains'
+    __table_args__ = _table(
+        sa.UniqueConstraint('repository_id', 'project_id', 'volume_id')
+    )
+
+    id: orm.Mapped[int] = orm.mapped_column(sa.Integer, primary_key=True)
+    repository_id: orm.Mapped[str] = orm.mapped_column(
+        UUID, sa.ForeignKey('repositories.id')
+    )
+    project_id: orm.Mapped[str] = orm.mapped_column(NAME)
+    volume_id: orm.Mapped[str] = orm.mapped_column(UUID)
+    next_generation: orm.Mapped[int] = orm.mapped_column(sa.Integer)
+    chunk_size: orm.Mapped[int] = orm.mapped_column(sa.Integer)
+    created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+
+
+class Image(Base):
+    """One backup image; stays as a tombstone when deleted.
+
+    A tombstone of an id that was never seen has only id, state and instants.
+    """
+
+    __tablename__ = 'images'
+    __table_args__ = _table(
+        sa.UniqueConstraint('chain_id', 'generation'),
+        sa.Index(None, 'project_id', 'created_at'),
+        sa.Index(None, 'volume_id', 'created_at'),
+        sa.Index(None, 'repository_id', 'state'),
+    )
+
+    id: orm.Mapped[str] = orm.mapped_column(UUID, primary_key=True)
+    repository_id: orm.Mapped[str | None] = orm.mapped_column(
+        UUID, sa.ForeignKey('repositories.id')
+    )
+    chain_id: orm.Mapped[int | None] = orm.mapped_column(
+        sa.Integer, sa.ForeignKey('chains.id')
+    )
+    project_id: orm.Mapped[str | None] = orm.mapped_column(NAME)
+    user_id: orm.Mapped[str | None] = orm.mapped_column(NAME)
+    volume_id: orm.Mapped[str | None] = orm.mapped_column(UUID)
+    snapshot_id: orm.Mapped[str | None] = orm.mapped_column(UUID)
+    generation: orm.Mapped[int | None] = orm.mapped_column(sa.Integer)
+    state: orm.Mapped[str] = orm.mapped_column(sa.String(16))
+    size: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    chunk_size: orm.Mapped[int | None] = orm.mapped_column(sa.Integer)
+    kind: orm.Mapped[str | None] = orm.mapped_column(sa.String(16))
+    bytes_read: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    bytes_stored: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    name: orm.Mapped[str | None] = orm.mapped_column(NAME)
+    description: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    volume: orm.Mapped[Any] = orm.mapped_column(Document)
+    volume_metadata: orm.Mapped[Any] = orm.mapped_column(Document)
+    record: orm.Mapped[Any] = orm.mapped_column(Document)
+    # what the proxy committed: {tree, ...}; null until then
+    root: orm.Mapped[Any] = orm.mapped_column(Document)
+    error: orm.Mapped[Any] = orm.mapped_column(Document)
+    job_id: orm.Mapped[str | None] = orm.mapped_column(UUID)
+    created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+    updated_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+
+
+class Job(Base):
+    __tablename__ = 'jobs'
+    __table_args__ = _table(
+        sa.Index(None, 'state', 'kind'),
+        sa.Index(None, 'image_id'),
+        sa.Index(None, 'volume_id', 'state'),
+        sa.Index(None, 'created_at'),
+    )
+
+    id: orm.Mapped[str] = orm.mapped_column(UUID, primary_key=True)
+    kind: orm.Mapped[str] = orm.mapped_column(sa.String(16))
+    state: orm.Mapped[str] = orm.mapped_column(sa.String(16))
+    needs: orm.Mapped[str | None] = orm.mapped_column(sa.String(16))
+    repository_id: orm.Mapped[str] = orm.mapped_column(
+        UUID, sa.ForeignKey('repositories.id')
+    )
+    image_id: orm.Mapped[str | None] = orm.mapped_column(UUID)
+    # the volume that is read (backup) or written (restore)
+    volume_id: orm.Mapped[str | None] = orm.mapped_column(UUID)
+    project_id: orm.Mapped[str | None] = orm.mapped_column(NAME)
+    # what was asked for beyond image and volume
+    parameters: orm.Mapped[Any] = orm.mapped_column(Document, nullable=False)
+    attachment: orm.Mapped[Any] = orm.mapped_column(Document)
+    # trees that collection must keep while this job is unfinished:
+    # {image_id, tree, size, chunk_size}: base of a backup, image of a restore
+    pin: orm.Mapped[Any] = orm.mapped_column(Document)
+    proxy: orm.Mapped[str | None] = orm.mapped_column(NAME)
+    # counts the hand-outs; the newest alone may renew, commit and finish
+    token: orm.Mapped[int] = orm.mapped_column(sa.Integer, default=0)
+    lease_until: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    # last sign of the driver; null when no driver stands behind the job
+    beat_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    ready_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    cancel_reason: orm.Mapped[str | None] = orm.mapped_column(sa.String(255))
+    progress: orm.Mapped[Any] = orm.mapped_column(Document)
+    result: orm.Mapped[Any] = orm.mapped_column(Document)
+    error: orm.Mapped[Any] = orm.mapped_column(Document)
+    created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+    started_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    finished_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+
+
+class Proxy(Base):
+    __tablename__ = 'proxies'
+
+    host: orm.Mapped[str] = orm.mapped_column(NAME, primary_key=True)
+    version: orm.Mapped[str] = orm.mapped_column(sa.String(64))
+    capabilities: orm.Mapped[Any] = orm.mapped_column(Document, nullable=False)
+    announced_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)

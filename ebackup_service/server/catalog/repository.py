@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Repositories in the catalog. States: creating -> available | error."""
+
+import dataclasses
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import models
+
+CREATING = 'creating'
+AVAILABLE = 'available'
+ERROR = 'error'
+
+
+@dataclasses.dataclass(frozen=True)
+class Repository:
+    """One repository as it was when read; sizes in bytes."""
+
+    id: str
+    name: str
+    url: str
+    state: str
+    error: dict[str, Any] | None
+    usage: dict[str, Any] | None
+    used_at: datetime.datetime | None
+    garbage: int
+    collect_after: int  # milliseconds by the database's clock
+    collected_at: datetime.datetime | None
+    created_at: datetime.datetime
+
+
+def _repository(model: models.Repository) -> Repository:
+    values: dict[str, Any] = {
+        field.name: getattr(model, field.name)
+        for field in dataclasses.fields(Repository)
+    }
+    for name in ('used_at', 'collected_at', 'created_at'):
+        values[name] = clock.instant(values[name])
+    return Repository(**values)
+
+
+def get(session: orm.Session, repository_id: str) -> Repository | None:
+    model = session.get(models.Repository, repository_id)
+    return None if model is None else _repository(model)
+
+
+def named(session: orm.Session, name: str) -> Repository | None:
+    model = session.scalars(
+        sa.select(models.Repository).where(models.Repository.name == name)
+    ).one_or_none()
+    return None if model is None else _repository(model)
+
+
+def every(session: orm.Session) -> list[Repository]:
+    models_ = session.scalars(
+        sa.select(models.Repository).order_by(models.Repository.name)
+    )
+    return [_repository(model) for model in models_]
+
+
+def insert(session: orm.Session, **values: Any) -> None:
+    session.execute(
+        sa.insert(models.Repository).values(
+            created_at=clock.read(session),
+            garbage=0,
+            collect_after=0,
+            **values,
+        )
+    )
+
+
+def update(session: orm.Session, repository_id: str, **values: Any) -> None:
+    session.execute(
+        sa.update(models.Repository)
+        .where(models.Repository.id == repository_id)
+        .values(**values)
+    )
+
+
+def littered(session: orm.Session, repository_id: str) -> None:
+    """Note that something may have left garbage in a repository."""
+    update(session, repository_id, garbage=models.Repository.garbage + 1)

@@ -1,0 +1,309 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backup images: reserve, look up, delete, export and import."""
+
+import builtins
+from typing import Any
+import uuid
+
+from oslo_config import cfg
+from oslo_log import log
+from sqlalchemy import orm
+
+from ebackup_service.server.catalog import chain as chain_rows
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import database
+from ebackup_service.server.catalog import image as image_rows
+from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server.catalog import service
+from ebackup_service.server import errors
+from ebackup_service.server import jobs
+from ebackup_service.server import repositories
+from ebackup_service.server import volumes
+
+LOG = log.getLogger(__name__)
+
+
+@database.retried
+def reserve(
+    catalog: database.Catalog,
+    conf: cfg.ConfigOpts,
+    image_id: str,
+    request: dict[str, Any],
+) -> tuple[image_rows.Image, job_rows.Job | None]:
+    """Record a backup that is to be made, and the job that will make it.
+
+    ``request`` is the REST body's ``image``. Asked again with the same
+    project, volume, snapshot and size the answer is the same image: with its
+    job while that is unfinished, without once the image is available.
+
+    :raises errors.Conflict: the id stands for something else
+        (``fingerprint-mismatch``), was deleted (``image-deleted``), its
+        backup failed (``image-failed``), or the volume is just being
+        restored (``volume-busy``).
+    :raises errors.Refused: no such repository, or it is not ready.
+    """
+    with catalog.writer() as session:
+        service.lock(session)
+        image = image_rows.get(session, image_id)
+        if image is None:
+            image = _create(session, conf, image_id, request)
+        else:
+            _same(image, request)
+        return image, _unfinished_job(session, image)
+
+
+def _create(
+    session: orm.Session,
+    conf: cfg.ConfigOpts,
+    image_id: str,
+    request: dict[str, Any],
+) -> image_rows.Image:
+    volume = request['volume']
+    repository = repositories.ready(
+        session, request.get('repository') or conf.default_repository
+    )
+    volumes.check_unwritten(session, volume['id'])
+    chain_id, generation, chunk_size = chain_rows.next_generation(
+        session,
+        repository.id,
+        request['project_id'],
+        volume['id'],
+        conf.repository.chunk_size,
+    )
+    job_id = str(uuid.uuid4())
+    image_rows.insert(
+        session,
+        id=image_id,
+        state=image_rows.CREATING,
+        repository_id=repository.id,
+        chain_id=chain_id,
+        generation=generation,
+        chunk_size=chunk_size,
+        project_id=request['project_id'],
+        user_id=request.get('user_id'),
+        volume_id=volume['id'],
+        snapshot_id=request.get('snapshot_id'),
+        size=volume['size'],
+        name=request.get('name'),
+        description=request.get('description'),
+        volume=volume,
+        volume_metadata=request.get('volume_metadata'),
+        record=request.get('record') or {},
+        job_id=job_id,
+    )
+    job_rows.insert(
+        session,
+        id=job_id,
+        kind=job_rows.BACKUP,
+        needs=job_rows.ATTACHMENT,
+        repository_id=repository.id,
+        image_id=image_id,
+        volume_id=volume['id'],
+        project_id=request['project_id'],
+        beat_at=clock.now(),
+    )
+    created = image_rows.get(session, image_id)
+    assert created is not None
+    return created
+
+
+def _same(image: image_rows.Image, request: dict[str, Any]) -> None:
+    if image.state in (image_rows.DELETING, image_rows.DELETED):
+        raise errors.Conflict(
+            'image-deleted',
+            f'Image {image.id} was deleted; a new backup needs a new id.',
+        )
+    known = (image.project_id, image.volume_id, image.snapshot_id, image.size)
+    asked = (
+        request['project_id'],
+        request['volume']['id'],
+        request.get('snapshot_id'),
+        request['volume']['size'],
+    )
+    if known != asked:
+        raise errors.Conflict(
+            'fingerprint-mismatch',
+            f'Image {image.id} exists with another project, volume, '
+            'snapshot or size.',
+        )
+    if image.state == image_rows.ERROR:
+        message = (image.error or {}).get('message', 'unknown reason')
+        raise errors.Conflict(
+            'image-failed',
+            f'The backup failed: {message} Delete image {image.id} first.',
+        )
+
+
+def _unfinished_job(
+    session: orm.Session, image: image_rows.Image
+) -> job_rows.Job | None:
+    if image.state != image_rows.CREATING or image.job_id is None:
+        return None
+    return job_rows.get(session, image.job_id)
+
+
+def show(
+    catalog: database.Catalog, image_id: str, project_id: str | None = None
+) -> image_rows.Image:
+    """One image; with ``project_id`` only if it is that project's.
+
+    :raises errors.NotFound: unknown, deleted, or another project's.
+    """
+    with catalog.reader() as session:
+        return _find(session, image_id, project_id)
+
+
+def _find(
+    session: orm.Session, image_id: str, project_id: str | None
+) -> image_rows.Image:
+    image = image_rows.get(session, image_id)
+    if (
+        image is None
+        or image.state == image_rows.DELETED
+        or project_id not in (None, image.project_id)
+    ):
+        raise errors.NotFound('image-unknown', f'No image {image_id}.')
+    return image
+
+
+def list(
+    catalog: database.Catalog,
+    *,
+    project_id: str | None = None,
+    volume_id: str | None = None,
+    state: str | None = None,
+    limit: int = 1000,
+    marker: str | None = None,
+) -> tuple[builtins.list[image_rows.Image], str | None]:
+    """Images, newest first, and the marker of the next page if any."""
+    asked = {'project_id': project_id, 'volume_id': volume_id, 'state': state}
+    filters = {key: value for key, value in asked.items() if value}
+    with catalog.reader() as session:
+        found = image_rows.page(session, filters, limit + 1, marker)
+    more = len(found) > limit
+    return found[:limit], found[limit - 1].id if more else None
+
+
+@database.retried
+def delete(
+    catalog: database.Catalog,
+    image_id: str,
+    project_id: str | None = None,
+) -> job_rows.Job | None:
+    """Delete an image, whatever state it is in; may be called again.
+
+    Gives the job that does it, or None when there is nothing to do: the
+    image is deleted already, or was unknown, in which case a tombstone now
+    refuses a PUT that comes late. A backup that still makes the image is
+    cancelled, and the job waits for its end.
+
+    :raises errors.NotFound: it is another project's.
+    """
+    with catalog.writer() as session:
+        service.lock(session)
+        image = image_rows.get(session, image_id)
+        if image is None:
+            image_rows.insert(session, id=image_id, state=image_rows.DELETED)
+            LOG.info('Image %s deleted before it was created', image_id)
+            return None
+        if project_id not in (None, image.project_id):
+            raise errors.NotFound('image-unknown', f'No image {image_id}.')
+        if image.state == image_rows.DELETED:
+            return None
+        return _delete(session, image)
+
+
+def _delete(
+    session: orm.Session, image: image_rows.Image
+) -> job_rows.Job | None:
+    assert image.repository_id is not None
+    for job in job_rows.unfinished(session, image_id=image.id):
+        if job.kind == job_rows.DELETE:
+            return job
+        if job.kind == job_rows.BACKUP:
+            jobs.request_cancel(session, job, 'Its image was deleted.')
+    job_id = str(uuid.uuid4())
+    job_rows.insert(
+        session,
+        id=job_id,
+        kind=job_rows.DELETE,
+        repository_id=image.repository_id,
+        image_id=image.id,
+        volume_id=image.volume_id,
+        project_id=image.project_id,
+        ready_at=clock.now(),
+    )
+    image_rows.move(
+        session,
+        image.id,
+        image_rows.STATES,
+        state=image_rows.DELETING,
+        job_id=job_id,
+    )
+    return job_rows.get(session, job_id)
+
+
+@database.retried
+def record(
+    catalog: database.Catalog, image_id: str, project_id: str | None = None
+) -> dict[str, Any]:
+    """What an exported backup record says about an available image.
+
+    :raises errors.NotFound: no such image, or another project's.
+    :raises errors.Conflict: it is not available (``image-not-available``).
+    """
+    with catalog.writer() as session:
+        owner = service.lock(session)
+        image = _find(session, image_id, project_id)
+    if image.state != image_rows.AVAILABLE:
+        raise errors.Conflict(
+            'image-not-available',
+            f'Image {image_id} is {image.state}; only an available one can '
+            'be exported.',
+        )
+    return _record(image, owner)
+
+
+def _record(image: image_rows.Image, owner: service.Service) -> dict[str, Any]:
+    return {
+        'service': owner.uuid,
+        'repository_id': image.repository_id,
+        'image_id': image.id,
+        'volume_id': image.volume_id,
+        'generation': image.generation,
+        'size': image.size,
+        'chunk_size': image.chunk_size,
+    }
+
+
+@database.retried
+def import_record(
+    catalog: database.Catalog,
+    image_id: str,
+    project_id: str,
+    record: dict[str, Any],
+) -> image_rows.Image:
+    """The image that an exported record speaks of, if the project has it.
+
+    Nothing changes: who imports a record gets what the service agrees is
+    theirs, and learns nothing about what is not.
+
+    :raises errors.NotFound: this service has no such image of the project.
+    """
+    with catalog.writer() as session:
+        owner = service.lock(session)
+        image = image_rows.get(session, image_id)
+    if (
+        image is None
+        or image.state != image_rows.AVAILABLE
+        or image.project_id != project_id
+        or any(
+            record.get(key) != value
+            for key, value in _record(image, owner).items()
+        )
+    ):
+        raise errors.NotFound(
+            'record-unknown',
+            f'The project has no image {image_id} as the record says.',
+        )
+    return image

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs: look up, supply the attachment, beat, cancel, end."""
+
+import builtins
+from typing import Any
+
+from oslo_log import log
+from sqlalchemy import orm
+
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import database
+from ebackup_service.server.catalog import image as image_rows
+from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import repository as repository_rows
+from ebackup_service.server import errors
+
+LOG = log.getLogger(__name__)
+
+Failure = dict[str, Any]
+
+
+def failure(kind: str, message: str, retryable: bool = False) -> Failure:
+    """A job's error as the API shows it."""
+    return {'kind': kind, 'message': message, 'retryable': retryable}
+
+
+def show(
+    catalog: database.Catalog, job_id: str, project_id: str | None = None
+) -> job_rows.Job:
+    """One job; with ``project_id`` only if it is that project's.
+
+    :raises errors.NotFound: unknown, or another project's.
+    """
+    with catalog.reader() as session:
+        return _find(session, job_id, project_id)
+
+
+def _find(
+    session: orm.Session, job_id: str, project_id: str | None = None
+) -> job_rows.Job:
+    job = job_rows.get(session, job_id)
+    if job is None or project_id not in (None, job.project_id):
+        raise errors.NotFound('job-unknown', f'No job {job_id}.')
+    return job
+
+
+def list(
+    catalog: database.Catalog,
+    *,
+    project_id: str | None = None,
+    state: str | None = None,
+    kind: str | None = None,
+    image_id: str | None = None,
+    limit: int = 1000,
+    marker: str | None = None,
+) -> tuple[builtins.list[job_rows.Job], str | None]:
+    """Jobs, newest first, and the marker of the next page if any."""
+    asked = {
+        'project_id': project_id,
+        'state': state,
+        'kind': kind,
+        'image_id': image_id,
+    }
+    filters = {key: value for key, value in asked.items() if value}
+    with catalog.reader() as session:
+        found = job_rows.page(session, filters, limit + 1, marker)
+    more = len(found) > limit
+    return found[:limit], found[limit - 1].id if more else None
+
+
+@database.retried
+def attach(
+    catalog: database.Catalog, job_id: str, attachment: dict[str, Any]
+) -> job_rows.Job:
+    """Take what the driver says about where the data can be reached.
+
+    The same again changes nothing. It counts as a beat.
+
+    :raises errors.NotFound: no such job.
+    :raises errors.Conflict: the job has another one (``attachment-differs``),
+        needs none (``attachment-unneeded``), or has ended (``job-ended``).
+    """
+    with catalog.writer() as session:
+        attached = job_rows.update(
+            session,
+            job_id,
+            (job_rows.PENDING,),
+            models.Job.needs == job_rows.ATTACHMENT,
+            needs=None,
+            attachment=attachment,
+            ready_at=clock.now(),
+            beat_at=clock.now(),
+        )
+        job = _find(session, job_id)
+    if not attached and job.attachment != attachment:
+        raise _cannot_attach(job)
+    return job
+
+
+def _cannot_attach(job: job_rows.Job) -> errors.Conflict:
+    if job.finished:
+        reason = f': {job.error["message"]}' if job.error else '.'
+        return errors.Conflict(
+            'job-ended', f'Job {job.id} has {job.state}{reason}'
+        )
+    if job.attachment is None:
+        return errors.Conflict(
+            'attachment-unneeded',
+            f'Job {job.id} ({job.kind}) needs no attachment.',
+        )
+    return errors.Conflict(
+        'attachment-differs', f'Job {job.id} has another attachment already.'
+    )
+
+
+@database.retried
+def beat(catalog: database.Catalog, job_id: str) -> job_rows.Job:
+    """Note that the driver is alive; of a finished job nothing changes.
+
+    :raises errors.NotFound: no such job.
+    """
+    with catalog.writer() as session:
+        job_rows.update(
+            session,
+            job_id,
+            job_rows.UNFINISHED,
+            models.Job.beat_at.is_not(None),
+            beat_at=clock.now(),
+        )
+        return _find(session, job_id)
+
+
+@database.retried
+def cancel(
+    catalog: database.Catalog,
+    job_id: str,
+    reason: str = 'Cancelled on request.',
+) -> job_rows.Job:
+    """Ask for the end of a job; a finished one is left as it is.
+
+    A pending job is cancelled at once, a running one when its proxy has
+    stopped, which takes at most its lease.
+
+    :raises errors.NotFound: no such job.
+    """
+    with catalog.writer() as session:
+        request_cancel(session, _find(session, job_id), reason)
+        return _find(session, job_id)
+
+
+def request_cancel(
+    session: orm.Session, job: job_rows.Job, reason: str
+) -> None:
+    """Cancel a pending job, or note that a running one shall stop."""
+    if not job_rows.update(
+        session, job.id, (job_rows.RUNNING,), cancel_reason=reason[:255]
+    ):
+        end(session, job, job_rows.CANCELLED, failure('cancelled', reason))
+
+
+def end(
+    session: orm.Session,
+    job: job_rows.Job,
+    state: str,
+    error: Failure,
+) -> bool:
+    """End a job without success, as it was read; whether it was this call.
+
+    The compare-and-swap on state and token makes sure that nothing happened
+    to the job since. Everything that hangs on the job ends with it.
+    """
+    ended = job_rows.end(
+        session,
+        job.id,
+        (job.state,) if not job.finished else (),
+        state,
+        token=job.token,
+        error=error,
+    )
+    if ended:
+        LOG.log(
+            log.INFO if state == job_rows.CANCELLED else log.WARNING,
+            '%s job %s %s: %s',
+            job.kind,
+            job.id,
+            state,
+            error['message'],
+        )
+        settle(session, job, error)
+    return ended
+
+
+def settle(session: orm.Session, job: job_rows.Job, error: Failure) -> None:
+    """What the unsuccessful end of a job means for its image, repository."""
+    if job.kind == job_rows.BACKUP and job.image_id is not None:
+        image_rows.move(
+            session,
+            job.image_id,
+            (image_rows.CREATING,),
+            state=image_rows.ERROR,
+            error=error,
+        )
+        repository_rows.littered(session, job.repository_id)
+    elif job.kind == job_rows.CREATE:
+        repository_rows.update(
+            session,
+            job.repository_id,
+            state=repository_rows.ERROR,
+            error=error,
+        )

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Repositories: create, look up, collect garbage, check."""
+
+import builtins
+from typing import Any
+import uuid
+
+from oslo_config import cfg
+from sqlalchemy import orm
+
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import database
+from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server.catalog import repository as repository_rows
+from ebackup_service.server.catalog import service
+from ebackup_service.server import errors
+
+
+@database.retried
+def create(
+    catalog: database.Catalog, name: str, url: str
+) -> tuple[repository_rows.Repository, job_rows.Job]:
+    """Record a repository, and the job that makes it on its storage.
+
+    After a failure the same call tries again.
+
+    :raises errors.Conflict: the name is taken (``repository-exists``).
+    """
+    with catalog.writer() as session:
+        service.lock(session)
+        known = repository_rows.named(session, name)
+        if known is None:
+            repository_id = str(uuid.uuid4())
+            repository_rows.insert(
+                session,
+                id=repository_id,
+                name=name,
+                url=url,
+                state=repository_rows.CREATING,
+            )
+        elif known.state == repository_rows.ERROR:
+            repository_id = known.id
+            repository_rows.update(
+                session,
+                known.id,
+                url=url,
+                state=repository_rows.CREATING,
+                error=None,
+            )
+        else:
+            raise errors.Conflict(
+                'repository-exists',
+                f'There is a repository {name!r} already ({known.state}).',
+            )
+        job = _maintain(session, job_rows.CREATE, repository_id, {})
+        repository = repository_rows.get(session, repository_id)
+        assert repository is not None
+        return repository, job
+
+
+def ensure_default(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
+    """Create the repository that the configuration names, if it is new.
+
+    For the service that runs in one process; does nothing without a
+    ``[repository] url``.
+    """
+    name, url = conf.default_repository, conf.repository.url
+    with catalog.reader() as session:
+        known = repository_rows.named(session, name)
+    if url and (known is None or known.state == repository_rows.ERROR):
+        create(catalog, name, url)
+
+
+def list(
+    catalog: database.Catalog,
+) -> builtins.list[repository_rows.Repository]:
+    with catalog.reader() as session:
+        return repository_rows.every(session)
+
+
+def show(catalog: database.Catalog, name: str) -> repository_rows.Repository:
+    """:raises errors.NotFound: no repository of that name."""
+    with catalog.reader() as session:
+        return _find(session, name)
+
+
+def usage(catalog: database.Catalog, name: str) -> dict[str, Any]:
+    """What the proxies last reported: bytes total, free, used; packs, images.
+
+    ``measured_at`` is None, and so are the others, before the first report.
+
+    :raises errors.NotFound: no repository of that name.
+    """
+    repository = show(catalog, name)
+    figures = dict.fromkeys(('total', 'free', 'used', 'packs', 'images'))
+    return {
+        **figures,
+        **(repository.usage or {}),
+        'measured_at': repository.used_at,
+    }
+
+
+@database.retried
+def collect(catalog: database.Catalog, name: str) -> job_rows.Job:
+    """Ask for a garbage collection; one that still waits serves everybody.
+
+    :raises errors.NotFound: no repository of that name.
+    :raises errors.Conflict: it is not ready (``repository-not-ready``).
+    """
+    with catalog.writer() as session:
+        service.lock(session)
+        repository = _usable(_find(session, name))
+        waiting = job_rows.unfinished(
+            session,
+            kind=job_rows.GC,
+            repository_id=repository.id,
+            state=job_rows.PENDING,
+        )
+        if waiting:
+            return waiting[0]
+        return _maintain(session, job_rows.GC, repository.id, {})
+
+
+@database.retried
+def check(
+    catalog: database.Catalog, name: str, read_data: bool = False
+) -> job_rows.Job:
+    """Ask for a check of every image's pages, and of all data if wanted.
+
+    :raises errors.NotFound: no repository of that name.
+    :raises errors.Conflict: it is not ready (``repository-not-ready``).
+    """
+    with catalog.writer() as session:
+        service.lock(session)
+        repository = _usable(_find(session, name))
+        return _maintain(
+            session,
+            job_rows.CHECK,
+            repository.id,
+            {'read_data': read_data},
+        )
+
+
+def ready(session: orm.Session, name: str) -> repository_rows.Repository:
+    """The repository for a new image.
+
+    :raises errors.Refused: there is none of that name.
+    :raises errors.Conflict: it is not ready (``repository-not-ready``).
+    """
+    repository = repository_rows.named(session, name)
+    if repository is None:
+        raise errors.Refused(
+            'repository-unknown', f'There is no repository {name!r}.'
+        )
+    return _usable(repository)
+
+
+def _find(session: orm.Session, name: str) -> repository_rows.Repository:
+    repository = repository_rows.named(session, name)
+    if repository is None:
+        raise errors.NotFound('repository-unknown', f'No repository {name!r}.')
+    return repository
+
+
+def _usable(
+    repository: repository_rows.Repository,
+) -> repository_rows.Repository:
+    if repository.state != repository_rows.AVAILABLE:
+        reason = (repository.error or {}).get('message', 'wait for its job.')
+        raise errors.Conflict(
+            'repository-not-ready',
+            f'Repository {repository.name!r} is not ready '
+            f'({repository.state}): {reason}',
+        )
+    return repository
+
+
+def _maintain(
+    session: orm.Session,
+    kind: str,
+    repository_id: str,
+    parameters: dict[str, Any],
+) -> job_rows.Job:
+    job_id = str(uuid.uuid4())
+    job_rows.insert(
+        session,
+        id=job_id,
+        kind=kind,
+        repository_id=repository_id,
+        parameters=parameters,
+        ready_at=clock.now(),
+    )
+    job = job_rows.get(session, job_id)
+    assert job is not None
+    return job
