@@ -1,42 +1,243 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cinder's backup driver."""
+"""Cinder's backup driver.
+
+Cinder makes a new instance for every operation. The instance moves no data:
+it asks the eBackup service for a job, tells it where the volume is attached,
+and waits.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import functools
+from typing import Any
+import uuid
 
 from cinder.backup import driver
+from cinder import context as cinder_context
+from cinder import exception
 from cinder import interface
+from cinder import objects
 from oslo_config import cfg
+from oslo_log import log as logging
 
+from ebackup_driver import client as clients
+from ebackup_driver import errors
+from ebackup_driver import metadata
 from ebackup_driver import opts
+from ebackup_driver import resources
+from ebackup_driver import session
+from ebackup_driver import status
+from ebackup_driver import summary
+from ebackup_driver import volume
+from ebackup_driver import waiting
 
 CONF = cfg.CONF
 opts.register(CONF)
+LOG = logging.getLogger(__name__)
 
 
 @interface.backupdriver
 class EBackupDriver(driver.BackupDriver):
-    """Backs volumes up by asking the eBackup service to do so."""
+    """Backs volumes up by asking the eBackup service to do so.
 
-    def __init__(self, context):
+    Never rename this class or its module: Cinder keeps the path with each
+    backup and restores only what the configured path made.
+    """
+
+    def __init__(self, context: cinder_context.RequestContext) -> None:
         super().__init__(context)
         self.support_force_delete = True
 
     @staticmethod
-    def get_driver_options():
+    def get_driver_options() -> list[cfg.Opt]:
         return opts.driver_options()
 
-    def check_for_setup_error(self):
-        pass
+    def check_for_setup_error(self) -> None:
+        """Check the configuration, without any I/O.
 
-    def backup(self, backup, volume_file, backup_metadata=False):
-        raise NotImplementedError
+        An exception keeps cinder-backup down until it is restarted, and
+        waiting here would make Cinder's scheduler refuse backups. So an
+        unreachable service is found out by the operations, each for itself.
+        """
+        try:
+            session.check(CONF)
+        except errors.NotConfigured as error:
+            option, _, reason = str(error).partition(': ')
+            raise exception.InvalidConfigurationValue(
+                f'[{opts.GROUP}] {option}: {reason}'
+            ) from error
 
-    def restore(self, backup, volume_id, volume_file, volume_is_new):
-        raise NotImplementedError
+    def backup(
+        self,
+        backup: objects.Backup,
+        volume_file: Any,
+        backup_metadata: bool = False,
+    ) -> dict[str, Any] | None:
+        """Make an image of the volume; return updates of Cinder's record.
 
-    def delete_backup(self, backup):
-        raise NotImplementedError
+        The volume's metadata is always kept: Cinder never passes
+        backup_metadata, and what it would leave out makes volumes bootable.
+        Returns None when the backup was deleted meanwhile.
+        """
+        try:
+            image = self._make_image(backup, volume_file)
+        except errors.EBackupError as error:
+            if status.is_deleted(backup):
+                LOG.info(
+                    'Backup %(backup)s was deleted meanwhile: %(error)s',
+                    {'backup': backup.id, 'error': error},
+                )
+                return None
+            raise _reported(error) from error
+        updates: dict[str, Any] = {
+            'service_metadata': summary.service_metadata(image)
+        }
+        if CONF.ebackup.clear_parent:
+            updates['parent_id'] = None
+        return updates
 
-    def export_record(self, backup):
-        raise NotImplementedError
+    def restore(
+        self,
+        backup: objects.Backup,
+        volume_id: str,
+        volume_file: Any,
+        volume_is_new: bool,
+    ) -> None:
+        """Write the image to the volume, then put its metadata back.
 
-    def import_record(self, backup, driver_info):
-        raise NotImplementedError
+        :raises BackupRestoreCancel: when the backup's state was reset; the
+            volume is not written any more then
+        """
+        try:
+            with _errors_reported():
+                self._write_volume(
+                    backup, volume_id, volume_file, volume_is_new
+                )
+        except errors.Withdrawn as error:
+            LOG.info('%s', error)
+            raise exception.BackupRestoreCancel(
+                vol_id=volume_id, back_id=backup.id
+            ) from error
+
+    def delete_backup(self, backup: objects.Backup) -> None:
+        """Delete the image; no harm if it is unknown or deleted already."""
+        with _errors_reported():
+            client = self._client()
+            job = client.delete_image(backup.id)
+            if job is not None:
+                self._waiter(client).wait_for_end(job)
+
+    def export_record(self, backup: objects.Backup) -> dict[str, Any]:
+        """Return what another Cinder needs to use the image."""
+        with _errors_reported():
+            return dict(self._client().image_record(backup.id).record)
+
+    def import_record(
+        self, backup: objects.Backup, driver_info: dict[str, Any]
+    ) -> None:
+        """Take a backup over, if the service agrees that it is ours."""
+        with _errors_reported():
+            _check_record(backup, driver_info)
+            self._client().import_image_record(
+                backup.id, backup.project_id, driver_info
+            )
+
+    def _make_image(
+        self, backup: objects.Backup, volume_file: Any
+    ) -> resources.Image:
+        attachment = _attachment(volume_file)
+        check = functools.partial(status.check_creating, backup)
+        check()
+        self._clear_parent(backup)
+        client = self._client()
+        request = volume.image_request(
+            self.context,
+            backup,
+            CONF.ebackup.repository,
+            metadata.without_secrets(self.get_metadata(backup.volume_id)),
+        )
+        reservation = client.reserve_image(backup.id, request)
+        if reservation.job is None:
+            return reservation.image
+        LOG.info(
+            'Job %(job)s makes backup %(backup)s',
+            {'job': reservation.job.id, 'backup': backup.id},
+        )
+        self._waiter(client).wait(reservation.job, attachment, check)
+        check()
+        return client.image(backup.id)
+
+    def _write_volume(
+        self,
+        backup: objects.Backup,
+        volume_id: str,
+        volume_file: Any,
+        volume_is_new: bool,
+    ) -> None:
+        attachment = _attachment(volume_file)
+        check = functools.partial(status.check_restoring, backup)
+        check()
+        client = self._client()
+        document = client.image_record(backup.id).volume_metadata
+        request = volume.restore_request(
+            self.context, backup, volume_id, volume_is_new
+        )
+        job = client.reserve_restore(str(uuid.uuid4()), request)
+        LOG.info(
+            'Job %(job)s restores backup %(backup)s to volume %(volume)s',
+            {'job': job.id, 'backup': backup.id, 'volume': volume_id},
+        )
+        self._waiter(client).wait(job, attachment, check)
+        if document:
+            self.put_metadata(volume_id, document)
+
+    def _clear_parent(self, backup: objects.Backup) -> None:
+        """Let go of the parent that an incremental request named.
+
+        Images do not depend on each other. Saved at once, because Cinder
+        would otherwise refuse to delete the parent of a failed backup.
+        """
+        if CONF.ebackup.clear_parent and backup.parent_id is not None:
+            backup.parent_id = None
+            backup.save()
+
+    def _client(self) -> clients.Client:
+        return session.connect(CONF, self.context.request_id)
+
+    @staticmethod
+    def _waiter(client: clients.Client) -> waiting.Waiter:
+        group = CONF.ebackup
+        return waiting.Waiter(
+            client, group.poll_interval, group.service_timeout
+        )
+
+
+def _attachment(volume_file: Any) -> dict[str, str]:
+    return {
+        'kind': 'attached',
+        'host': CONF.ebackup.host,
+        'path': volume.path(volume_file),
+    }
+
+
+def _check_record(backup: objects.Backup, driver_info: dict[str, Any]) -> None:
+    if not driver_info or driver_info.get('image_id') != backup.id:
+        raise errors.RecordRefused(
+            f'Record is not that of backup {backup.id}: export it again with '
+            'the eBackup driver'
+        )
+
+
+def _reported(error: errors.EBackupError) -> exception.BackupDriverException:
+    """Return Cinder's exception; its message begins with the cause."""
+    return exception.BackupDriverException(errors.shorten(str(error)))
+
+
+@contextlib.contextmanager
+def _errors_reported() -> Iterator[None]:
+    try:
+        yield
+    except errors.Withdrawn:
+        raise
+    except errors.EBackupError as error:
+        raise _reported(error) from error

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""REST client of the eBackup service; the driver and the commands use it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from keystoneauth1 import adapter
+
+from ebackup_driver import errors
+from ebackup_driver import resources
+from ebackup_driver import transport
+
+_PAGE = 500
+
+
+class Client:
+    """One method for each thing that the service can be asked.
+
+    patience: seconds for which calls that may be repeated are, while the
+    service can't be reached. All methods raise what Transport.send raises.
+    """
+
+    def __init__(self, http: adapter.Adapter, patience: float = 0.0):
+        self._transport = transport.Transport(http, patience)
+
+    def without_patience(self) -> 'Client':
+        """Return a client that tries everything once: for those who loop."""
+        impatient = Client.__new__(Client)
+        impatient._transport = self._transport.with_patience(0.0)
+        return impatient
+
+    # Images
+
+    def images(
+        self,
+        *,
+        project_id: str | None = None,
+        volume_id: str | None = None,
+        state: str | None = None,
+        all_projects: bool = False,
+    ) -> Iterator[resources.Image]:
+        """Yield images, fetched page by page."""
+        query = {
+            'project_id': project_id,
+            'volume_id': volume_id,
+            'state': state,
+            'all_projects': 'true' if all_projects else None,
+        }
+        return map(resources.Image.from_dict, self._pages('images', query))
+
+    def image(self, image_id: str) -> resources.Image:
+        answer = self._get('images', image_id)
+        return resources.Image.from_dict(_part(answer, 'image'))
+
+    def reserve_image(
+        self, image_id: str, request: Mapping[str, Any]
+    ) -> resources.Reservation:
+        """Ask for an image to be made; the same request again is no harm.
+
+        :raises Conflict: another image has this id, it was deleted, or it
+            failed
+        """
+        answer = self._put({'image': request}, 'images', image_id)
+        return resources.Reservation.from_dict(answer)
+
+    def delete_image(self, image_id: str) -> resources.Job | None:
+        """Delete an image, known or not; None if that is done already."""
+        answer = self._transport.send(
+            'DELETE', _path('images', image_id), repeatable=True
+        )
+        if answer is None:
+            return None
+        return resources.Job.from_dict(_part(answer, 'job'))
+
+    def image_record(self, image_id: str) -> resources.ImageRecord:
+        """Return what Cinder needs: to import the image, to restore it."""
+        answer = self._get('images', image_id, 'record')
+        return resources.ImageRecord.from_dict(answer)
+
+    def import_image_record(
+        self, image_id: str, project_id: str, record: Mapping[str, Any]
+    ) -> None:
+        """Ask the service whether the image is that project's.
+
+        :raises NotFound: it is not
+        """
+        body = {'project_id': project_id, 'record': record}
+        self._put(body, 'images', image_id, 'record')
+
+    # Jobs
+
+    def reserve_restore(
+        self, job_id: str, request: Mapping[str, Any]
+    ) -> resources.Job:
+        answer = self._put({'restore': request}, 'restores', job_id)
+        return resources.Job.from_dict(_part(answer, 'job'))
+
+    def jobs(
+        self,
+        *,
+        state: str | None = None,
+        kind: str | None = None,
+        image_id: str | None = None,
+    ) -> Iterator[resources.Job]:
+        """Yield jobs, fetched page by page."""
+        query = {'state': state, 'kind': kind, 'image_id': image_id}
+        return map(resources.Job.from_dict, self._pages('jobs', query))
+
+    def job(self, job_id: str) -> resources.Job:
+        answer = self._get('jobs', job_id)
+        return resources.Job.from_dict(_part(answer, 'job'))
+
+    def attach(
+        self, job_id: str, attachment: Mapping[str, Any]
+    ) -> resources.Job:
+        """Tell a job where its volume is attached."""
+        answer = self._put(
+            {'attachment': attachment}, 'jobs', job_id, 'attachment'
+        )
+        return resources.Job.from_dict(_part(answer, 'job'))
+
+    def beat(self, job_id: str) -> resources.Job:
+        """Say that the job is still wanted.
+
+        Never repeated here: a beat that arrives late says something else.
+        """
+        answer = self._transport.send(
+            'POST', _path('jobs', job_id, 'heartbeat'), repeatable=False
+        )
+        return resources.Job.from_dict(_part(answer, 'job'))
+
+    def cancel(self, job_id: str) -> resources.Job:
+        answer = self._transport.send(
+            'POST', _path('jobs', job_id, 'cancel'), repeatable=True
+        )
+        return resources.Job.from_dict(_part(answer, 'job'))
+
+    # Repositories and proxies: the service's own words, for display
+
+    def repositories(self) -> list[dict[str, Any]]:
+        return _objects(_part(self._get('repositories'), 'repositories'))
+
+    def repository(self, name: str) -> dict[str, Any]:
+        return dict(_part(self._get('repositories', name), 'repository'))
+
+    def create_repository(
+        self, request: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], resources.Job | None]:
+        answer = self._post({'repository': request}, 'repositories')
+        job = answer.get('job') if isinstance(answer, Mapping) else None
+        return (
+            dict(_part(answer, 'repository')),
+            resources.Job.from_dict(job) if job else None,
+        )
+
+    def repository_usage(self, name: str) -> dict[str, Any]:
+        return dict(_part(self._get('repositories', name, 'usage'), 'usage'))
+
+    def collect(self, name: str) -> resources.Job:
+        """Start a garbage collection."""
+        answer = self._post(None, 'repositories', name, 'collect')
+        return resources.Job.from_dict(_part(answer, 'job'))
+
+    def check(self, name: str, read_data: bool = False) -> resources.Job:
+        """Start a check; read_data: read every chunk, too."""
+        body = {'read_data': read_data}
+        answer = self._post(body, 'repositories', name, 'check')
+        return resources.Job.from_dict(_part(answer, 'job'))
+
+    def proxies(self) -> list[dict[str, Any]]:
+        return _objects(_part(self._get('proxies'), 'proxies'))
+
+    # Requests
+
+    def _get(self, *segments: str) -> Any:
+        return self._transport.send('GET', _path(*segments), repeatable=True)
+
+    def _put(self, body: Mapping[str, Any], *segments: str) -> Any:
+        return self._transport.send(
+            'PUT', _path(*segments), body=body, repeatable=True
+        )
+
+    def _post(self, body: Mapping[str, Any] | None, *segments: str) -> Any:
+        return self._transport.send(
+            'POST', _path(*segments), body=body, repeatable=False
+        )
+
+    def _pages(self, noun: str, query: Mapping[str, Any]) -> Iterator[Any]:
+        marker: str | None = None
+        while True:
+            answer = self._transport.send(
+                'GET',
+                _path(noun),
+                query={**query, 'limit': _PAGE, 'marker': marker},
+                repeatable=True,
+            )
+            yield from _objects(_part(answer, noun))
+            marker = answer.get('next')
+            if not marker:
+                return
+
+
+def _path(*segments: str) -> str:
+    return '/v1/' + '/'.join(transport.quote(s) for s in segments)
+
+
+def _part(answer: Any, name: str) -> Any:
+    if not isinstance(answer, Mapping) or answer.get(name) is None:
+        raise errors.ServiceFailed(
+            f'Unexpected answer of the eBackup service: no {name} in it'
+        )
+    return answer[name]
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    if not isinstance(value, list):
+        raise errors.ServiceFailed(
+            'Unexpected answer of the eBackup service: no list in it'
+        )
+    return value

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the eBackup service answers, as read-only values.
+
+Sizes are bytes, rates bytes per second, times ISO 8601 strings as the
+service wrote them. Fields that this version does not know are dropped, those
+that a service does not send are None: either side may be the newer one.
+"""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any, Self
+
+from ebackup_driver import errors
+
+_ENDED = frozenset(('succeeded', 'failed', 'cancelled'))
+
+
+class _Resource:
+    """Makes a dataclass of what is known in a JSON object."""
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+        if not isinstance(data, Mapping):
+            raise errors.ServiceFailed(
+                f'Unexpected answer of the eBackup service: no {cls.__name__}'
+            )
+        missing = [
+            f.name
+            for f in fields
+            if f.default is dataclasses.MISSING and f.name not in data
+        ]
+        if missing:
+            raise errors.ServiceFailed(
+                f'Unexpected answer of the eBackup service: {cls.__name__} '
+                f'without {", ".join(missing)}'
+            )
+        return cls(**{f.name: data[f.name] for f in fields if f.name in data})
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)  # type: ignore[call-overload]
+
+
+@dataclasses.dataclass(frozen=True)
+class Image(_Resource):
+    """A backup image: one restore point of one volume."""
+
+    id: str
+    state: str
+    project_id: str | None = None
+    volume_id: str | None = None
+    repository: str | None = None
+    generation: int | None = None
+    size: int | None = None
+    kind: str | None = None
+    bytes_read: int | None = None
+    bytes_stored: int | None = None
+    chunk_size: int | None = None
+    snapshot_id: str | None = None
+    name: str | None = None
+    created_at: str | None = None
+    updated_at: str | None = None
+    error: Any = None
+    job_id: str | None = None
+
+    @property
+    def available(self) -> bool:
+        return self.state == 'available'
+
+
+@dataclasses.dataclass(frozen=True)
+class Progress(_Resource):
+    """How far a job is; remaining is in seconds."""
+
+    percent: float | None = None
+    bytes_total: int | None = None
+    bytes_done: int | None = None
+    bytes_read: int | None = None
+    bytes_written: int | None = None
+    bytes_stored: int | None = None
+    rate: float | None = None
+    remaining: float | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Job(_Resource):
+    """One run of backup, restore, delete, collection, check or creation."""
+
+    id: str
+    state: str
+    kind: str | None = None
+    needs: str | None = None
+    image_id: str | None = None
+    volume_id: str | None = None
+    project_id: str | None = None
+    repository: str | None = None
+    proxy: str | None = None
+    progress: Mapping[str, Any] | None = None
+    result: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+    created_at: str | None = None
+    started_at: str | None = None
+    finished_at: str | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in _ENDED
+
+    @property
+    def advance(self) -> Progress:
+        return Progress.from_dict(self.progress or {})
+
+    def raise_for_failure(self) -> None:
+        """Raise JobFailed or JobCancelled unless the job succeeded."""
+        if self.state == 'succeeded':
+            return
+        error = self.error or {}
+        message = error.get('message') or f'{self.kind} job {self.id} failed'
+        kind = error.get('kind')
+        if self.state == 'cancelled':
+            raise errors.JobCancelled(message, kind=kind)
+        raise errors.JobFailed(
+            message, kind=kind, retryable=bool(error.get('retryable'))
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageRecord(_Resource):
+    """What an exported backup says about its image, and what it does not.
+
+    record: small; by it the service recognises an image that is imported.
+    volume_metadata: Cinder's own document about the volume, for a restore.
+    """
+
+    record: Mapping[str, Any]
+    volume_metadata: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Reservation(_Resource):
+    """Answer to a request for an image: job is None if it is there already."""
+
+    image: Image
+    job: Job | None = None
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        answer = super().from_dict(data)
+        return cls(
+            image=Image.from_dict(answer.image),
+            job=Job.from_dict(answer.job) if answer.job else None,
+        )

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Cinder's record of a backup says about a running operation.
+
+Cinder has no call to cancel one: a forced delete, or an administrator's
+reset of the state, changes the record, and the driver has to look.
+"""
+
+from cinder import exception
+from cinder import objects
+from cinder.objects import fields
+
+from ebackup_driver import errors
+
+_DELETED = (fields.BackupStatus.DELETING, fields.BackupStatus.DELETED)
+
+
+def is_deleted(backup: objects.Backup) -> bool:
+    """Read the record again; True also if it has been purged since."""
+    try:
+        _refresh(backup)
+    except exception.BackupNotFound:
+        return True
+    return backup.status in _DELETED
+
+
+def check_creating(backup: objects.Backup) -> None:
+    """Return if the backup is still to be made.
+
+    :raises BackupDeleted: a user deleted it, by force
+    :raises Withdrawn: its state was reset
+    """
+    if is_deleted(backup):
+        raise errors.BackupDeleted(f'Backup {backup.id} was deleted')
+    if backup.status != fields.BackupStatus.CREATING:
+        raise errors.Withdrawn(
+            f'Cancelled: state of backup {backup.id} was reset to '
+            f'{backup.status} while it was being made'
+        )
+
+
+def check_restoring(backup: objects.Backup) -> None:
+    """Return if the backup is still to be restored.
+
+    :raises Withdrawn: its state was reset, or it was deleted
+    """
+    if is_deleted(backup) or backup.status != fields.BackupStatus.RESTORING:
+        raise errors.Withdrawn(
+            f'Cancelled: state of backup {backup.id} was reset to '
+            f'{backup.status} while it was being restored'
+        )
+
+
+def _refresh(backup: objects.Backup) -> None:
+    # A deleted backup's record must be found as well.
+    with backup.as_read_deleted():
+        backup.refresh()

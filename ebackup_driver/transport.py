@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests to the eBackup service, and the meaning of what comes back."""
+
+from collections.abc import Mapping
+import time
+from typing import Any
+import urllib.parse
+
+from keystoneauth1 import adapter
+from keystoneauth1 import exceptions as ksa
+from oslo_log import log as logging
+import requests
+
+from ebackup_driver import causes
+from ebackup_driver import errors
+
+LOG = logging.getLogger(__name__)
+
+_FIRST_DELAY = 0.1
+_LONGEST_DELAY = 5.0
+_GATEWAY_WITHOUT_SERVICE = frozenset((502, 503, 504))
+_MEANING: Mapping[int, type[errors.ServiceError]] = {
+    401: errors.AuthenticationFailed,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    409: errors.Conflict,
+}
+
+
+class Transport:
+    """Sends requests through a keystoneauth adapter.
+
+    Calls that may be repeated are, for patience seconds, when the service
+    can't be reached. It holds no state between calls, so that threads of
+    either sort may share it; sleeping goes through time.sleep, which yields
+    under eventlet too. Bodies and headers are never logged.
+    """
+
+    def __init__(self, http: adapter.Adapter, patience: float = 0.0):
+        self._http = http
+        self._patience = patience
+
+    def with_patience(self, patience: float) -> 'Transport':
+        return Transport(self._http, patience)
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        repeatable: bool,
+    ) -> Any:
+        """Return the JSON of the answer, None if it has no body.
+
+        repeatable tells whether doing it twice is the same as doing it once.
+
+        :raises ServiceUnreachable: also when Keystone can't be reached
+        :raises NotConfigured: no endpoint, or unusable credentials
+        :raises ServiceError: one of its subclasses, by the HTTP status
+        """
+        started = time.monotonic()
+        delay = _FIRST_DELAY
+        while True:
+            try:
+                return self._send_once(method, path, body, query)
+            except errors.ServiceUnreachable as error:
+                if not repeatable or not self._patience:
+                    raise
+                silence = time.monotonic() - started
+                if silence + delay > self._patience:
+                    raise errors.ServiceUnreachable(
+                        f'{error} for {silence:.0f} s'
+                    ) from error
+                LOG.warning(
+                    '%(method)s %(path)s is tried again in %(delay).1f s: '
+                    '%(error)s',
+                    {
+                        'method': method,
+                        'path': path,
+                        'delay': delay,
+                        'error': error,
+                    },
+                )
+            time.sleep(delay)
+            delay = min(delay * 2, _LONGEST_DELAY)
+
+    def _send_once(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        query: Mapping[str, Any] | None,
+    ) -> Any:
+        started = time.monotonic()
+        given = {k: v for k, v in (query or {}).items() if v is not None}
+        options: dict[str, Any] = {'params': given} if given else {}
+        if body is not None:
+            options['json'] = body
+        try:
+            # log=False: bodies hold the volume's metadata.
+            response = self._http.request(
+                path,
+                method,
+                raise_exc=False,
+                log=False,
+                connect_retries=0,
+                status_code_retries=0,
+                headers={'Accept': 'application/json'},
+                **options,
+            )
+        except ksa.ClientException as error:
+            raise causes.translate(error) from error
+        LOG.debug(
+            '%(method)s %(path)s: %(status)d after %(seconds).3f s',
+            {
+                'method': method,
+                'path': path,
+                'status': response.status_code,
+                'seconds': time.monotonic() - started,
+            },
+        )
+        return _read(response)
+
+
+def quote(identifier: str) -> str:
+    """Return an identifier as one segment of a path."""
+    return urllib.parse.quote(identifier, safe='')
+
+
+def _read(response: requests.Response) -> Any:
+    status = response.status_code
+    if 200 <= status < 300:
+        if not response.content:
+            return None
+        try:
+            return response.json()
+        except requests.exceptions.JSONDecodeError as error:
+            raise errors.ServiceFailed(
+                f'Unexpected answer (no JSON) from {_place(response)}: '
+                'is the endpoint that of the eBackup service?'
+            ) from error
+    message, kind = _explanation(response)
+    if status in _GATEWAY_WITHOUT_SERVICE:
+        raise errors.ServiceUnreachable(message)
+    meaning = _MEANING.get(status)
+    if meaning is None:
+        refused = 400 <= status < 500
+        meaning = errors.RequestRefused if refused else errors.ServiceFailed
+    raise meaning(message, kind=kind)
+
+
+def _explanation(response: requests.Response) -> tuple[str, str | None]:
+    """What the service says about an error; its place if it says nothing."""
+    try:
+        error = response.json()['error']
+        message, kind = str(error['message']), error.get('kind')
+    except (ValueError, KeyError, TypeError, AttributeError):
+        message, kind = '', None
+    if message:
+        return message, kind
+    reason = response.reason or 'no explanation'
+    return (
+        f'{reason} (HTTP {response.status_code}) from {_place(response)}',
+        kind,
+    )
+
+
+def _place(response: requests.Response) -> str:
+    return causes.place(response.url)

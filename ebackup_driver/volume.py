@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Describes Cinder's volumes and backups to the eBackup service.
+
+Everything here is JSON-able; sizes are bytes.
+"""
+
+from typing import Any
+
+from cinder import context as cinder_context
+from cinder import objects
+from oslo_utils import units
+
+from ebackup_driver import errors
+
+
+def path(volume_file: Any) -> str:
+    """Return where the volume is attached on this host.
+
+    volume_file is what Cinder hands over: a file it opened, under eventlet
+    behind a proxy, or something of the connector's. Only its name is looked
+    at; the proxy service opens the device itself.
+
+    :raises VolumeNotSupported: it has no path, as with librbd
+    """
+    name = getattr(volume_file, 'name', None)
+    if not isinstance(name, str) or not name.startswith('/'):
+        raise errors.VolumeNotSupported(
+            'Volume has no device or file path on this host (librbd images '
+            'and directories have none): this version of eBackup backs up '
+            'only volumes that are attached by a path'
+        )
+    return name
+
+
+def image_request(
+    context: cinder_context.RequestContext,
+    backup: objects.Backup,
+    repository: str | None,
+    volume_metadata: str | None,
+) -> dict[str, Any]:
+    """Return the request for the image that the backup is to become."""
+    context = context.elevated()
+    volume = objects.Volume.get_by_id(context, backup.volume_id)
+    source = {
+        'id': volume.id,
+        'size': _size(context, backup, volume),
+        'name': volume.display_name,
+        'availability_zone': volume.availability_zone,
+        'host': volume.host,
+        'provider_location': volume.provider_location,
+        'type': volume.volume_type.name if volume.volume_type_id else None,
+    }
+    request = {
+        'project_id': backup.project_id,
+        'user_id': backup.user_id,
+        'volume': _without_none(source),
+        'name': backup.display_name,
+        'description': backup.display_description,
+        'record': record(backup),
+    }
+    return {
+        **_without_none(request),
+        'snapshot_id': backup.snapshot_id,
+        'repository': backup.container or repository,
+        'volume_metadata': volume_metadata,
+    }
+
+
+def restore_request(
+    context: cinder_context.RequestContext,
+    backup: objects.Backup,
+    volume_id: str,
+    volume_is_new: bool,
+) -> dict[str, Any]:
+    """Return the request for writing the backup's image to a volume."""
+    volume = objects.Volume.get_by_id(context.elevated(), volume_id)
+    target = {
+        'id': volume.id,
+        'size': volume.size * units.Gi,
+        'availability_zone': volume.availability_zone,
+    }
+    return {
+        'image_id': backup.id,
+        'project_id': backup.project_id,
+        'volume': _without_none(target),
+        'volume_is_new': bool(volume_is_new),
+    }
+
+
+def record(backup: objects.Backup) -> dict[str, Any]:
+    """Return Cinder's whole record of a backup, as Cinder exports it.
+
+    The repository keeps it, so that it alone suffices to import the backup
+    into another Cinder.
+    """
+    return objects.Backup.decode_record(backup.encode_record())
+
+
+def _size(
+    context: cinder_context.RequestContext,
+    backup: objects.Backup,
+    volume: objects.Volume,
+) -> int:
+    if backup.snapshot_id is None:
+        return volume.size * units.Gi
+    # The volume may have been extended since the snapshot.
+    snapshot = objects.Snapshot.get_by_id(context, backup.snapshot_id)
+    return snapshot.volume_size * units.Gi
+
+
+def _without_none(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in fields.items() if v is not None}

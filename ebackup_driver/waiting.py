@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waits for a job, beating for it while the operation is wanted.
+
+Every look at the job is a heartbeat, made by the very call that Cinder waits
+for. There is no thread and no timer: however that call is left, the beats
+end, and the service then ends the job and its I/O by itself.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+import functools
+import time
+from typing import Any
+
+from oslo_log import log as logging
+
+from ebackup_driver import client as clients
+from ebackup_driver import errors
+from ebackup_driver import resources
+
+LOG = logging.getLogger(__name__)
+
+FIRST_DELAY = 0.1
+_GROWTH = 1.5
+
+
+class Waiter:
+    """Follows jobs of the service; delays and timeouts in seconds.
+
+    delay: longest time between two looks; the first ones are closer.
+    timeout: how long the service may be unreachable.
+    """
+
+    def __init__(self, client: clients.Client, delay: float, timeout: float):
+        # A retry inside one request would keep us from looking at what
+        # Cinder wants meanwhile.
+        self._client = client.without_patience()
+        self._delay = delay
+        self._timeout = timeout
+
+    def wait(
+        self,
+        job: resources.Job,
+        attachment: Mapping[str, Any],
+        check: Callable[[], None],
+    ) -> resources.Job:
+        """Return the job when it succeeded; attach the volume when asked.
+
+        check raises when the operation is not wanted any more; then, as on
+        any other error, the job is cancelled, and its I/O has ended when
+        this returns.
+
+        :raises JobFailed: the job ended otherwise
+        :raises ServiceUnreachable: for longer than the timeout; the job has
+            then ended for want of a beat
+        """
+        try:
+            job = self._follow(job, attachment, check)
+        except errors.ServiceUnreachable:
+            # Nobody to tell.
+            raise
+        except Exception:
+            self.stop(job)
+            raise
+        job.raise_for_failure()
+        return job
+
+    def wait_for_end(self, job: resources.Job) -> resources.Job:
+        """Like wait, for a job that needs no volume and stays wanted."""
+        job = self._follow(job, {}, lambda: None)
+        job.raise_for_failure()
+        return job
+
+    def stop(self, job: resources.Job) -> None:
+        """Cancel a job and return when it has ended, without beating for it.
+
+        Whatever goes wrong is logged: what made the caller stop matters
+        more, and without a beat the job ends anyhow.
+        """
+        LOG.info('Cancelling job %s', job.id)
+        try:
+            job = self._persist(functools.partial(self._cancel, job))
+            look = functools.partial(self._client.job, job.id)
+            for delay in self._delays():
+                if job.ended:
+                    break
+                time.sleep(delay)
+                job = self._persist(look)
+        except errors.NotFound:
+            LOG.info('Job %s is not known any more', job.id)
+        except errors.EBackupError as error:
+            LOG.warning(
+                'Job %(job)s could not be cancelled and ends for want of a '
+                'heartbeat: %(error)s',
+                {'job': job.id, 'error': error},
+            )
+
+    def _cancel(self, job: resources.Job) -> resources.Job:
+        try:
+            return self._client.cancel(job.id)
+        except errors.Conflict:
+            # It ended before the request arrived.
+            return self._client.job(job.id)
+
+    def _follow(
+        self,
+        job: resources.Job,
+        attachment: Mapping[str, Any],
+        check: Callable[[], None],
+    ) -> resources.Job:
+        contact = time.monotonic()
+        for delay in self._delays():
+            if job.ended:
+                break
+            check()
+            try:
+                job = self._look(job, attachment)
+                contact = time.monotonic()
+            except errors.ServiceUnreachable as error:
+                self._bear(error, contact)
+            if not job.ended:
+                time.sleep(delay)
+        return job
+
+    def _persist(self, call: Callable[[], resources.Job]) -> resources.Job:
+        contact = time.monotonic()
+        for delay in self._delays():
+            try:
+                return call()
+            except errors.ServiceUnreachable as error:
+                self._bear(error, contact)
+            time.sleep(delay)
+        raise AssertionError('delays end never')
+
+    def _bear(self, error: errors.ServiceUnreachable, contact: float) -> None:
+        """Log the error, or raise it when it has lasted too long."""
+        silence = time.monotonic() - contact
+        if silence >= self._timeout:
+            raise errors.ServiceUnreachable(
+                f'{error} for {silence:.0f} s'
+            ) from error
+        LOG.warning('eBackup service does not answer: %s', error)
+
+    def _delays(self) -> Iterator[float]:
+        delay = min(FIRST_DELAY, self._delay)
+        while True:
+            yield delay
+            delay = min(delay * _GROWTH, self._delay)
