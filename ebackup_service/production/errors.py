@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be wrong with a volume, or with the way to it.
+
+``kind`` is the slug that a job's error carries; ``retryable`` says whether
+the same request can succeed later without anybody changing it.
+"""
+
+
+class ProductionError(Exception):
+    kind = 'production-error'
+    retryable = False
+
+
+class AttachmentInvalid(ProductionError):
+    """The attachment is not what this production storage understands."""
+
+    kind = 'attachment-invalid'
+
+
+class WrongHost(ProductionError):
+    """The volume is attached to a host that is not this proxy's."""
+
+    kind = 'wrong-host'
+
+
+class PathForbidden(ProductionError):
+    """Outside the roots, of a type that is no volume, or not permitted."""
+
+    kind = 'path-forbidden'
+
+
+class PathUnknown(ProductionError):
+    """Nothing is there."""
+
+    kind = 'path-unknown'
+
+
+class PathBusy(ProductionError):
+    """Mounted, or in use by something that must not share it."""
+
+    kind = 'path-busy'
+    retryable = True
+
+
+class PathReplaced(ProductionError):
+    """The name led to something else when it was opened."""
+
+    kind = 'path-replaced'
+
+
+class SizeMismatch(ProductionError):
+    """The size is not the one that the volume has according to Cinder."""
+
+    kind = 'size-mismatch'
+
+
+class ExtentsInvalid(ProductionError):
+    """A source named extents that overlap, go back, or lie outside it."""
+
+    kind = 'extents-invalid'
+
+
+class SourceUnavailable(ProductionError):
+    """The volume can't be opened or read now."""
+
+    kind = 'source-unavailable'
+    retryable = True
+
+
+class TargetUnavailable(ProductionError):
+    """The volume to restore to can't be opened, read or written now."""
+
+    kind = 'target-unavailable'
+    retryable = True
+
+
+class StorageUnknown(ProductionError):
+    """No production storage of that name is installed."""
+
+    kind = 'production-storage-unknown'

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+import errno
+import os
+
+import fixtures
+from oslotest import base
+
+from ebackup_service.production import punch
+
+
+class ZeroRangeTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        path = os.path.join(self.useFixture(fixtures.TempDir()).path, 'f')
+        with open(path, 'wb') as file:
+            file.write(b'x' * (1 << 20))
+        self.file = os.open(path, os.O_RDWR)
+        self.addCleanup(os.close, self.file)
+
+    def test_reads_as_zeros_and_keeps_the_size(self):
+        self.assertTrue(punch.zero_range(self.file, 4096, 1 << 19))
+        content = os.pread(self.file, 1 << 21, 0)
+        self.assertEqual(
+            b'x' * 4096
+            + bytes(1 << 19)
+            + b'x' * ((1 << 20) - 4096 - (1 << 19)),
+            content,
+        )
+
+    def test_gives_the_space_back(self):
+        os.fsync(self.file)
+        before = os.fstat(self.file).st_blocks
+        punch.zero_range(self.file, 0, 1 << 20)
+        self.assertLess(os.fstat(self.file).st_blocks, before)
+
+    def test_says_when_it_cannot(self):
+        # Neither a file system nor a device punches what is no range.
+        self.assertFalse(punch.zero_range(self.file, -1, 4096))
+        self.assertEqual(b'x' * 5, os.pread(self.file, 5, 0))
+
+    def test_failures_are_raised(self):
+        error = self.assertRaises(OSError, punch.zero_range, -1, 0, 4096)
+        self.assertEqual(errno.EBADF, error.errno)
