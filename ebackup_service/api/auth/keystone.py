@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens of Keystone, by keystonemiddleware."""
+
+from typing import Any
+
+from keystonemiddleware import auth_token
+from oslo_config import cfg
+import webob
+import webob.dec
+
+from ebackup_service.api import context
+from ebackup_service.api import errors
+
+
+def wrap(app: Any, conf: cfg.ConfigOpts) -> Any:
+    """Put keystonemiddleware before the application.
+
+    Its options are in [keystone_authtoken] of the same configuration.
+    """
+    return auth_token.AuthProtocol(
+        TokenContext(app), {'oslo_config_config': conf}
+    )
+
+
+class TokenContext:
+    """Reads the caller from what auth_token found out.
+
+    auth_token removes headers of these names that the caller sent.
+    """
+
+    def __init__(self, app: Any) -> None:
+        self._app = app
+
+    @webob.dec.wsgify
+    def __call__(self, req: webob.Request) -> webob.Response:
+        # With delay_auth_decision everybody gets as far as here.
+        if req.environ.get('HTTP_X_IDENTITY_STATUS') != 'Confirmed':
+            raise errors.Unauthorized
+        context.enter(req.environ)
+        return req.get_response(self._app)

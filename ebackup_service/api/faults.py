@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns whatever goes wrong below into a JSON answer."""
+
+import http
+import logging
+
+from oslo_db import exception as db_errors
+from oslo_middleware import request_id
+import webob
+import webob.dec
+import webob.exc
+
+from ebackup_service.api import context
+from ebackup_service.api import errors
+from ebackup_service.server import errors as server_errors
+
+LOG = logging.getLogger(__name__)
+
+
+class Faults:
+    """Answers for exceptions, and JSON in place of middlewares' HTML.
+
+    What the caller can do nothing about is logged here and nowhere else; the
+    answer then only says where to look.
+    """
+
+    def __init__(self, app: webob.dec.wsgify) -> None:
+        self._app = app
+
+    @webob.dec.wsgify
+    def __call__(self, req: webob.Request) -> webob.Response:
+        # Log lines of this request must not carry the thread's last caller.
+        context.Context(request_id=req.environ.get(request_id.ENV_REQUEST_ID))
+        try:
+            return _as_json(req.get_response(self._app))
+        except errors.ApiError as error:
+            return _api_error(error)
+        except server_errors.ServerError as error:
+            return errors.response(error.code, error.kind, str(error))
+        except webob.exc.HTTPException as error:
+            return _as_json(error)
+        except db_errors.DBConnectionError:
+            LOG.exception('The catalog does not answer')
+            return errors.response(
+                503,
+                'catalog-unavailable',
+                'the catalog does not answer; try again later',
+            )
+        except Exception:
+            LOG.exception('Unexpected error in %s %s', req.method, req.path)
+            return errors.response(
+                500,
+                'internal-error',
+                "unexpected error; the API's log has the details under this "
+                "answer's request id",
+            )
+
+
+def _api_error(error: errors.ApiError) -> webob.Response:
+    response = errors.response(error.code, error.kind, str(error))
+    if isinstance(error, errors.MethodNotAllowed):
+        response.allow = error.allowed
+    return response
+
+
+def _as_json(response: webob.Response) -> webob.Response:
+    """Replace an error's HTML or text; keep its headers but for the body's."""
+    code = response.status_int
+    if code < 400 or response.content_type == 'application/json':
+        return response
+    status = http.HTTPStatus(code)
+    kind = status.phrase.lower().replace(' ', '-')
+    replaced = errors.response(code, kind, _MESSAGES.get(code, status.phrase))
+    for name in ('WWW-Authenticate', 'Retry-After', 'Allow'):
+        if name in response.headers:
+            replaced.headers[name] = response.headers[name]
+    return replaced
+
+
+_MESSAGES = {
+    401: str(errors.Unauthorized()),
+    503: 'the identity service does not answer; try again later',
+}

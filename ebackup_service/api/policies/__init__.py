@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may do what, one noun a file."""
+
+from oslo_policy import policy
+
+from ebackup_service.api.policies import base
+from ebackup_service.api.policies import image
+from ebackup_service.api.policies import job
+from ebackup_service.api.policies import proxy
+from ebackup_service.api.policies import record
+from ebackup_service.api.policies import repository
+from ebackup_service.api.policies import restore
+
+NOUNS = (base, image, record, restore, job, repository, proxy)
+
+
+def list_rules() -> list[policy.RuleDefault]:
+    """Return every rule with its default."""
+    return [rule for noun in NOUNS for rule in noun.list_rules()]

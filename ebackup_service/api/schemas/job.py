@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs."""
+
+from ebackup_service.api.schemas import types
+
+STATES = ['pending', 'running', 'succeeded', 'failed', 'cancelled']
+KINDS = ['backup', 'restore', 'delete', 'gc', 'check', 'create']
+
+LIST_QUERY = types.strict(
+    {
+        'project_id': types.PROJECT_ID,
+        'state': {'type': 'string', 'enum': STATES},
+        'kind': {'type': 'string', 'enum': KINDS},
+        'image_id': types.UUID,
+        'limit': types.LIMIT,
+        'marker': types.MARKER,
+    },
+    [],
+)
+
+ATTACH = types.wrapped(
+    'attachment',
+    types.strict(
+        {
+            'kind': {'type': 'string', 'enum': ['attached']},
+            'host': {'type': 'string', 'minLength': 1, 'maxLength': 255},
+            'path': {
+                'type': 'string',
+                'pattern': '^/',
+                'maxLength': 4095,
+            },
+        },
+        ['kind', 'host', 'path'],
+    ),
+)

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Repositories."""
+
+from ebackup_service.api.schemas import types
+
+CREATE = types.wrapped(
+    'repository',
+    types.strict(
+        {
+            'name': types.REPOSITORY,
+            'url': {
+                'type': 'string',
+                'pattern': '^[a-z][a-z0-9+.-]*://',
+                'maxLength': 1024,
+            },
+        },
+        ['name', 'url'],
+    ),
+)
+
+CHECK = types.strict({'read_data': {'type': 'boolean'}}, [])

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Repositories."""
+
+from typing import Any
+import urllib.parse
+
+from ebackup_service.api.views import instant
+from ebackup_service.server.catalog import repository as repository_rows
+
+
+def show(repository: repository_rows.Repository) -> dict[str, Any]:
+    return {
+        'id': repository.id,
+        'name': repository.name,
+        'url': _without_credentials(repository.url),
+        'state': repository.state,
+        'error': repository.error,
+        'created_at': instant.text(repository.created_at),
+        'collected_at': instant.text(repository.collected_at),
+    }
+
+
+def usage(figures: dict[str, Any]) -> dict[str, Any]:
+    return {**figures, 'measured_at': instant.text(figures['measured_at'])}
+
+
+def _without_credentials(url: str) -> str:
+    parts = urllib.parse.urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition('@')[2]).geturl()
