@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory that is allocated once per worker and used for every read."""
+
+import mmap
+
+import numpy as np
+from numpy import typing as npt
+
+WORD = 8  # bytes that are tested for zeros at a time
+
+
+class ChunkBuffer:
+    """Page-aligned memory, seen as bytes, as chunks and as words.
+
+    A chunk's memoryview is made once: slicing one for every chunk that is
+    hashed would cost more than asking for its hash.
+
+    :param chunk_size: bytes, a multiple of the page size
+    :param size: bytes wanted; rounded down to whole chunks, at least one
+    """
+
+    def __init__(self, chunk_size: int, size: int) -> None:
+        self.count = max(size // chunk_size, 1)
+        self.chunk_size = chunk_size
+        # Private: shared anonymous memory would be kept as a file.
+        memory = mmap.mmap(
+            -1,
+            self.count * chunk_size,
+            flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
+        )
+        self.bytes = memoryview(memory)
+        self.chunks = [
+            self.bytes[start : start + chunk_size]
+            for start in range(0, len(self.bytes), chunk_size)
+        ]
+        self._words: npt.NDArray[np.uint64] = np.frombuffer(
+            self.bytes, dtype=np.uint64
+        ).reshape(self.count, chunk_size // WORD)
+
+    def not_zero(self, first: int, stop: int) -> list[bool]:
+        """Which of the chunks first to stop - 1 hold anything but zeros."""
+        found = np.bitwise_or.reduce(self._words[first:stop], axis=1)
+        answer: list[bool] = (found != 0).tolist()
+        return answer
+
+    def clear(self, start: int, stop: int) -> None:
+        """Fill bytes start to stop - 1 with zeros."""
+        self.bytes[start:stop] = bytes(stop - start)

@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Turns what a source says of its extents into work, leaf by leaf.
+
+A chunk is what an extent says of it only if that extent covers it whole; a
+chunk that extents of two kinds share is read. Nothing here is proportional to
+the volume: holes and unchanged ranges of any size are one step.
+"""
+
+from collections.abc import Iterable
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from numpy import typing as npt
+
+from ebackup_service.production import base
+from ebackup_service.production import errors
+
+DATA = base.ExtentKind.DATA
+HOLE = base.ExtentKind.HOLE
+UNCHANGED = base.ExtentKind.UNCHANGED
+
+
+class LeafTask(NamedTuple):
+    """One leaf in which something has to be read.
+
+    kinds: the ExtentKind of each of its chunks; None: all are DATA
+    """
+
+    leaf: int
+    kinds: npt.NDArray[np.uint8] | None
+
+
+class SkipTask(NamedTuple):
+    """The leaves start to stop - 1, of which nothing has to be read.
+
+    kind: HOLE or UNCHANGED
+    """
+
+    start: int
+    stop: int
+    kind: base.ExtentKind
+
+
+class Run(NamedTuple):
+    start: int
+    end: int
+    kind: base.ExtentKind
+
+
+def cover(
+    extents: Iterable[base.Extent],
+    size: int,
+    gaps: base.ExtentKind,
+    trusted: int,
+) -> Iterator[Run]:
+    """The whole volume as runs, each as long as its kind goes on.
+
+    :param gaps: the kind of what no extent names
+    :param trusted: bytes from the start up to which UNCHANGED means something;
+        beyond, there is nothing that it could be unchanged from
+    :raises: ExtentsInvalid
+    """
+    run = Run(0, 0, DATA)
+    for piece in _pieces(extents, size, gaps):
+        for part in _distrust(piece, trusted):
+            if part.kind == run.kind:
+                run = Run(run.start, part.end, run.kind)
+                continue
+            if run.start < run.end:
+                yield run
+            run = part
+    if run.start < run.end:
+        yield run
+
+
+def tasks(
+    runs: Iterable[Run], size: int, chunk_size: int, leaf_chunks: int
+) -> Iterator[LeafTask | SkipTask]:
+    """Work in the order of the volume.
+
+    :param runs: as cover() yields them
+    :param leaf_chunks: chunks of a leaf
+    """
+    span = chunk_size * leaf_chunks
+    kinds: npt.NDArray[np.uint8] | None = None
+    for start, end, kind in runs:
+        while start < end:
+            leaf = start // span
+            leaf_start = leaf * span
+            leaf_end = min(leaf_start + span, size)
+            if start == leaf_start and end >= leaf_end:
+                stop = -(-size // span) if end == size else end // span
+                if kind == DATA:
+                    for index in range(leaf, stop):
+                        yield LeafTask(index, None)
+                else:
+                    yield SkipTask(leaf, stop, kind)
+                start = min(stop * span, size)
+                continue
+            if kinds is None:
+                count = -(-(leaf_end - leaf_start) // chunk_size)
+                kinds = np.full(count, DATA, dtype=np.uint8)
+            piece_end = min(end, leaf_end)
+            first = -(-(start - leaf_start) // chunk_size)
+            if piece_end == leaf_end:
+                kinds[first:] = kind  # a shorter last chunk is whole, too
+                yield LeafTask(leaf, kinds)
+                kinds = None
+            else:
+                kinds[first : (piece_end - leaf_start) // chunk_size] = kind
+            start = piece_end
+
+
+def _pieces(
+    extents: Iterable[base.Extent], size: int, gaps: base.ExtentKind
+) -> Iterator[Run]:
+    position = 0
+    for offset, length, kind in extents:
+        if offset < position or length < 0 or offset + length > size:
+            raise errors.ExtentsInvalid(
+                f'the source named {length} bytes at {offset} after '
+                f'{position}, of {size}: extents must be sorted, inside the '
+                'volume, and must not overlap'
+            )
+        if offset > position:
+            yield Run(position, offset, gaps)
+        position = offset + length
+        if length:
+            yield Run(offset, position, kind)
+    if position < size:
+        yield Run(position, size, gaps)
+
+
+def _distrust(run: Run, trusted: int) -> Iterator[Run]:
+    if run.kind != UNCHANGED or run.end <= trusted:
+        yield run
+        return
+    if run.start < trusted:
+        yield Run(run.start, trusted, UNCHANGED)
+    yield Run(max(run.start, trusted), run.end, DATA)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+import mmap
+import os
+
+from oslotest import base
+
+from ebackup_service.engine import buffers
+
+CHUNK = 65536
+
+
+class ChunkBufferTest(base.BaseTestCase):
+    def test_whole_chunks(self):
+        buffer = buffers.ChunkBuffer(CHUNK, 3 * CHUNK + 5)
+        self.assertEqual(3, buffer.count)
+        self.assertEqual(3 * CHUNK, len(buffer.bytes))
+        self.assertEqual([CHUNK] * 3, [len(c) for c in buffer.chunks])
+
+    def test_at_least_one_chunk(self):
+        self.assertEqual(1, buffers.ChunkBuffer(CHUNK, 5).count)
+
+    def test_chunks_are_the_bytes(self):
+        buffer = buffers.ChunkBuffer(CHUNK, 2 * CHUNK)
+        buffer.bytes[CHUNK : CHUNK + 3] = b'abc'
+        self.assertEqual(b'abc', bytes(buffer.chunks[1][:3]))
+
+    def test_can_be_used_for_direct_reads(self):
+        """Its address is aligned."""
+        with open(self.get_temp(), 'wb') as file:
+            file.write(b'x' * CHUNK)
+        descriptor = os.open(file.name, os.O_RDONLY | os.O_DIRECT)
+        self.addCleanup(os.close, descriptor)
+        buffer = buffers.ChunkBuffer(CHUNK, 2 * CHUNK)
+        self.assertEqual(CHUNK, os.preadv(descriptor, [buffer.chunks[1]], 0))
+        self.assertEqual(b'x' * CHUNK, buffer.chunks[1])
+
+    def get_temp(self):
+        return self.create_tempfiles([('direct', '')])[0]
+
+    def test_zero_test_sees_every_byte(self):
+        buffer = buffers.ChunkBuffer(CHUNK, 4 * CHUNK)
+        self.assertEqual([False] * 4, buffer.not_zero(0, 4))
+        for position in (0, 7, 8, mmap.PAGESIZE, CHUNK - 1):
+            buffer.bytes[2 * CHUNK + position] = 1
+            self.assertEqual(
+                [False, True, False], buffer.not_zero(1, 4), position
+            )
+            buffer.bytes[2 * CHUNK + position] = 0
+
+    def test_clear(self):
+        buffer = buffers.ChunkBuffer(CHUNK, CHUNK)
+        buffer.bytes[:10] = b'x' * 10
+        buffer.clear(2, 9)
+        self.assertEqual(b'xx' + bytes(7) + b'x', buffer.bytes[:10])
