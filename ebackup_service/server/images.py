@@ -15,8 +15,8 @@ from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import service
+from ebackup_service.server import deletions
 from ebackup_service.server import errors
-from ebackup_service.server import jobs
 from ebackup_service.server import repositories
 from ebackup_service.server import volumes
 
@@ -210,37 +210,7 @@ def delete(
             raise errors.NotFound('image-unknown', f'No image {image_id}.')
         if image.state == image_rows.DELETED:
             return None
-        return _delete(session, image)
-
-
-def _delete(
-    session: orm.Session, image: image_rows.Image
-) -> job_rows.Job | None:
-    assert image.repository_id is not None
-    for job in job_rows.unfinished(session, image_id=image.id):
-        if job.kind == job_rows.DELETE:
-            return job
-        if job.kind == job_rows.BACKUP:
-            jobs.request_cancel(session, job, 'Its image was deleted.')
-    job_id = str(uuid.uuid4())
-    job_rows.insert(
-        session,
-        id=job_id,
-        kind=job_rows.DELETE,
-        repository_id=image.repository_id,
-        image_id=image.id,
-        volume_id=image.volume_id,
-        project_id=image.project_id,
-        ready_at=clock.now(),
-    )
-    image_rows.move(
-        session,
-        image.id,
-        image_rows.STATES,
-        state=image_rows.DELETING,
-        job_id=job_id,
-    )
-    return job_rows.get(session, job_id)
+        return deletions.begin(session, image)
 
 
 @database.retried

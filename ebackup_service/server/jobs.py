@@ -167,15 +167,15 @@ def end(
 ) -> bool:
     """End a job without success, as it was read; whether it was this call.
 
-    The compare-and-swap on state and token makes sure that nothing happened
-    to the job since. Everything that hangs on the job ends with it.
+    The compare-and-swap on state, token and lease makes sure that nothing
+    has happened to the job since. What hangs on the job ends with it.
     """
     ended = job_rows.end(
         session,
         job.id,
         (job.state,) if not job.finished else (),
         state,
-        token=job.token,
+        *job_rows.unmoved(job),
         error=error,
     )
     if ended:
@@ -209,3 +209,22 @@ def settle(session: orm.Session, job: job_rows.Job, error: Failure) -> None:
             state=repository_rows.ERROR,
             error=error,
         )
+
+
+def take_back(session: orm.Session, job: job_rows.Job) -> bool:
+    """Let a job that was handed out but not begun wait again.
+
+    Whoever has it can't begin it any more: a pending job grants no lease,
+    and the next hand-out has another token.
+    """
+    return job_rows.update(
+        session,
+        job.id,
+        (job_rows.RUNNING,),
+        models.Job.started_at.is_(None),
+        *job_rows.unmoved(job),
+        state=job_rows.PENDING,
+        proxy=None,
+        lease_until=None,
+        pin=job.pin if job.kind == job_rows.RESTORE else None,
+    )

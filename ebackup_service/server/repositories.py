@@ -118,7 +118,7 @@ def collect(catalog: database.Catalog, name: str) -> job_rows.Job:
         )
         if waiting:
             return waiting[0]
-        return _maintain(session, job_rows.GC, repository.id, {})
+        return begin_collection(session, repository)
 
 
 @database.retried
@@ -139,6 +139,18 @@ def check(
             repository.id,
             {'read_data': read_data},
         )
+
+
+def begin_collection(
+    session: orm.Session, repository: repository_rows.Repository
+) -> job_rows.Job:
+    """A job that accounts for the garbage that is known by now."""
+    return _maintain(
+        session,
+        job_rows.GC,
+        repository.id,
+        {'garbage': repository.garbage},
+    )
 
 
 def ready(session: orm.Session, name: str) -> repository_rows.Repository:

@@ -55,3 +55,8 @@ def instant(value: int | None) -> datetime.datetime | None:
     if value is None:
         return None
     return datetime.datetime.fromtimestamp(value / 1000, datetime.UTC)
+
+
+def to_milliseconds(value: datetime.datetime) -> int:
+    """What ``instant`` made of a column's value, as that value again."""
+    return round(value.timestamp() * 1000)

@@ -87,7 +87,8 @@ def retried(function: _Function) -> _Function:
     """Repeat a function that is one transaction when the database asks to.
 
     MariaDB ends one of two transactions that wait for each other, and one
-    that found a row changed since it was read; both did nothing.
+    that found a row changed since it was read; of two that insert the same
+    row one fails. Each did nothing, and meets other facts the next time.
     """
     return oslo_db_api.wrap_db_retry(
         max_retries=10,
@@ -95,7 +96,8 @@ def retried(function: _Function) -> _Function:
         max_retry_interval=1,
         retry_on_deadlock=True,
         exception_checker=lambda error: isinstance(
-            error, db_exception.DBConsistencyError
+            error,
+            db_exception.DBConsistencyError | db_exception.DBDuplicateEntry,
         ),
     )(function)
 

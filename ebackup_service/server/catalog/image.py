@@ -177,3 +177,20 @@ def states(
         )
     )
     return {row.id: row.state for row in found}
+
+
+def abandoned(session: orm.Session, age: int) -> list[Image]:
+    """Images in deletion, older than ``age`` ms there, without a job."""
+    working = (
+        sa.select(models.Job.id)
+        .where(models.Job.image_id == models.Image.id)
+        .where(models.Job.finished_at.is_(None))
+        .exists()
+    )
+    found = session.execute(
+        _select()
+        .where(models.Image.state == DELETING)
+        .where(models.Image.updated_at < clock.now() - age)
+        .where(~working)
+    )
+    return [_image(row) for row in found]

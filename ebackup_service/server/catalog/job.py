@@ -143,22 +143,21 @@ def insert(session: orm.Session, **values: Any) -> None:
 
 def update(
     session: orm.Session,
-    job: str,
+    job_id: str,
     states: Collection[str],
     *conditions: sa.ColumnElement[bool],
-    token: int | None = None,
     **values: Any,
 ) -> bool:
-    """Change a job if it is in one of ``states``; whether it was.
-
-    With ``token``, only if that is still the newest one.
-    """
+    """Change a job if it is in one of ``states``; whether it was."""
     query = sa.update(models.Job).where(
-        models.Job.id == job, models.Job.state.in_(states), *conditions
+        models.Job.id == job_id, models.Job.state.in_(states), *conditions
     )
-    if token is not None:
-        query = query.where(models.Job.token == token)
     return bool(statement.changed(session, query.values(**values)))
+
+
+def held(token: int) -> sa.ColumnElement[bool]:
+    """The condition that ``token`` is the newest, so its holder may speak."""
+    return models.Job.token == token
 
 
 def leased() -> sa.ColumnElement[bool]:
@@ -166,25 +165,53 @@ def leased() -> sa.ColumnElement[bool]:
     return models.Job.lease_until > clock.now()
 
 
+def unmoved(job: Job) -> tuple[sa.ColumnElement[bool], ...]:
+    """The conditions that nobody renewed, took or gave a job since."""
+    return (
+        models.Job.token == job.token,
+        models.Job.lease_until.is_not_distinct_from(job.lease_until),
+        models.Job.needs.is_not_distinct_from(job.needs),
+    )
+
+
 def end(
     session: orm.Session,
-    job: str,
+    job_id: str,
     states: Collection[str],
     state: str,
     *conditions: sa.ColumnElement[bool],
-    token: int | None = None,
     **values: Any,
 ) -> bool:
     """Finish a job, once; whether it was this call that did it."""
     return update(
         session,
-        job,
+        job_id,
         states,
         *conditions,
-        token=token,
         state=state,
         needs=None,
         finished_at=clock.now(),
         lease_until=None,
         **values,
     )
+
+
+def sessions(
+    session: orm.Session, repository_id: str, since: int
+) -> list[str]:
+    """Backups of a repository that run, will run, or ended after ``since``.
+
+    ``since`` is in milliseconds by the database's clock.
+    """
+    found = session.execute(
+        sa.select(models.Job.id)
+        .where(models.Job.kind == BACKUP)
+        .where(models.Job.repository_id == repository_id)
+        .where(
+            sa.or_(
+                models.Job.state.in_(UNFINISHED),
+                models.Job.finished_at >= since,
+            )
+        )
+    )
+    return [row.id for row in found]

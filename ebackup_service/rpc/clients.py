@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two sides' clients. Calls raise ``errors.PeerUnreachable`` only."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import oslo_messaging
+
+from ebackup_service.rpc import errors
+from ebackup_service.rpc import messages
+from ebackup_service.rpc import topics
+
+
+def _client(
+    transport: oslo_messaging.RPCTransport, topic: str
+) -> oslo_messaging.RPCClient:
+    return oslo_messaging.get_rpc_client(
+        transport,
+        oslo_messaging.Target(topic=topic, version=topics.VERSION),
+        timeout=topics.CALL_TIMEOUT,
+        retry=topics.CONNECT_RETRIES,
+    )
+
+
+class ServerClient:
+    """What a proxy, and the API, say to a server; any server answers."""
+
+    def __init__(self, transport: oslo_messaging.RPCTransport) -> None:
+        self._client = _client(transport, topics.SERVER)
+
+    def announce(
+        self,
+        host: str,
+        version: str,
+        capabilities: dict[str, Any],
+        jobs: Sequence[str],
+    ) -> None:
+        self._call(
+            topics.RENEW_TIMEOUT,
+            'announce',
+            host=host,
+            version=version,
+            capabilities=capabilities,
+            jobs=[*jobs],
+        )
+
+    def renew(
+        self, job_id: str, token: int, progress: dict[str, Any]
+    ) -> messages.Grant:
+        return messages.Grant.from_dict(
+            self._call(
+                topics.RENEW_TIMEOUT,
+                'renew',
+                job_id=job_id,
+                token=token,
+                progress=progress,
+            )
+        )
+
+    def commit_image(
+        self, job_id: str, token: int, root: messages.Commit
+    ) -> messages.Decision:
+        return messages.Decision.from_dict(
+            self._call(
+                topics.CALL_TIMEOUT,
+                'commit_image',
+                job_id=job_id,
+                token=token,
+                root=root.to_dict(),
+            )
+        )
+
+    def finish(
+        self, job_id: str, token: int, outcome: messages.Outcome
+    ) -> messages.Decision:
+        return messages.Decision.from_dict(
+            self._call(
+                topics.RENEW_TIMEOUT,
+                'finish',
+                job_id=job_id,
+                token=token,
+                outcome=outcome.to_dict(),
+            )
+        )
+
+    def live(
+        self, job_id: str, token: int, image_ids: Sequence[str]
+    ) -> messages.Live:
+        return messages.Live.from_dict(
+            self._call(
+                topics.CALL_TIMEOUT,
+                'live',
+                job_id=job_id,
+                token=token,
+                image_ids=[*image_ids],
+            )
+        )
+
+    def wake(self) -> None:
+        """Tell a server that there is work; lost is not lost for long."""
+        _cast(self._client, 'wake')
+
+    def _call(self, timeout: float, method: str, **arguments: Any) -> Any:
+        try:
+            return self._client.prepare(timeout=timeout).call(
+                {}, method, **arguments
+            )
+        except oslo_messaging.MessagingException as error:
+            raise errors.PeerUnreachable(
+                f'The server did not answer {method!r}: {error}'
+            ) from error
+
+
+class ProxyClient:
+    """What a server says to the proxy of a host; nothing is answered."""
+
+    def __init__(self, transport: oslo_messaging.RPCTransport) -> None:
+        self._client = _client(transport, topics.PROXY)
+
+    def run_job(self, host: str, job: messages.JobSpec) -> None:
+        _cast(self._client.prepare(server=host), 'run_job', job=job.to_dict())
+
+    def cancel_job(
+        self, host: str, job_id: str, token: int, reason: str
+    ) -> None:
+        _cast(
+            self._client.prepare(server=host),
+            'cancel_job',
+            job_id=job_id,
+            token=token,
+            reason=reason,
+        )
+
+
+def _cast(client: Any, method: str, **arguments: Any) -> None:
+    try:
+        client.cast({}, method, **arguments)
+    except oslo_messaging.MessagingException as error:
+        raise errors.PeerUnreachable(
+            f'{method!r} could not be sent: {error}'
+        ) from error

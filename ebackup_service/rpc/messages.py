@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What server and proxy say to each other, version 1.0.
+
+Each message is a frozen dataclass with ``to_dict()`` for the wire and
+``from_dict()``, which takes nothing but what its schema allows
+(``errors.MessageInvalid``). Sizes are bytes, durations seconds.
+"""
+
+import dataclasses
+from typing import Any
+from typing import ClassVar
+from typing import Self
+
+import jsonschema
+
+from ebackup_service.rpc import errors
+from ebackup_service.rpc import schemas
+
+
+class Message:
+    """Common to all messages: the way to the wire and back."""
+
+    SCHEMA: ClassVar[schemas.Schema]
+    # fields that are messages themselves
+    PARTS: ClassVar[dict[str, type['Message']]] = {}
+
+    def to_dict(self) -> dict[str, Any]:
+        assert dataclasses.is_dataclass(self)
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, document: Any) -> Self:
+        """:raises errors.MessageInvalid: naming the first wrong part."""
+        try:
+            jsonschema.validate(document, cls.SCHEMA)
+        except jsonschema.ValidationError as error:
+            # not error.message: that quotes the value, which may be secret
+            raise errors.MessageInvalid(
+                f'{cls.__name__}: {error.json_path} does not match '
+                f'"{error.validator}" of the schema.'
+            ) from None
+        return cls._build(document)
+
+    @classmethod
+    def _build(cls, document: dict[str, Any]) -> Self:
+        values = dict(document)
+        for name, part in cls.PARTS.items():
+            if values[name] is not None:
+                values[name] = part._build(values[name])
+        return cls(**values)
+
+
+@dataclasses.dataclass(frozen=True)
+class Owner(Message):
+    """The service that owns a repository; a takeover raises generation."""
+
+    SCHEMA = schemas.OWNER
+
+    service_id: str
+    generation: int
+
+
+@dataclasses.dataclass(frozen=True)
+class RepositorySpec(Message):
+    SCHEMA = schemas.REPOSITORY
+    PARTS = {'owner': Owner}
+
+    id: str
+    name: str
+    url: str
+    owner: Owner
+    compression: str
+    compression_level: int
+    minimum_free: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageSpec(Message):
+    SCHEMA = schemas.IMAGE
+
+    id: str
+    project_id: str
+    volume_id: str
+    generation: int
+    size: int
+    chunk_size: int
+    record: dict[str, Any]
+    volume_metadata: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class TreeSpec(Message):
+    """A tree in the repository that the job keeps from collection.
+
+    ``tree`` is the root page's locator as JSON; None: all holes.
+    """
+
+    SCHEMA = schemas.TREE
+
+    image_id: str
+    tree: dict[str, Any] | None
+    size: int
+    chunk_size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class TargetSpec(Message):
+    SCHEMA = schemas.TARGET
+
+    volume_id: str
+    size: int
+    is_new: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class JobSpec(Message):
+    """All that a proxy must know of a job.
+
+    ``base``: what a backup compares with. ``tree``: what a restore writes.
+    ``lease`` only says how long the server waits for the first renewal; I/O
+    begins when that has been granted.
+    """
+
+    SCHEMA = schemas.JOB
+    PARTS = {
+        'repository': RepositorySpec,
+        'image': ImageSpec,
+        'base': TreeSpec,
+        'tree': TreeSpec,
+        'target': TargetSpec,
+    }
+
+    id: str
+    kind: str
+    token: int
+    lease: float
+    repository: RepositorySpec
+    image: ImageSpec | None = None
+    base: TreeSpec | None = None
+    tree: TreeSpec | None = None
+    target: TargetSpec | None = None
+    attachment: dict[str, Any] | None = None
+    read_data: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Grant(Message):
+    """The answer to a renewal.
+
+    Granted: the proxy may go on for ``seconds`` from the moment it asked.
+    Else ``reason`` is the kind of error that the job ends with.
+    """
+
+    SCHEMA = schemas.GRANT
+
+    granted: bool
+    seconds: float = 0.0
+    reason: str = ''
+    message: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision(Message):
+    """Whether the server took a commit or an outcome, and if not, why."""
+
+    SCHEMA = schemas.DECISION
+
+    accepted: bool
+    reason: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class JobError(Message):
+    SCHEMA = schemas.ERROR
+
+    kind: str
+    message: str
+    retryable: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome(Message):
+    """How a job ended; ``returned``: it was not begun, others may have it."""
+
+    SCHEMA = schemas.OUTCOME
+    PARTS = {'error': JobError}
+
+    state: str
+    result: dict[str, Any] | None = None
+    error: JobError | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Commit(Message):
+    """What the catalog keeps of a candidate root."""
+
+    SCHEMA = schemas.COMMIT
+
+    tree: dict[str, Any] | None
+    size: int
+    chunk_size: int
+    statistics: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Live(Message):
+    """What a collection must and must not keep.
+
+    ``dead``: those of the asked images that are failed or deleted; ``pins``:
+    trees in use; ``sessions``: those that may still refer to their packs.
+    Not ``accepted``: the asking job is no longer the one that collects.
+    """
+
+    SCHEMA = schemas.LIVE
+
+    accepted: bool
+    dead: list[str] = dataclasses.field(default_factory=list)
+    pins: list[TreeSpec] = dataclasses.field(default_factory=list)
+    sessions: list[str] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def _build(cls, document: dict[str, Any]) -> Self:
+        pins = [TreeSpec._build(pin) for pin in document['pins']]
+        return cls(**{**document, 'pins': pins})

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""JSON schemas of the messages; ``messages`` has what they mean."""
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+TEXT: Schema = {'type': 'string'}
+OPTIONAL_TEXT: Schema = {'type': ['string', 'null']}
+ID: Schema = {'type': 'string', 'minLength': 1, 'maxLength': 36}
+FLAG: Schema = {'type': 'boolean'}
+SECONDS: Schema = {'type': 'number', 'minimum': 0}
+COUNT: Schema = {'type': 'integer', 'minimum': 0}
+DOCUMENT: Schema = {'type': 'object'}
+OPTIONAL_DOCUMENT: Schema = {'type': ['object', 'null']}
+
+
+def record(**properties: Schema) -> Schema:
+    """An object with exactly these properties."""
+    return {
+        'type': 'object',
+        'properties': properties,
+        'required': sorted(properties),
+        'additionalProperties': False,
+    }
+
+
+def optional(schema: Schema) -> Schema:
+    return {'anyOf': [{'type': 'null'}, schema]}
+
+
+def array(schema: Schema) -> Schema:
+    return {'type': 'array', 'items': schema}
+
+
+OWNER = record(service_id=ID, generation=COUNT)
+REPOSITORY = record(
+    id=ID,
+    name=TEXT,
+    url=TEXT,
+    owner=OWNER,
+    compression=TEXT,
+    compression_level={'type': 'integer'},
+    minimum_free=COUNT,
+)
+IMAGE = record(
+    id=ID,
+    project_id=TEXT,
+    volume_id=TEXT,
+    generation=COUNT,
+    size=COUNT,
+    chunk_size=COUNT,
+    record=DOCUMENT,
+    volume_metadata=OPTIONAL_TEXT,
+)
+TREE = record(
+    image_id=ID, tree=OPTIONAL_DOCUMENT, size=COUNT, chunk_size=COUNT
+)
+TARGET = record(volume_id=TEXT, size=COUNT, is_new=FLAG)
+JOB = record(
+    id=ID,
+    kind={'enum': ['backup', 'restore', 'delete', 'gc', 'check', 'create']},
+    token=COUNT,
+    lease=SECONDS,
+    repository=REPOSITORY,
+    image=optional(IMAGE),
+    base=optional(TREE),
+    tree=optional(TREE),
+    target=optional(TARGET),
+    attachment=OPTIONAL_DOCUMENT,
+    read_data=FLAG,
+)
+GRANT = record(granted=FLAG, seconds=SECONDS, reason=TEXT, message=TEXT)
+DECISION = record(accepted=FLAG, reason=TEXT)
+ERROR = record(kind=TEXT, message=TEXT, retryable=FLAG)
+OUTCOME = record(
+    state={'enum': ['succeeded', 'failed', 'cancelled', 'returned']},
+    result=OPTIONAL_DOCUMENT,
+    error=optional(ERROR),
+)
+COMMIT = record(
+    tree=OPTIONAL_DOCUMENT, size=COUNT, chunk_size=COUNT, statistics=DOCUMENT
+)
+LIVE = record(
+    accepted=FLAG,
+    dead=array(ID),
+    pins=array(TREE),
+    sessions=array(ID),
+)

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hands pending jobs to proxies that reach both ends and have room."""
+
+from collections.abc import Iterable
+import dataclasses
+
+from oslo_config import cfg
+from oslo_log import log
+from sqlalchemy import orm
+
+from ebackup_service.rpc import clients
+from ebackup_service.rpc import errors as rpc_errors
+from ebackup_service.rpc import messages
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import database
+from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server.catalog import proxy as proxy_rows
+from ebackup_service.server.catalog import service
+from ebackup_service.server import handout
+from ebackup_service.server import jobs
+
+LOG = log.getLogger(__name__)
+
+# Two of these in one repository would get in each other's way: a check must
+# not look for what a collection is just removing.
+_EXCLUSIVE_KINDS = (job_rows.GC, job_rows.CHECK)
+
+
+def dispatch(
+    catalog: database.Catalog,
+    conf: cfg.ConfigOpts,
+    proxies: clients.ProxyClient,
+) -> None:
+    """Hand out what can be handed out; pass on what is to be cancelled.
+
+    A message that is lost costs time only: the job's lease runs out before
+    it began, and it waits again.
+    """
+    with catalog.reader() as session:
+        unfinished = job_rows.unfinished(session)
+    for job in unfinished:
+        if job.state == job_rows.RUNNING and job.cancel_reason is not None:
+            _send_cancel(proxies, job)
+    if any(job.state == job_rows.PENDING for job in unfinished):
+        for host, spec in _assign(catalog, conf):
+            _send(proxies, host, spec)
+
+
+def _send(
+    proxies: clients.ProxyClient, host: str, spec: messages.JobSpec
+) -> None:
+    LOG.info('%s job %s goes to proxy %s', spec.kind, spec.id, host)
+    try:
+        proxies.run_job(host, spec)
+    except rpc_errors.PeerUnreachable as error:
+        LOG.warning('Job %s could not be handed out: %s', spec.id, error)
+
+
+def _send_cancel(proxies: clients.ProxyClient, job: job_rows.Job) -> None:
+    assert job.proxy is not None and job.cancel_reason is not None
+    try:
+        proxies.cancel_job(job.proxy, job.id, job.token, job.cancel_reason)
+    except rpc_errors.PeerUnreachable as error:
+        # its next renewal tells it as well
+        LOG.warning('Job %s could not be cancelled yet: %s', job.id, error)
+
+
+@database.retried
+def _assign(
+    catalog: database.Catalog, conf: cfg.ConfigOpts
+) -> list[tuple[str, messages.JobSpec]]:
+    with catalog.writer() as session:
+        owner = service.lock(session)
+        now = clock.read(session)
+        unfinished = job_rows.unfinished(session)
+        proxies = proxy_rows.every(session)
+        board = _Board(conf, proxies, unfinished)
+        assigned = []
+        for job in unfinished:
+            if not board.ready(job):
+                continue
+            host = board.host(job)
+            if host is None:
+                _fail_without_proxy(session, conf, job, proxies, now)
+            elif board.room(job, host):
+                spec = handout.hand_out(
+                    session, conf, owner, job, host.name, now
+                )
+                if spec is not None:
+                    board.take(job, host)
+                    assigned.append((host.name, spec))
+        return assigned
+
+
+@dataclasses.dataclass
+class _Host:
+    name: str
+    max_jobs: int
+    production: list[str]
+    # running jobs that move data, and those that only maintain
+    data: int = 0
+    upkeep: int = 0
+
+
+class _Board:
+    """Who has room for what, while one transaction assigns."""
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        proxies: Iterable[proxy_rows.Proxy],
+        unfinished: Iterable[job_rows.Job],
+    ) -> None:
+        self._max_jobs = conf.server.max_jobs
+        self._hosts = {
+            proxy.host: _Host(
+                proxy.host,
+                proxy.capabilities.get('max_jobs', 1),
+                proxy.capabilities.get('production', []),
+            )
+            for proxy in proxies
+            if proxy.age < conf.server.proxy_timeout
+            and not proxy.capabilities.get('stopping')
+        }
+        self._data = 0
+        self._exclusive: set[str] = set()
+        self._backups = {
+            job.image_id for job in unfinished if job.kind == job_rows.BACKUP
+        }
+        for job in unfinished:
+            if job.state == job_rows.RUNNING:
+                self.take(job, self._hosts.get(job.proxy or ''))
+
+    def take(self, job: job_rows.Job, host: _Host | None) -> None:
+        if job.kind in _EXCLUSIVE_KINDS:
+            self._exclusive.add(job.repository_id)
+        if job.kind in job_rows.DATA_KINDS:
+            self._data += 1
+            if host is not None:
+                host.data += 1
+        elif host is not None:
+            host.upkeep += 1
+
+    def ready(self, job: job_rows.Job) -> bool:
+        """Whether nothing but a proxy is missing."""
+        if job.state != job_rows.PENDING or job.needs is not None:
+            return False
+        if job.kind == job_rows.DELETE:
+            # the backup of this image is being cancelled
+            return job.image_id not in self._backups
+        if job.kind in _EXCLUSIVE_KINDS:
+            return job.repository_id not in self._exclusive
+        return True
+
+    def host(self, job: job_rows.Job) -> _Host | None:
+        """The host that reaches what the job needs, if any proxy does."""
+        if job.kind in job_rows.DATA_KINDS:
+            attachment = job.attachment or {}
+            host = self._hosts.get(attachment.get('host', ''))
+            if host and attachment.get('kind') in host.production:
+                return host
+            return None
+        return min(
+            self._hosts.values(), key=lambda host: host.upkeep, default=None
+        )
+
+    def room(self, job: job_rows.Job, host: _Host) -> bool:
+        # Upkeep has room of its own, or a long collection would keep
+        # backups waiting.
+        if job.kind not in job_rows.DATA_KINDS:
+            return host.upkeep < host.max_jobs
+        if self._max_jobs and self._data >= self._max_jobs:
+            return False
+        return host.data < host.max_jobs
+
+
+def _fail_without_proxy(
+    session: orm.Session,
+    conf: cfg.ConfigOpts,
+    job: job_rows.Job,
+    proxies: Iterable[proxy_rows.Proxy],
+    now: int,
+) -> None:
+    wanted = (job.attachment or {}).get('host')
+    ages = [proxy.age for proxy in proxies if wanted in (None, proxy.host)]
+    waited = (now - (job.ready_at or now)) / 1000
+    if min([waited, *ages]) <= conf.server.proxy_timeout:
+        return
+    if wanted is None:
+        message = (
+            'No proxy runs anywhere: start ebackup-proxy on at least one '
+            'host that reaches the repository.'
+        )
+    else:
+        message = (
+            f'No proxy runs on host {wanted}: install ebackup-proxy there '
+            f'and start it with [proxy]host = {wanted}.'
+        )
+    jobs.end(
+        session, job, job_rows.FAILED, jobs.failure('no-proxy', message, True)
+    )

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a server answers to proxies and to the API; ``rpc.clients`` asks."""
+
+from collections.abc import Callable
+from typing import Any
+
+from oslo_config import cfg
+
+from ebackup_service.rpc import listeners
+from ebackup_service.rpc import messages
+from ebackup_service.server.catalog import database
+from ebackup_service.server.catalog import proxy as proxy_rows
+from ebackup_service.server import collection
+from ebackup_service.server import leases
+from ebackup_service.server import outcomes
+
+Context = dict[str, Any]
+
+
+class ServerEndpoint:
+    """Version 1.0. Called by the listener's threads, several at a time."""
+
+    target = listeners.VERSION
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        catalog: database.Catalog,
+        wake: Callable[[], None],
+    ) -> None:
+        self._conf = conf
+        self._catalog = catalog
+        self._wake = wake
+
+    @listeners.answered
+    def announce(
+        self,
+        context: Context,
+        host: str,
+        version: str,
+        capabilities: dict[str, Any],
+        jobs: list[str],
+    ) -> None:
+        _announce(self._catalog, host, version, capabilities)
+
+    @listeners.answered
+    def renew(
+        self,
+        context: Context,
+        job_id: str,
+        token: int,
+        progress: dict[str, Any],
+    ) -> dict[str, Any]:
+        return leases.renew(
+            self._catalog, self._conf, job_id, token, progress
+        ).to_dict()
+
+    @listeners.answered
+    def commit_image(
+        self,
+        context: Context,
+        job_id: str,
+        token: int,
+        root: dict[str, Any],
+    ) -> dict[str, Any]:
+        commit = messages.Commit.from_dict(root)
+        return outcomes.commit_image(
+            self._catalog, job_id, token, commit
+        ).to_dict()
+
+    @listeners.answered
+    def finish(
+        self,
+        context: Context,
+        job_id: str,
+        token: int,
+        outcome: dict[str, Any],
+    ) -> dict[str, Any]:
+        decision = outcomes.finish(
+            self._catalog,
+            self._conf,
+            job_id,
+            token,
+            messages.Outcome.from_dict(outcome),
+        )
+        self._wake()
+        return decision.to_dict()
+
+    @listeners.answered
+    def live(
+        self,
+        context: Context,
+        job_id: str,
+        token: int,
+        image_ids: list[str],
+    ) -> dict[str, Any]:
+        return collection.live(
+            self._catalog, job_id, token, image_ids
+        ).to_dict()
+
+    def wake(self, context: Context) -> None:
+        self._wake()
+
+
+@database.retried
+def _announce(
+    catalog: database.Catalog,
+    host: str,
+    version: str,
+    capabilities: dict[str, Any],
+) -> None:
+    with catalog.writer() as session:
+        proxy_rows.announce(session, host, version, capabilities)

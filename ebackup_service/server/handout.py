@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Puts together all that a proxy must know of a job."""
+
+from typing import Any
+
+from oslo_config import cfg
+from sqlalchemy import orm
+
+from ebackup_service.rpc import messages
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import image as image_rows
+from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server.catalog import repository as repository_rows
+from ebackup_service.server.catalog import service
+from ebackup_service.server import leases
+
+
+def hand_out(
+    session: orm.Session,
+    conf: cfg.ConfigOpts,
+    owner: service.Service,
+    job: job_rows.Job,
+    host: str,
+    now: int,
+) -> messages.JobSpec | None:
+    """Give a pending job to the proxy of a host; None if it has moved.
+
+    The token grows: what was said under an older one counts no more. A
+    backup's base is chosen and pinned here, under the catalog's lock, so no
+    collection can ask in between what is to be kept.
+    """
+    image = job.image_id and image_rows.get(session, job.image_id)
+    pin = job.pin
+    if job.kind == job_rows.BACKUP and image:
+        pin = _base(session, image)
+    seconds = max(leases.length(conf, job, now), 0.0)
+    taken = job_rows.update(
+        session,
+        job.id,
+        (job_rows.PENDING,),
+        *job_rows.unmoved(job),
+        state=job_rows.RUNNING,
+        proxy=host,
+        pin=pin,
+        token=job.token + 1,
+        lease_until=now + clock.milliseconds(seconds),
+    )
+    if not taken:
+        return None
+    tree = None if pin is None else messages.TreeSpec(**pin)
+    return messages.JobSpec(
+        id=job.id,
+        kind=job.kind,
+        token=job.token + 1,
+        lease=seconds,
+        repository=_repository(session, conf, owner, job.repository_id),
+        image=_image(image) if image else None,
+        base=tree if job.kind == job_rows.BACKUP else None,
+        tree=tree if job.kind == job_rows.RESTORE else None,
+        target=_target(job) if job.kind == job_rows.RESTORE else None,
+        attachment=job.attachment,
+        read_data=bool(job.parameters.get('read_data')),
+    )
+
+
+def _base(
+    session: orm.Session, image: image_rows.Image
+) -> dict[str, Any] | None:
+    assert image.chain_id is not None and image.chunk_size is not None
+    base = image_rows.newest(session, image.chain_id, image.chunk_size)
+    if base is None or base.root is None:
+        return None
+    return {
+        'image_id': base.id,
+        'tree': base.root['tree'],
+        'size': base.size,
+        'chunk_size': base.chunk_size,
+    }
+
+
+def _repository(
+    session: orm.Session,
+    conf: cfg.ConfigOpts,
+    owner: service.Service,
+    repository_id: str,
+) -> messages.RepositorySpec:
+    repository = repository_rows.get(session, repository_id)
+    assert repository is not None
+    return messages.RepositorySpec(
+        id=repository.id,
+        name=repository.name,
+        url=repository.url,
+        owner=messages.Owner(owner.uuid, owner.generation),
+        compression=conf.repository.compression,
+        compression_level=conf.repository.compression_level,
+        minimum_free=conf.repository.minimum_free,
+    )
+
+
+def _image(image: image_rows.Image) -> messages.ImageSpec:
+    return messages.ImageSpec(
+        id=image.id,
+        project_id=image.project_id or '',
+        volume_id=image.volume_id or '',
+        generation=image.generation or 0,
+        size=image.size or 0,
+        chunk_size=image.chunk_size or 0,
+        record=image.record,
+        volume_metadata=image.volume_metadata,
+    )
+
+
+def _target(job: job_rows.Job) -> messages.TargetSpec:
+    request = job.parameters['request']
+    return messages.TargetSpec(
+        volume_id=request['volume']['id'],
+        size=request['volume']['size'],
+        is_new=bool(request.get('volume_is_new')),
+    )

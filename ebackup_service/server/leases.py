@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may go on, and for how long; by the database's clock alone.
+
+A lease is the proxy's permission to work on a job. For a job with a driver
+behind it, it never reaches beyond the driver's last beat plus
+``heartbeat_timeout``: driver's heartbeat and proxy's lease are one mechanism.
+"""
+
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log
+from sqlalchemy import orm
+
+from ebackup_service.rpc import messages
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import database
+from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server import jobs
+
+LOG = log.getLogger(__name__)
+
+# Seconds after the end of a lease during which nothing that the proxy wrote
+# to a volume is taken for the last of it: the proxy stops by its own clock,
+# but a write that the kernel already has may take a moment.
+MARGIN = 2.0
+
+
+def length(conf: cfg.ConfigOpts, job: job_rows.Job, now: int) -> float:
+    """Seconds that may be granted now; nothing or less when the beat ended."""
+    seconds: float = conf.server.lease
+    if job.beat_at is not None:
+        left = (job.beat_at - now) / 1000 + conf.server.heartbeat_timeout
+        seconds = min(seconds, left)
+    return seconds
+
+
+@database.retried
+def renew(
+    catalog: database.Catalog,
+    conf: cfg.ConfigOpts,
+    job_id: str,
+    token: int,
+    progress: dict[str, Any],
+) -> messages.Grant:
+    """Grant a proxy more time; the first renewal is when the job starts."""
+    with catalog.writer() as session:
+        now = clock.read(session)
+        job = job_rows.get(session, job_id)
+        refusal = _refusal(conf, job, token, now)
+        if refusal is not None:
+            return refusal
+        assert job is not None
+        seconds = length(conf, job, now)
+        values: dict[str, Any] = {'progress': progress} if progress else {}
+        if job.started_at is None:
+            values['started_at'] = now
+        renewed = job_rows.update(
+            session,
+            job_id,
+            (job_rows.RUNNING,),
+            job_rows.held(token),
+            job_rows.leased(),
+            lease_until=now + clock.milliseconds(seconds),
+            **values,
+        )
+    if not renewed:
+        return _lost(job)
+    return messages.Grant(granted=True, seconds=seconds)
+
+
+def _refusal(
+    conf: cfg.ConfigOpts, job: job_rows.Job | None, token: int, now: int
+) -> messages.Grant | None:
+    if (
+        job is None
+        or job.state != job_rows.RUNNING
+        or job.token != token
+        or job.lease_until is None
+        or job.lease_until <= now
+    ):
+        return _lost(job)
+    if job.cancel_reason is not None:
+        return messages.Grant(False, 0.0, 'cancelled', job.cancel_reason)
+    if length(conf, job, now) <= 0:
+        return messages.Grant(
+            False, 0.0, 'heartbeat-lost', _heartbeat_lost(conf, job)
+        )
+    return None
+
+
+def _lost(job: job_rows.Job | None) -> messages.Grant:
+    state = 'unknown' if job is None else job.state
+    return messages.Grant(
+        False,
+        0.0,
+        'lease-lost',
+        f'The proxy no longer holds the job, which is {state} at the server.',
+    )
+
+
+def _heartbeat_lost(conf: cfg.ConfigOpts, job: job_rows.Job) -> str:
+    return (
+        f'No heartbeat from cinder-backup for job {job.id} in '
+        f'{conf.server.heartbeat_timeout:g} s; is it still running?'
+    )
+
+
+@database.retried
+def expire(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
+    """End, or take back, every job that waited or ran without a sign."""
+    with catalog.reader() as session:
+        if not job_rows.unfinished(session):
+            return
+    with catalog.writer() as session:
+        now = clock.read(session)
+        for job in job_rows.unfinished(session):
+            if job.state == job_rows.PENDING:
+                _expire_pending(session, conf, job, now)
+            elif _over(job, now):
+                _expire_running(session, conf, job, now)
+
+
+def _over(job: job_rows.Job, now: int) -> bool:
+    assert job.lease_until is not None
+    return job.lease_until + clock.milliseconds(MARGIN) < now
+
+
+def _expire_pending(
+    session: orm.Session, conf: cfg.ConfigOpts, job: job_rows.Job, now: int
+) -> None:
+    if length(conf, job, now) <= 0:
+        error = jobs.failure(
+            'heartbeat-lost', _heartbeat_lost(conf, job), True
+        )
+    elif job.needs == job_rows.ATTACHMENT and now - clock.to_milliseconds(
+        job.created_at
+    ) > clock.milliseconds(conf.server.attachment_timeout):
+        error = jobs.failure(
+            'attachment-timeout',
+            f'The driver did not say within '
+            f'{conf.server.attachment_timeout:g} s where volume '
+            f'{job.volume_id} is attached.',
+            True,
+        )
+    else:
+        return
+    jobs.end(session, job, job_rows.FAILED, error)
+
+
+def _expire_running(
+    session: orm.Session, conf: cfg.ConfigOpts, job: job_rows.Job, now: int
+) -> None:
+    if job.cancel_reason is not None:
+        error = jobs.failure('cancelled', job.cancel_reason)
+        jobs.end(session, job, job_rows.CANCELLED, error)
+    elif length(conf, job, now) <= 0:
+        error = jobs.failure(
+            'heartbeat-lost', _heartbeat_lost(conf, job), True
+        )
+        jobs.end(session, job, job_rows.FAILED, error)
+    elif job.started_at is None:
+        LOG.warning(
+            'Proxy %s never took up job %s; it waits for another chance',
+            job.proxy,
+            job.id,
+        )
+        jobs.take_back(session, job)
+    else:
+        error = jobs.failure(
+            'proxy-lost',
+            f'Proxy {job.proxy} was lost: it did not renew its lease on job '
+            f'{job.id}. Is ebackup-proxy running there?',
+            True,
+        )
+        jobs.end(session, job, job_rows.FAILED, error)

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes what proxies report: a commit, and the end of a job.
+
+Both are fenced: only the newest token of a running job is heard. A commit
+also needs a lease that has not run out by the database's clock.
+"""
+
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log
+from sqlalchemy import orm
+
+from ebackup_service.rpc import messages
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import database
+from ebackup_service.server.catalog import image as image_rows
+from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import repository as repository_rows
+from ebackup_service.server import collection
+from ebackup_service.server import jobs
+
+LOG = log.getLogger(__name__)
+
+_ACCEPTED = messages.Decision(accepted=True)
+_FENCED = messages.Decision(
+    accepted=False, reason='The proxy no longer holds the job.'
+)
+
+
+@database.retried
+def commit_image(
+    catalog: database.Catalog,
+    job_id: str,
+    token: int,
+    root: messages.Commit,
+) -> messages.Decision:
+    """Record the tree of a candidate root that lies in the repository.
+
+    The image stays in creation: it is acknowledged when the commit marker
+    lies in the repository as well and the job succeeds. May be repeated.
+    """
+    with catalog.writer() as session:
+        # writes the job's row, so that a cancellation comes before or after
+        committing = job_rows.update(
+            session,
+            job_id,
+            (job_rows.RUNNING,),
+            job_rows.held(token),
+            job_rows.leased(),
+            models.Job.kind == job_rows.BACKUP,
+            models.Job.cancel_reason.is_(None),
+            ready_at=models.Job.ready_at,
+        )
+        job = job_rows.get(session, job_id)
+        if not committing or job is None or job.image_id is None:
+            return _FENCED
+        moved = image_rows.move(
+            session,
+            job.image_id,
+            (image_rows.CREATING,),
+            root=root.to_dict(),
+        )
+    return _ACCEPTED if moved else _FENCED
+
+
+@database.retried
+def finish(
+    catalog: database.Catalog,
+    conf: cfg.ConfigOpts,
+    job_id: str,
+    token: int,
+    outcome: messages.Outcome,
+) -> messages.Decision:
+    """Take a job's end. Repeated, it is accepted and changes nothing."""
+    with catalog.writer() as session:
+        job = job_rows.get(session, job_id)
+        if job is None or job.token != token:
+            return _FENCED
+        if job.state != job_rows.RUNNING:
+            repeated = job.state == outcome.state
+            return _ACCEPTED if repeated else _FENCED
+        if outcome.state == 'returned' and jobs.take_back(session, job):
+            return _ACCEPTED
+        ended = _end(session, job, outcome)
+        if ended:
+            _account(session, conf, job, outcome)
+    return _ACCEPTED if ended else _FENCED
+
+
+def _end(
+    session: orm.Session, job: job_rows.Job, outcome: messages.Outcome
+) -> bool:
+    if outcome.state == job_rows.SUCCEEDED:
+        return _succeed(session, job, outcome.result or {})
+    error = outcome.error or messages.JobError(
+        'proxy-stopping', f'Proxy {job.proxy} gave the job back.', True
+    )
+    state = job_rows.FAILED
+    if job.cancel_reason is not None or outcome.state == job_rows.CANCELLED:
+        state = job_rows.CANCELLED
+    return jobs.end(session, job, state, error.to_dict())
+
+
+def _succeed(
+    session: orm.Session, job: job_rows.Job, result: dict[str, Any]
+) -> bool:
+    if job.kind == job_rows.BACKUP and not _acknowledge(session, job, result):
+        # Deleted meanwhile, or never committed: no image comes of it.
+        error = jobs.failure('cancelled', 'The image was deleted.')
+        return jobs.end(session, job, job_rows.CANCELLED, error)
+    ended = job_rows.end(
+        session,
+        job.id,
+        (job_rows.RUNNING,),
+        job_rows.SUCCEEDED,
+        job_rows.held(job.token),
+        result=result,
+        cancel_reason=None,
+    )
+    if ended:
+        LOG.info('%s job %s succeeded', job.kind, job.id)
+        _conclude(session, job)
+    return ended
+
+
+def _acknowledge(
+    session: orm.Session, job: job_rows.Job, result: dict[str, Any]
+) -> bool:
+    assert job.image_id is not None
+    image = image_rows.get(session, job.image_id)
+    if image is None or image.root is None:
+        return False
+    return image_rows.move(
+        session,
+        job.image_id,
+        (image_rows.CREATING,),
+        state=image_rows.AVAILABLE,
+        kind=result.get('kind'),
+        bytes_read=result.get('bytes_read'),
+        bytes_stored=result.get('bytes_stored'),
+    )
+
+
+def _conclude(session: orm.Session, job: job_rows.Job) -> None:
+    if job.kind == job_rows.DELETE and job.image_id is not None:
+        image_rows.move(
+            session,
+            job.image_id,
+            (image_rows.DELETING,),
+            state=image_rows.DELETED,
+        )
+        repository_rows.littered(session, job.repository_id)
+    elif job.kind == job_rows.CREATE:
+        repository_rows.update(
+            session,
+            job.repository_id,
+            state=repository_rows.AVAILABLE,
+            error=None,
+        )
+
+
+def _account(
+    session: orm.Session,
+    conf: cfg.ConfigOpts,
+    job: job_rows.Job,
+    outcome: messages.Outcome,
+) -> None:
+    usage = (outcome.result or {}).get('usage')
+    if usage is not None:
+        repository = repository_rows.get(session, job.repository_id)
+        known = (repository and repository.usage) or {}
+        repository_rows.update(
+            session,
+            job.repository_id,
+            usage={**known, **usage},
+            used_at=clock.now(),
+        )
+    if job.kind == job_rows.GC:
+        collection.note(session, conf, job, outcome.state)
