@@ -5,6 +5,8 @@ Every error has the body ``{"error": {"code", "kind", "message"}}``: the
 HTTP status, a slug for programs, and a sentence for people, cause first.
 """
 
+from collections.abc import Mapping
+
 import webob
 
 from ebackup_service.api import answer
@@ -19,11 +21,18 @@ class Misconfigured(Exception):
 class ApiError(Exception):
     """A request that the API itself turns away.
 
-    ``code`` is the HTTP status, ``kind`` a slug for programs.
+    ``code`` is the HTTP status, ``kind`` a slug for programs, ``headers``
+    are added to the answer.
     """
 
     code = 400
     kind = 'bad-request'
+
+    def __init__(
+        self, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.headers = dict(headers or {})
 
 
 class BadRequest(ApiError):
@@ -36,8 +45,8 @@ class Unauthorized(ApiError):
     code = 401
     kind = 'unauthorized'
 
-    def __init__(self) -> None:
-        super().__init__('authentication is required')
+    def __init__(self, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__('authentication is required', headers)
 
 
 class Forbidden(ApiError):
@@ -60,10 +69,6 @@ class MethodNotAllowed(ApiError):
     code = 405
     kind = 'method-not-allowed'
 
-    def __init__(self, message: str, allowed: list[str]) -> None:
-        super().__init__(message)
-        self.allowed = allowed
-
 
 class BodyTooLarge(ApiError):
     """The body is larger than [api]max_request_body."""
@@ -77,6 +82,13 @@ class UnsupportedMediaType(ApiError):
 
     code = 415
     kind = 'unsupported-media-type'
+
+
+class Unavailable(ApiError):
+    """The service cannot serve anybody yet."""
+
+    code = 503
+    kind = 'unavailable'
 
 
 def response(code: int, kind: str, message: str) -> webob.Response:

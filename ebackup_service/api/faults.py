@@ -18,10 +18,12 @@ LOG = logging.getLogger(__name__)
 
 
 class Faults:
-    """Answers for exceptions, and JSON in place of middlewares' HTML.
+    """Answers for exceptions, and in our words for other middlewares.
 
-    What the caller can do nothing about is logged here and nowhere else; the
-    answer then only says where to look.
+    Our own code raises what is wrong. An error that comes as an answer is a
+    library's, in HTML or in a form of its own. What the caller can do nothing
+    about is logged here and nowhere else; the answer then only says where to
+    look.
     """
 
     def __init__(self, app: webob.dec.wsgify) -> None:
@@ -32,13 +34,15 @@ class Faults:
         # Log lines of this request must not carry the thread's last caller.
         context.Context(request_id=req.environ.get(request_id.ENV_REQUEST_ID))
         try:
-            return _as_json(req.get_response(self._app))
+            return _reworded(req.get_response(self._app))
         except errors.ApiError as error:
-            return _api_error(error)
+            response = errors.response(error.code, error.kind, str(error))
+            response.headers.update(error.headers)
+            return response
         except server_errors.ServerError as error:
             return errors.response(error.code, error.kind, str(error))
         except webob.exc.HTTPException as error:
-            return _as_json(error)
+            return _reworded(error)
         except db_errors.DBConnectionError:
             LOG.exception('The catalog does not answer')
             return errors.response(
@@ -56,25 +60,18 @@ class Faults:
             )
 
 
-def _api_error(error: errors.ApiError) -> webob.Response:
-    response = errors.response(error.code, error.kind, str(error))
-    if isinstance(error, errors.MethodNotAllowed):
-        response.allow = error.allowed
-    return response
-
-
-def _as_json(response: webob.Response) -> webob.Response:
-    """Replace an error's HTML or text; keep its headers but for the body's."""
+def _reworded(response: webob.Response) -> webob.Response:
+    """Replace the body of an error."""
     code = response.status_int
-    if code < 400 or response.content_type == 'application/json':
+    if code < 400:
         return response
     status = http.HTTPStatus(code)
     kind = status.phrase.lower().replace(' ', '-')
-    replaced = errors.response(code, kind, _MESSAGES.get(code, status.phrase))
-    for name in ('WWW-Authenticate', 'Retry-After', 'Allow'):
+    reworded = errors.response(code, kind, _MESSAGES.get(code, status.phrase))
+    for name in ('WWW-Authenticate', 'Retry-After'):
         if name in response.headers:
-            replaced.headers[name] = response.headers[name]
-    return replaced
+            reworded.headers[name] = response.headers[name]
+    return reworded
 
 
 _MESSAGES = {

@@ -68,5 +68,5 @@ def _handler(req: request.Request, methods: Mapping[str, Handler]) -> Handler:
         return methods[method]
     raise errors.MethodNotAllowed(
         f'{req.method} is not possible here, {", ".join(methods)} is',
-        list(methods),
+        {'Allow': ', '.join(methods)},
     )

@@ -21,6 +21,7 @@ from ebackup_service.api import errors
 
 LOG = logging.getLogger(__name__)
 MAX_KNOWN = 256
+CHALLENGE = {'WWW-Authenticate': 'Basic realm="ebackup"'}
 
 
 def wrap(app: Any, conf: cfg.ConfigOpts) -> Any:
@@ -61,7 +62,7 @@ class BasicAuth:
             self._check(user, password)
         except (webob.exc.HTTPException, ValueError):
             # all reasons alike: missing, malformed, unknown, wrong
-            return _challenge()
+            raise errors.Unauthorized(CHALLENGE) from None
         context.enter(
             req.environ,
             user_id=user,
@@ -109,10 +110,3 @@ class BasicAuth:
         if user in self._conf.service_users:
             roles += ['service']
         return roles
-
-
-def _challenge() -> webob.Response:
-    error = errors.Unauthorized()
-    answer = errors.response(error.code, error.kind, str(error))
-    answer.headers['WWW-Authenticate'] = 'Basic realm="ebackup"'
-    return answer

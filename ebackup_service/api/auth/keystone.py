@@ -15,11 +15,18 @@ from ebackup_service.api import errors
 def wrap(app: Any, conf: cfg.ConfigOpts) -> Any:
     """Put keystonemiddleware before the application.
 
-    Its options are in [keystone_authtoken] of the same configuration.
+    Its options are in [keystone_authtoken] of the same configuration. Raises
+    Misconfigured if they say nothing of how to reach Keystone.
     """
-    return auth_token.AuthProtocol(
+    protected = auth_token.AuthProtocol(
         TokenContext(app), {'oslo_config_config': conf}
     )
+    if not conf.keystone_authtoken.auth_type:
+        raise errors.Misconfigured(
+            '[keystone_authtoken]auth_type is not set: give the service an '
+            'account of Keystone, or set [api]auth_strategy'
+        )
+    return protected
 
 
 class TokenContext:

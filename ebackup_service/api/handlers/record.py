@@ -14,10 +14,14 @@ from ebackup_service.server import images
 
 
 def show_record(req: request.Request, image_id: str) -> webob.Response:
+    """Answer with what an import needs, and the volume's metadata."""
     project_id = req.confined_to(policies.SHOW)
     validation.query(req, types.EMPTY_QUERY)
     record = images.record(req.catalog, image_id, project_id)
-    return answer.json(200, {'record': record})
+    image = images.show(req.catalog, image_id, project_id)
+    return answer.json(
+        200, {'record': record | {'volume_metadata': image.volume_metadata}}
+    )
 
 
 def import_record(req: request.Request, image_id: str) -> webob.Response:

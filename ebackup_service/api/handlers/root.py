@@ -27,7 +27,5 @@ def show_version(req: request.Request) -> webob.Response:
 def check_health(req: request.Request) -> webob.Response:
     """Say whether requests can be served; why not is in the log."""
     if req.catalog.version() is None:
-        return errors.response(
-            503, 'catalog-empty', 'the catalog has no tables yet'
-        )
+        raise errors.Unavailable('the catalog has no tables yet')
     return answer.json(200, {'status': 'ok'})

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who may use which route: every route with every role."""
+
+import uuid
+
+from ebackup_service.api import routes
+from tests.unit.ebackup_service.api import base
+
+EVERYBODY = {'admin', 'service', 'reader', 'stranger'}
+OWNER = {'admin', 'service', 'reader'}
+SERVICE = {'service'}
+SERVICE_OR_ADMIN = {'admin', 'service'}
+ADMIN = {'admin'}
+
+# (method, path) -> (who gets an answer, who is told that it is unknown);
+# everybody else is refused. {image} and {job} are of the reader's project.
+ACCESS = {
+    ('GET', '/v1/images'): (EVERYBODY, set()),
+    ('GET', '/v1/images/{image_id}'): (OWNER, {'stranger'}),
+    ('PUT', '/v1/images/{image_id}'): (SERVICE, set()),
+    ('DELETE', '/v1/images/{image_id}'): (SERVICE_OR_ADMIN, set()),
+    ('GET', '/v1/images/{image_id}/record'): (SERVICE_OR_ADMIN, set()),
+    ('PUT', '/v1/images/{image_id}/record'): (SERVICE, set()),
+    ('PUT', '/v1/restores/{job_id}'): (SERVICE, set()),
+    ('GET', '/v1/jobs'): (EVERYBODY, set()),
+    ('GET', '/v1/jobs/{job_id}'): (OWNER, {'stranger'}),
+    ('PUT', '/v1/jobs/{job_id}/attachment'): (SERVICE, set()),
+    ('POST', '/v1/jobs/{job_id}/heartbeat'): (SERVICE, set()),
+    ('POST', '/v1/jobs/{job_id}/cancel'): (SERVICE_OR_ADMIN, set()),
+    ('GET', '/v1/repositories'): (ADMIN, set()),
+    ('POST', '/v1/repositories'): (ADMIN, set()),
+    ('GET', '/v1/repositories/{name}'): (ADMIN, set()),
+    ('GET', '/v1/repositories/{name}/usage'): (ADMIN, set()),
+    ('POST', '/v1/repositories/{name}/collect'): (ADMIN, set()),
+    ('POST', '/v1/repositories/{name}/check'): (ADMIN, set()),
+    ('GET', '/v1/proxies'): (ADMIN, set()),
+}
+METHODS = ('GET', 'PUT', 'POST', 'DELETE', 'PATCH')
+
+
+class AccessTest(base.ApiTestCase):
+    def setUp(self):
+        super().setUp()
+        self.make_repository()
+        self.image = self.make_image()
+        path = f'/v1/images/{self.image}/record'
+        self.record = self.answer(200, 'GET', path)['record']
+
+    def _request(self, method, path, caller):
+        """Send what would be right; everything is made anew each time."""
+        job, image_id, body = str(uuid.uuid4()), self.image, None
+        if '{job_id}' in path and 'restores' not in path:
+            reserved = self.answer(
+                202,
+                'PUT',
+                f'/v1/images/{uuid.uuid4()}',
+                {'image': base.image_request()},
+            )
+            job = reserved['job']['id']
+        if method == 'DELETE':
+            image_id = self.make_image()
+        elif method == 'PUT' and path == '/v1/images/{image_id}':
+            image_id = str(uuid.uuid4())
+            body = {'image': base.image_request()}
+        elif path == '/v1/restores/{job_id}':
+            body = {'restore': self._restore()}
+        elif path.endswith('/record') and method == 'PUT':
+            body = {'project_id': base.OWN, 'record': self.record}
+        elif path.endswith('/attachment'):
+            body = {
+                'attachment': {'kind': 'attached', 'host': 'h', 'path': '/x'}
+            }
+        elif method == 'POST' and path == '/v1/repositories':
+            name = f'r-{uuid.uuid4()}'
+            body = {'repository': {'name': name, 'url': 'file:///x'}}
+        path = path.format(image_id=image_id, job_id=job, name='default')
+        return self.request(method, path, body, caller).status_int
+
+    def _restore(self):
+        return {
+            'image_id': self.image,
+            'project_id': base.OWN,
+            'volume': {'id': str(uuid.uuid4()), 'size': base.GIB},
+            'volume_is_new': True,
+        }
+
+    def test_table_has_every_route(self):
+        declared = {
+            (method, path)
+            for path, methods in routes.ROUTES.items()
+            for method in methods
+        }
+        self.assertEqual(declared, set(ACCESS))
+
+    def test_every_route_with_every_role(self):
+        wrong = []
+        for (method, path), (answered, unknown) in ACCESS.items():
+            for caller in base.CALLERS:
+                expected = (
+                    {200, 202}
+                    if caller in answered
+                    or (caller == 'member' and 'reader' in answered)
+                    else {404}
+                    if caller in unknown
+                    else {403}
+                )
+                status = self._request(method, path, caller)
+                if status not in expected:
+                    wrong.append((method, path, caller, status))
+        self.assertEqual([], wrong)
+
+    def test_nobody_gets_anything_without_a_token(self):
+        for method, path in ACCESS:
+            self.assertEqual(401, self._request(method, path, None))
+            self.assertEqual(401, self._request(method, path, 'forged'))
+
+
+class MethodTest(base.ApiTestCase):
+    def test_other_methods_are_refused_and_the_right_ones_named(self):
+        for path, methods in routes.ROUTES.items():
+            concrete = path.format(
+                image_id=uuid.uuid4(), job_id=uuid.uuid4(), name='x'
+            )
+            for method in set(METHODS) - set(methods):
+                response = self.request(method, concrete)
+                self.assertEqual(405, response.status_int)
+                self.assertEqual(set(methods), set(response.allow))
+                self.assertEqual(
+                    'method-not-allowed', response.json['error']['kind']
+                )
+
+    def test_head_is_get_without_the_body(self):
+        response = self.request('HEAD', '/v1/images')
+        self.assertEqual(200, response.status_int)
+        self.assertEqual(b'', response.body)
