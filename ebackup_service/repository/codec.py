@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compression of records.
+
+A codec context belongs to one thread at a time.
+"""
+
+import lz4.block
+import zstandard
+
+from ebackup_service.repository.storage import base
+
+STORED = 0
+ZSTD = 1
+LZ4 = 2
+
+COMPRESSIONS = ('zstd', 'lz4', 'none')
+
+# Stored as it is unless it shrinks below this part of its length: what
+# decompression costs at every restore isn't worth less.
+_WORTH_IT = 0.97
+
+
+class DecodeError(Exception):
+    """A payload isn't what its encoding says; the message says why."""
+
+
+class Encoder:
+    """Compresses by one algorithm.
+
+    :param compression: one of COMPRESSIONS
+    :param level: of zstd, -7 to 22; the others have none
+    :raises ValueError: there is no such compression or level
+    """
+
+    def __init__(self, compression: str, level: int = 1) -> None:
+        if compression not in COMPRESSIONS:
+            raise ValueError(
+                f'unknown compression {compression!r}; known are '
+                f'{", ".join(COMPRESSIONS)}'
+            )
+        if compression == 'zstd' and not -7 <= level <= 22:
+            raise ValueError(f'zstd has no level {level}')
+        self._zstd = (
+            zstandard.ZstdCompressor(level=level)
+            if compression == 'zstd'
+            else None
+        )
+        self._lz4 = compression == 'lz4'
+
+    def encode(self, plain: base.Buffer) -> tuple[int, base.Buffer]:
+        """(encoding, payload) of some bytes."""
+        payload: bytes
+        if self._zstd is not None:
+            payload = self._zstd.compress(plain)
+            encoding = ZSTD
+        elif self._lz4:
+            payload = lz4.block.compress(plain, store_size=False)
+            encoding = LZ4
+        else:
+            return STORED, plain
+        if len(payload) > len(plain) * _WORTH_IT:
+            return STORED, plain
+        return encoding, payload
+
+
+class Decoder:
+    """Decompresses whatever an Encoder made."""
+
+    def __init__(self) -> None:
+        self._zstd = zstandard.ZstdDecompressor()
+
+    def decode(
+        self, encoding: int, payload: base.Buffer, plain_length: int
+    ) -> base.Buffer:
+        """The plain bytes: never more than ``plain_length`` are allocated.
+
+        :raises DecodeError: the payload has another length, or is damaged
+        """
+        plain: base.Buffer
+        if encoding == ZSTD:
+            plain = self._decode_zstd(payload, plain_length)
+        elif encoding == LZ4:
+            plain = _decode_lz4(payload, plain_length)
+        elif encoding == STORED:
+            plain = payload
+        else:
+            raise DecodeError(f'unknown encoding {encoding}')
+        if len(plain) != plain_length:
+            raise DecodeError(f'{len(plain)} bytes instead of {plain_length}')
+        return plain
+
+    def _decode_zstd(self, payload: base.Buffer, plain_length: int) -> bytes:
+        try:
+            # The library would allocate what the frame claims.
+            if zstandard.frame_content_size(payload) != plain_length:
+                raise DecodeError('the zstd frame has another length')
+            return self._zstd.decompress(
+                payload, max_output_size=plain_length, allow_extra_data=False
+            )
+        except zstandard.ZstdError as error:
+            raise DecodeError(f'no valid zstd frame ({error})') from error
+
+
+def _decode_lz4(payload: base.Buffer, plain_length: int) -> bytes:
+    try:
+        plain: bytes = lz4.block.decompress(
+            payload, uncompressed_size=plain_length
+        )
+    except lz4.block.LZ4BlockError as error:
+        raise DecodeError(f'no valid lz4 block ({error})') from error
+    return plain

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of objects; section "Keys" of the format."""
+
+import re
+import uuid
+
+from ebackup_service.repository import location
+
+REPOSITORY = 'repository.json'
+OWNER = 'owner.json'
+PACKS = 'packs/'
+IMAGES = 'images/'
+TOMBSTONES = 'tombstones/'
+
+ROOT = 'root'
+COMMIT = 'commit'
+
+_UUID = r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
+_IS_UUID = re.compile(_UUID)
+_PACK = re.compile(rf'packs/([0-9a-f]{{2}})/({_UUID})/([dp])-([0-9a-f]{{8}})')
+_IMAGE = re.compile(rf'images/({_UUID})/({ROOT}|{COMMIT})')
+_TOMBSTONE = re.compile(rf'tombstones/({_UUID})')
+_SESSION = re.compile(rf'packs/[0-9a-f]{{2}}/({_UUID})/.*')
+_LETTERS = {location.DATA: 'd', location.PAGE: 'p'}
+_KINDS = {letter: kind for kind, letter in _LETTERS.items()}
+
+
+def is_uuid(text: str) -> bool:
+    """Whether it is a UUID as keys have it: lower case, with hyphens."""
+    return _IS_UUID.fullmatch(text) is not None
+
+
+def session_bytes(session_id: str) -> bytes:
+    """The 16 bytes of a session's id.
+
+    :raises ValueError: it is no UUID in lower case with hyphens
+    """
+    if not is_uuid(session_id):
+        raise ValueError(f'not a UUID in lower case: {session_id!r}')
+    return uuid.UUID(session_id).bytes
+
+
+def session_prefix(session_id: str) -> str:
+    return f'{PACKS}{session_id[:2]}/{session_id}/'
+
+
+def pack_key(address: location.PackAddress) -> str:
+    session_id = str(uuid.UUID(bytes=address.session))
+    return (
+        f'{PACKS}{session_id[:2]}/{session_id}/'
+        f'{_LETTERS[address.kind]}-{address.ordinal:08x}'
+    )
+
+
+def parse_pack(key: str) -> location.PackAddress | None:
+    """The address that a key stands for, None if it names no pack."""
+    match = _PACK.fullmatch(key)
+    if match is None or match[1] != match[2][:2]:
+        return None
+    return location.PackAddress(
+        uuid.UUID(match[2]).bytes, _KINDS[match[3]], int(match[4], 16)
+    )
+
+
+def parse_session(key: str) -> str | None:
+    """The session that a key below packs/ belongs to."""
+    match = _SESSION.fullmatch(key)
+    return None if match is None else match[1]
+
+
+def root_key(image_id: str) -> str:
+    return f'{IMAGES}{_checked(image_id)}/{ROOT}'
+
+
+def commit_key(image_id: str) -> str:
+    return f'{IMAGES}{_checked(image_id)}/{COMMIT}'
+
+
+def tombstone_key(image_id: str) -> str:
+    return f'{TOMBSTONES}{_checked(image_id)}'
+
+
+def parse_image(key: str) -> tuple[str, str] | None:
+    """(image id, ROOT or COMMIT) that a key stands for."""
+    match = _IMAGE.fullmatch(key)
+    return None if match is None else (match[1], match[2])
+
+
+def parse_tombstone(key: str) -> str | None:
+    """The image id that a key stands for."""
+    match = _TOMBSTONE.fullmatch(key)
+    return None if match is None else match[1]
+
+
+def _checked(image_id: str) -> str:
+    if not is_uuid(image_id):
+        raise ValueError(f'not a UUID in lower case: {image_id!r}')
+    return image_id

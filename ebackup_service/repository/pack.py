@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Packs, being written; section "Packs" of the format."""
+
+import mmap
+import struct
+import zlib
+
+import numpy as np
+
+from ebackup_service.repository import location
+from ebackup_service.repository import record
+from ebackup_service.repository.storage import base
+
+MAGIC = b'eBackPk1'
+FORMAT = 1
+# magic 8, format 2, kind 1, zero 1, ordinal 4, session 16, repository 16,
+# zero 76
+HEADER = struct.Struct('<8sHBBI16s16s76s')
+CRC = struct.Struct('<I')
+HEADER_SIZE = 128  # 124 + CRC 4
+
+# id 32, offset 4, length 4, plain length 4, kind 1, encoding 1, zero 2
+_ROW = struct.Struct('<32sIIIBBH')
+TABLE = np.dtype(
+    [
+        ('id', 'u1', (32,)),
+        ('offset', '<u4'),
+        ('length', '<u4'),
+        ('plain_length', '<u4'),
+        ('kind', 'u1'),
+        ('encoding', 'u1'),
+        ('zero', '<u2'),
+    ]
+)
+ROW_SIZE = 48
+
+END_MAGIC = b'eBackEnd'
+# count 4, offset of the table 4, CRC of the table 4, zero 8
+TRAILER = struct.Struct('<III8s')
+TRAILER_SIZE = 32  # 20 + CRC 4 + magic 8
+
+DEFAULT_SIZE = 32 * 1024 * 1024
+MIN_SIZE = 64 * 1024
+MAX_SIZE = 1024 * 1024 * 1024
+# What a pack needs beside the payload of its only record.
+OVERHEAD = HEADER_SIZE + record.HEADER_SIZE + ROW_SIZE + TRAILER_SIZE
+
+
+class PackBuilder:
+    """One pack after the other in one preallocated, aligned buffer.
+
+    The buffer is private anonymous memory, touched only as far as packs reach.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._map = mmap.mmap(
+            -1, capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
+        )
+        self._view = memoryview(self._map)
+        self._table = bytearray()
+        self._position = 0
+        self.count = 0
+
+    def start(self, address: location.PackAddress, repository: bytes) -> None:
+        """Begin a pack; ``repository`` is the 16 bytes of its UUID."""
+        header = HEADER.pack(
+            MAGIC,
+            FORMAT,
+            address.kind,
+            0,
+            address.ordinal,
+            address.session,
+            repository,
+            bytes(76),
+        )
+        self._view[:HEADER_SIZE] = header + CRC.pack(zlib.crc32(header))
+        self._position = HEADER_SIZE
+        self._table.clear()
+        self.count = 0
+
+    def fits(self, payload_length: int) -> bool:
+        """Whether one more record finds room, with its row."""
+        return (
+            self._position
+            + record.HEADER_SIZE
+            + payload_length
+            + len(self._table)
+            + ROW_SIZE
+            + TRAILER_SIZE
+            <= self._capacity
+        )
+
+    def append(
+        self,
+        kind: int,
+        encoding: int,
+        record_id: bytes,
+        plain_length: int,
+        payload: base.Buffer,
+    ) -> tuple[int, int]:
+        """Add a record that fits; its offset and length in bytes."""
+        offset = self._position
+        payload_length = len(payload)
+        begin = offset + record.HEADER_SIZE
+        end = begin + payload_length
+        self._view[offset:begin] = record.pack_header(
+            kind, encoding, plain_length, payload_length, record_id
+        )
+        self._view[begin:end] = payload
+        length = end - offset
+        self._table += _ROW.pack(
+            record_id, offset, length, plain_length, kind, encoding, 0
+        )
+        self._position = end
+        self.count += 1
+        return offset, length
+
+    @property
+    def record_bytes(self) -> int:
+        """Length of all records of the pack."""
+        return self._position - HEADER_SIZE
+
+    def peek(self, offset: int, length: int) -> bytes:
+        """Bytes of the pack as far as it is written."""
+        return bytes(self._view[offset : offset + length])
+
+    def seal(self) -> memoryview:
+        """Add table and trailer; the whole pack, to be written now.
+
+        May be called again, with the same result, until the next start().
+        """
+        table_end = self._position + len(self._table)
+        self._view[self._position : table_end] = self._table
+        trailer = TRAILER.pack(
+            self.count, self._position, zlib.crc32(self._table), bytes(8)
+        )
+        end = table_end + TRAILER_SIZE
+        self._view[table_end:end] = (
+            trailer + CRC.pack(zlib.crc32(trailer)) + END_MAGIC
+        )
+        return self._view[:end]
+
+    def close(self) -> None:
+        """Give the memory back; views from seal() must be gone."""
+        self._view.release()
+        self._map.close()

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records out of packs, every one verified against its id."""
+
+from collections.abc import Iterable, Iterator
+
+from ebackup_service.repository import codec
+from ebackup_service.repository import errors
+from ebackup_service.repository import ids
+from ebackup_service.repository import layout
+from ebackup_service.repository import location
+from ebackup_service.repository import opened
+from ebackup_service.repository import page
+from ebackup_service.repository import record
+from ebackup_service.repository import runs
+from ebackup_service.repository.storage import base
+
+_NAMES = {location.DATA: 'chunk', location.PAGE: 'page'}
+
+
+class RecordReader:
+    """Reads records of both kinds. Belongs to one thread at a time.
+
+    Its buffer grows to the longest run that is read, at most runs.MAX_LENGTH.
+    """
+
+    def __init__(self, repo: opened.OpenRepository) -> None:
+        self._storage = repo.storage
+        self._hashers: dict[int, ids.Hasher] = {
+            location.DATA: repo.hasher(),
+            location.PAGE: repo.page_hasher(),
+        }
+        self._decoder = codec.Decoder()
+        self._buffer = bytearray()
+
+    def read(self, where: location.Locator) -> base.Buffer:
+        """The plain bytes of a record; valid until the next call.
+
+        :raises Corrupt: they can't be had, for ever
+        :raises RepositoryError: the storage's
+        """
+        _check(where)
+        return self.decode(
+            self._fetch(where.pack, where.offset, where.length), where
+        )
+
+    def read_slots(
+        self, source: page.Page, slots: Iterable[int] | None = None
+    ) -> Iterator[tuple[int, base.Buffer]]:
+        """(slot, plain bytes) of a page's slots, neighbours read at once.
+
+        In the order of their places, not of the slots. The bytes are valid
+        until the next are asked for.
+
+        :param slots: which; all that aren't empty by default. Empty ones are
+            left out
+        :raises Corrupt: a record can't be had, for ever
+        :raises RepositoryError: the storage's
+        """
+        for run in runs.plan(source, slots):
+            fetched = self._fetch(run.pack, run.begin, run.length)
+            last: location.Locator | None = None
+            plain: base.Buffer = b''
+            for slot in run.slots:
+                where = source.locator(slot)
+                # A chunk that occurs again in the volume is decoded once.
+                if last is None or where[:4] != last[:4]:
+                    _check(where)
+                    begin = where.offset - run.begin
+                    plain = self.decode(
+                        fetched[begin : begin + where.length], where
+                    )
+                    last = where
+                yield slot, plain
+
+    def decode(self, data: memoryview, where: location.Locator) -> base.Buffer:
+        """The plain bytes of a record whose bytes are at hand."""
+        try:
+            return record.decode(
+                data, where, self._decoder, self._hashers[where.pack.kind]
+            )
+        except record.Malformed as error:
+            raise corrupt(where, str(error)) from error
+
+    def _fetch(
+        self, pack: location.PackAddress, begin: int, length: int
+    ) -> memoryview:
+        if len(self._buffer) < length:
+            self._buffer = bytearray(length)
+        view = memoryview(self._buffer)[:length]
+        key = layout.pack_key(pack)
+        try:
+            self._storage.read_into(key, begin, view)
+        except errors.ObjectMissing as error:
+            raise errors.Corrupt('pack', key, 'it is missing') from error
+        except errors.ObjectTruncated as error:
+            raise errors.Corrupt('pack', key, 'it is too short') from error
+        return view
+
+
+class ChunkReader:
+    """Reads chunks. One per worker thread."""
+
+    def __init__(self, repo: opened.OpenRepository) -> None:
+        self._reader = RecordReader(repo)
+
+    def read(self, where: location.Locator, out: memoryview) -> None:
+        """Read a chunk whose length is that of ``out``.
+
+        :raises Corrupt: it can't be had, for ever, or has another length
+        :raises RepositoryError: the storage's
+        """
+        plain = self._reader.read(where)
+        if len(plain) != len(out):
+            raise corrupt(where, f'{len(plain)} bytes instead of {len(out)}')
+        out[:] = plain
+
+    def read_leaf(
+        self, leaf: page.Page, slots: Iterable[int] | None = None
+    ) -> Iterator[tuple[int, base.Buffer]]:
+        """(slot, plain bytes) of a leaf's chunks; see read_slots."""
+        return self._reader.read_slots(leaf, slots)
+
+
+def corrupt(where: location.Locator, reason: str) -> errors.Corrupt:
+    """The error that names a damaged record."""
+    return errors.Corrupt(
+        _NAMES[where.pack.kind],
+        f'{layout.pack_key(where.pack)} at {where.offset}',
+        reason,
+    )
+
+
+def _check(where: location.Locator) -> None:
+    if not (
+        record.HEADER_SIZE < where.length <= record.max_length(where.pack.kind)
+    ):
+        raise corrupt(where, f'impossible length {where.length}')

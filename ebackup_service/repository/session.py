@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One run of a job that writes; section "Order of writes" of the format."""
+
+import contextlib
+import dataclasses
+import threading
+
+from ebackup_service.repository import codec
+from ebackup_service.repository import document
+from ebackup_service.repository import errors
+from ebackup_service.repository import images
+from ebackup_service.repository import layout
+from ebackup_service.repository import location
+from ebackup_service.repository import opened
+from ebackup_service.repository import root as image_root
+from ebackup_service.repository import tree
+from ebackup_service.repository import tree_writer
+from ebackup_service.repository import writer
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Counters:
+    """What a session has written; exact after commit_candidate.
+
+    :ivar stored_bytes: records of chunks
+    :ivar metadata_bytes: pages, root, headers and footers of packs
+    :ivar chunks_stored: records of chunks
+    :ivar packs: of both kinds
+    """
+
+    stored_bytes: int
+    metadata_bytes: int
+    chunks_stored: int
+    packs: int
+
+
+class Session:
+    """Writes packs, a tree, and an image.
+
+    Any thread may call writer() and tree(). ``_lock`` protects ``_next``, the
+    ordinals to come, and ``_writers``. Everything else is for the one thread
+    that commits or abandons, after the workers have ended.
+    """
+
+    def __init__(
+        self,
+        repo: opened.OpenRepository,
+        session_id: str,
+        generation: int,
+        compression: str,
+        level: int,
+    ) -> None:
+        """See Repository.session."""
+        self.id = session_id
+        self.generation = generation
+        self._bytes = layout.session_bytes(session_id)
+        self._repo = repo
+        self._storage = repo.storage
+        self._compression = compression
+        self._level = level
+        self._lock = threading.Lock()
+        self._first = self._free_ordinals()
+        self._next = dict(self._first)
+        self._writers: list[writer.ChunkWriter] = []
+        self._pages = writer.PageWriter(
+            repo, self._allocate, self._encoder(), generation
+        )
+        self._root_bytes = 0
+        self._candidate: tuple[str, str] | None = None
+
+    @property
+    def counters(self) -> Counters:
+        with self._lock:
+            writers = list(self._writers)
+        return Counters(
+            stored_bytes=sum(w.record_bytes for w in writers),
+            metadata_bytes=(
+                sum(w.overhead_bytes for w in writers)
+                + self._pages.metadata_bytes
+                + self._root_bytes
+            ),
+            chunks_stored=sum(w.records for w in writers),
+            packs=sum(w.packs for w in writers) + self._pages.packs,
+        )
+
+    def writer(self) -> writer.ChunkWriter:
+        """A writer of chunks, for the one thread that uses it."""
+        made = writer.ChunkWriter(
+            self._repo, self._allocate, self._encoder(), self.generation
+        )
+        with self._lock:
+            self._writers.append(made)
+        return made
+
+    def tree(
+        self, size: int, chunk_size: int, base: tree.Tree | None
+    ) -> tree_writer.TreeWriter:
+        """The tree of the image that this session makes.
+
+        :param size: of the volume, bytes
+        :param base: what may be referred to; pinned while the session runs
+        :raises ValueError: the base has another chunk size
+        """
+        return tree_writer.TreeWriter(
+            self._repo, self._pages, size, chunk_size, base
+        )
+
+    def commit_candidate(self, root: image_root.Root) -> image_root.Root:
+        """Make everything durable, then write the candidate root.
+
+        May be called again, with the same root, after a failure.
+
+        :returns: the root as written, which names the session
+        :raises ImageDeleted: the image has a tombstone
+        :raises ObjectExists: the image has another root
+        :raises RepositoryError: the storage's
+        """
+        if root.generation != self.generation:
+            raise ValueError(
+                f'a root of generation {root.generation} in a session of '
+                f'generation {self.generation}'
+            )
+        if images.is_deleted(self._storage, root.image_id):
+            raise errors.ImageDeleted(
+                f'Image {root.image_id} was deleted; its backup can not be '
+                'committed any more'
+            )
+        with self._lock:
+            writers = list(self._writers)
+        for chunks in writers:
+            chunks.flush()
+        self._pages.flush()
+        root = dataclasses.replace(root, session_id=self.id)
+        data = root.to_bytes()
+        key = layout.root_key(root.image_id)
+        self._candidate = (root.image_id, document.digest(data))
+        try:
+            self._storage.create(key, [data])
+        except errors.ObjectExists:
+            if self._storage.read(key) != data:
+                self._candidate = None
+                raise
+        self._root_bytes = len(data)
+        self._release()
+        return root
+
+    def mark_committed(self, image_id: str) -> None:
+        """Write the commit marker of the candidate. Idempotent.
+
+        Only after the catalog has committed the image.
+
+        :raises ImageDeleted: the image has a tombstone
+        :raises ImageMissing: the candidate root is gone
+        """
+        if self._candidate is None or self._candidate[0] != image_id:
+            raise ValueError(f"{image_id} is not this session's candidate")
+        images.mark(self._storage, image_id, self._candidate[1])
+
+    def abandon(self) -> None:
+        """Remove what this session has written, as far as that is possible.
+
+        Nothing, if its image has a commit marker. What can't be removed is
+        left to collection; so storage errors are not raised.
+        """
+        self._release()
+        with contextlib.suppress(errors.RepositoryError):
+            if self._candidate is not None:
+                image_id, digest = self._candidate
+                if self._marker_exists(image_id):
+                    return
+                key = layout.root_key(image_id)
+                with contextlib.suppress(errors.ObjectMissing):
+                    if document.digest(self._storage.read(key)) == digest:
+                        self._storage.delete(key)
+            with self._lock:
+                last = dict(self._next)
+            for kind, first in self._first.items():
+                for ordinal in range(first, last[kind]):
+                    self._storage.delete(
+                        layout.pack_key(
+                            location.PackAddress(self._bytes, kind, ordinal)
+                        )
+                    )
+
+    def _marker_exists(self, image_id: str) -> bool:
+        try:
+            self._storage.size(layout.commit_key(image_id))
+        except errors.ObjectMissing:
+            return False
+        return True
+
+    def _release(self) -> None:
+        """Give the buffers back."""
+        with self._lock:
+            writers = list(self._writers)
+        for chunks in writers:
+            chunks.abandon()
+        self._pages.abandon()
+
+    def _encoder(self) -> codec.Encoder:
+        return codec.Encoder(self._compression, self._level)
+
+    def _allocate(self, kind: int) -> location.PackAddress:
+        with self._lock:
+            ordinal = self._next[kind]
+            if ordinal > location.U32:
+                raise ValueError('a session has no more than 2**32 packs')
+            self._next[kind] = ordinal + 1
+        return location.PackAddress(self._bytes, kind, ordinal)
+
+    def _free_ordinals(self) -> dict[int, int]:
+        """First unused ordinals: a job that runs again goes on behind."""
+        free = {location.DATA: 1, location.PAGE: 1}
+        for info in self._storage.list(layout.session_prefix(self.id)):
+            address = layout.parse_pack(info.key)
+            if address is not None:
+                free[address.kind] = max(
+                    free[address.kind], address.ordinal + 1
+                )
+        return free

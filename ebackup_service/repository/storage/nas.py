@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A directory, local or on a NAS, as backup storage.
+
+An object is a file. It is written under a temporary name in its directory,
+synced, linked to its name, and the directory is synced: link() fails when the
+name is in use, so nothing is ever overwritten, and works on NFS.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+import contextlib
+import os
+from typing import Self
+import urllib.parse
+
+from ebackup_service.repository import errors
+from ebackup_service.repository.storage import base
+from ebackup_service.repository.storage import oserror
+from ebackup_service.repository.storage import rooted
+
+
+class NasStorage:
+    """See base.Storage. All state is in RootedDirectory."""
+
+    capabilities = base.Capabilities(
+        atomic_create=True, ranged_read=True, reports_usage=True
+    )
+
+    def __init__(self, path: str, make: bool = False) -> None:
+        """Open the directory ``path``; ``make`` it if only it is missing.
+
+        :raises StorageUnavailable: it is missing or no directory
+        :raises StorageDenied: this user may not open it
+        """
+        if make:
+            with oserror.writing(path), contextlib.suppress(FileExistsError):
+                os.mkdir(path, 0o750)
+        try:
+            with oserror.reading(path):
+                self._files = rooted.RootedDirectory(path)
+        except errors.ObjectMissing as error:
+            raise errors.StorageUnavailable(
+                f'Repository directory {path} is missing or no directory; '
+                'mount it, or correct the URL'
+            ) from error
+        self._path = path
+
+    @classmethod
+    def from_url(
+        cls, url: urllib.parse.SplitResult, make: bool = False
+    ) -> Self:
+        """Open file:///path.
+
+        :raises ValueError: the URL has a host, a query, or no absolute path
+        """
+        path = urllib.parse.unquote(url.path)
+        if url.netloc or url.query or url.fragment or path[:1] != '/':
+            raise ValueError(
+                f'{url.geturl()!r} is no file:///absolute/path URL'
+            )
+        return cls(path, make)
+
+    def create(self, key: str, parts: Sequence[base.Buffer]) -> None:
+        with self._writing(key):
+            temporary = self._files.write_temporary(key, parts)
+            try:
+                self._files.link(temporary, key)
+            except FileExistsError as error:
+                raise errors.ObjectExists(
+                    f'Object {self._path}/{key} exists already'
+                ) from error
+            finally:
+                self._files.unlink(temporary)
+            try:
+                self._files.sync(os.path.dirname(key))
+            except OSError:
+                # Nobody may build on what a power loss could take away.
+                self._files.unlink(key)
+                raise
+
+    def replace(self, key: str, data: base.Buffer) -> None:
+        with self._writing(key):
+            temporary = self._files.write_temporary(key, [data])
+            try:
+                self._files.rename(temporary, key)
+            finally:
+                self._files.unlink(temporary)
+            self._files.sync(os.path.dirname(key))
+
+    def read(self, key: str) -> bytes:
+        with self._reading(key) as descriptor:
+            buffer = bytearray(os.fstat(descriptor).st_size)
+            self._fill(descriptor, key, 0, memoryview(buffer))
+        return bytes(buffer)
+
+    def read_into(self, key: str, offset: int, buffer: memoryview) -> None:
+        with self._reading(key) as descriptor:
+            self._fill(descriptor, key, offset, buffer)
+
+    def size(self, key: str) -> int:
+        with self._reading(key) as descriptor:
+            return os.fstat(descriptor).st_size
+
+    def list(self, prefix: str) -> Iterator[base.ObjectInfo]:
+        with oserror.reading(f'{self._path}/{prefix}'):
+            for path, status in self._files.walk(prefix):
+                if base.valid_key(path):
+                    yield base.ObjectInfo(path, status.st_size)
+
+    def delete(self, key: str) -> None:
+        with self._writing(key):
+            self._files.unlink(key)
+            self._files.prune(os.path.dirname(key))
+
+    def remove_stale(
+        self,
+        prefix: str,
+        older_than: float,
+        keep: Callable[[str], bool] | None = None,
+    ) -> int:
+        removed = 0
+        now: float | None = None
+        with oserror.writing(f'{self._path}/{prefix}'):
+            for path, status in self._files.walk(prefix):
+                key = rooted.key_of_temporary(path)
+                if key is None or (keep is not None and keep(key)):
+                    continue
+                if now is None:
+                    now = self._files.clock()
+                if status.st_mtime <= now - older_than:
+                    self._files.unlink(path)
+                    self._files.prune(os.path.dirname(path))
+                    removed += 1
+        return removed
+
+    def usage(self) -> base.Usage | None:
+        with oserror.reading(self._path):
+            status = self._files.space()
+        return base.Usage(
+            total=status.f_blocks * status.f_frsize,
+            free=status.f_bavail * status.f_frsize,
+        )
+
+    def close(self) -> None:
+        self._files.close()
+
+    @contextlib.contextmanager
+    def _reading(self, key: str) -> Iterator[int]:
+        _check(key)
+        with oserror.reading(f'{self._path}/{key}'):
+            with self._files.opened(key) as descriptor:
+                yield descriptor
+
+    @contextlib.contextmanager
+    def _writing(self, key: str) -> Iterator[None]:
+        _check(key)
+        with oserror.writing(f'{self._path}/{key}'):
+            yield
+
+    def _fill(
+        self, descriptor: int, key: str, offset: int, buffer: memoryview
+    ) -> None:
+        done = 0
+        while done < len(buffer):
+            count = os.preadv(descriptor, [buffer[done:]], offset + done)
+            if count == 0:
+                raise errors.ObjectTruncated(
+                    f'Object {self._path}/{key} ends at byte {offset + done}, '
+                    f'{len(buffer) - done} bytes early; the repository is '
+                    'damaged'
+                )
+            done += count
+
+
+def _check(key: str) -> None:
+    if not base.valid_key(key):
+        raise ValueError(f'not a key: {key!r}')
