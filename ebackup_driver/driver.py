@@ -13,10 +13,9 @@ from typing import Any
 import uuid
 
 from cinder.backup import driver
-from cinder import context as cinder_context
 from cinder import exception
 from cinder import interface
-from cinder import objects
+from cinder.objects import backup as cinder_backup
 from oslo_config import cfg
 from oslo_log import log as logging
 
@@ -44,15 +43,19 @@ class EBackupDriver(driver.BackupDriver):
     backup and restores only what the configured path made.
     """
 
-    def __init__(self, context: cinder_context.RequestContext) -> None:
+    # The signatures are exactly those of Cinder's base class, which has no
+    # annotations: backup is a cinder.objects.backup.Backup, volume_file what
+    # the connector's device was opened as, driver_info a dict.
+
+    def __init__(self, context):
         super().__init__(context)
         self.support_force_delete = True
 
     @staticmethod
-    def get_driver_options() -> list[cfg.Opt]:
+    def get_driver_options():
         return opts.driver_options()
 
-    def check_for_setup_error(self) -> None:
+    def check_for_setup_error(self):
         """Check the configuration, without any I/O.
 
         An exception keeps cinder-backup down until it is restarted, and
@@ -67,12 +70,7 @@ class EBackupDriver(driver.BackupDriver):
                 f'[{opts.GROUP}] {option}: {reason}'
             ) from error
 
-    def backup(
-        self,
-        backup: objects.Backup,
-        volume_file: Any,
-        backup_metadata: bool = False,
-    ) -> dict[str, Any] | None:
+    def backup(self, backup, volume_file, backup_metadata=False):
         """Make an image of the volume; return updates of Cinder's record.
 
         The volume's metadata is always kept: Cinder never passes
@@ -96,13 +94,7 @@ class EBackupDriver(driver.BackupDriver):
             updates['parent_id'] = None
         return updates
 
-    def restore(
-        self,
-        backup: objects.Backup,
-        volume_id: str,
-        volume_file: Any,
-        volume_is_new: bool,
-    ) -> None:
+    def restore(self, backup, volume_id, volume_file, volume_is_new):
         """Write the image to the volume, then put its metadata back.
 
         :raises BackupRestoreCancel: when the backup's state was reset; the
@@ -119,7 +111,7 @@ class EBackupDriver(driver.BackupDriver):
                 vol_id=volume_id, back_id=backup.id
             ) from error
 
-    def delete_backup(self, backup: objects.Backup) -> None:
+    def delete_backup(self, backup):
         """Delete the image; no harm if it is unknown or deleted already."""
         with _errors_reported():
             client = self._client()
@@ -127,14 +119,12 @@ class EBackupDriver(driver.BackupDriver):
             if job is not None:
                 self._waiter(client).wait_for_end(job)
 
-    def export_record(self, backup: objects.Backup) -> dict[str, Any]:
+    def export_record(self, backup):
         """Return what another Cinder needs to use the image."""
         with _errors_reported():
             return dict(self._client().image_record(backup.id).record)
 
-    def import_record(
-        self, backup: objects.Backup, driver_info: dict[str, Any]
-    ) -> None:
+    def import_record(self, backup, driver_info):
         """Take a backup over, if the service agrees that it is ours."""
         with _errors_reported():
             _check_record(backup, driver_info)
@@ -143,7 +133,7 @@ class EBackupDriver(driver.BackupDriver):
             )
 
     def _make_image(
-        self, backup: objects.Backup, volume_file: Any
+        self, backup: cinder_backup.Backup, volume_file: Any
     ) -> resources.Image:
         attachment = _attachment(volume_file)
         check = functools.partial(status.check_creating, backup)
@@ -169,7 +159,7 @@ class EBackupDriver(driver.BackupDriver):
 
     def _write_volume(
         self,
-        backup: objects.Backup,
+        backup: cinder_backup.Backup,
         volume_id: str,
         volume_file: Any,
         volume_is_new: bool,
@@ -191,7 +181,7 @@ class EBackupDriver(driver.BackupDriver):
         if document:
             self.put_metadata(volume_id, document)
 
-    def _clear_parent(self, backup: objects.Backup) -> None:
+    def _clear_parent(self, backup: cinder_backup.Backup) -> None:
         """Let go of the parent that an incremental request named.
 
         Images do not depend on each other. Saved at once, because Cinder
@@ -220,8 +210,10 @@ def _attachment(volume_file: Any) -> dict[str, str]:
     }
 
 
-def _check_record(backup: objects.Backup, driver_info: dict[str, Any]) -> None:
-    if not driver_info or driver_info.get('image_id') != backup.id:
+def _check_record(backup: cinder_backup.Backup, driver_info: Any) -> None:
+    # An importing user wrote this, perhaps by hand.
+    known = isinstance(driver_info, dict)
+    if not known or driver_info.get('image_id') != backup.id:
         raise errors.RecordRefused(
             f'Record is not that of backup {backup.id}: export it again with '
             'the eBackup driver'

@@ -6,7 +6,7 @@ reset of the state, changes the record, and the driver has to look.
 """
 
 from cinder import exception
-from cinder import objects
+from cinder.objects import backup as cinder_backup
 from cinder.objects import fields
 
 from ebackup_driver import errors
@@ -14,7 +14,7 @@ from ebackup_driver import errors
 _DELETED = (fields.BackupStatus.DELETING, fields.BackupStatus.DELETED)
 
 
-def is_deleted(backup: objects.Backup) -> bool:
+def is_deleted(backup: cinder_backup.Backup) -> bool:
     """Read the record again; True also if it has been purged since."""
     try:
         _refresh(backup)
@@ -23,7 +23,7 @@ def is_deleted(backup: objects.Backup) -> bool:
     return backup.status in _DELETED
 
 
-def check_creating(backup: objects.Backup) -> None:
+def check_creating(backup: cinder_backup.Backup) -> None:
     """Return if the backup is still to be made.
 
     :raises BackupDeleted: a user deleted it, by force
@@ -38,7 +38,7 @@ def check_creating(backup: objects.Backup) -> None:
         )
 
 
-def check_restoring(backup: objects.Backup) -> None:
+def check_restoring(backup: cinder_backup.Backup) -> None:
     """Return if the backup is still to be restored.
 
     :raises Withdrawn: its state was reset, or it was deleted
@@ -50,7 +50,7 @@ def check_restoring(backup: objects.Backup) -> None:
         )
 
 
-def _refresh(backup: objects.Backup) -> None:
+def _refresh(backup: cinder_backup.Backup) -> None:
     # A deleted backup's record must be found as well.
     with backup.as_read_deleted():
         backup.refresh()

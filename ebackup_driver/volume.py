@@ -7,7 +7,9 @@ Everything here is JSON-able; sizes are bytes.
 from typing import Any
 
 from cinder import context as cinder_context
-from cinder import objects
+from cinder.objects import backup as cinder_backup
+from cinder.objects import snapshot as cinder_snapshot
+from cinder.objects import volume as cinder_volume
 from oslo_utils import units
 
 from ebackup_driver import errors
@@ -34,13 +36,13 @@ def path(volume_file: Any) -> str:
 
 def image_request(
     context: cinder_context.RequestContext,
-    backup: objects.Backup,
+    backup: cinder_backup.Backup,
     repository: str | None,
     volume_metadata: str | None,
 ) -> dict[str, Any]:
     """Return the request for the image that the backup is to become."""
     context = context.elevated()
-    volume = objects.Volume.get_by_id(context, backup.volume_id)
+    volume = cinder_volume.Volume.get_by_id(context, backup.volume_id)
     source = {
         'id': volume.id,
         'size': _size(context, backup, volume),
@@ -68,12 +70,12 @@ def image_request(
 
 def restore_request(
     context: cinder_context.RequestContext,
-    backup: objects.Backup,
+    backup: cinder_backup.Backup,
     volume_id: str,
     volume_is_new: bool,
 ) -> dict[str, Any]:
     """Return the request for writing the backup's image to a volume."""
-    volume = objects.Volume.get_by_id(context.elevated(), volume_id)
+    volume = cinder_volume.Volume.get_by_id(context.elevated(), volume_id)
     target = {
         'id': volume.id,
         'size': volume.size * units.Gi,
@@ -87,24 +89,24 @@ def restore_request(
     }
 
 
-def record(backup: objects.Backup) -> dict[str, Any]:
+def record(backup: cinder_backup.Backup) -> dict[str, Any]:
     """Return Cinder's whole record of a backup, as Cinder exports it.
 
     The repository keeps it, so that it alone suffices to import the backup
     into another Cinder.
     """
-    return objects.Backup.decode_record(backup.encode_record())
+    return cinder_backup.Backup.decode_record(backup.encode_record())
 
 
 def _size(
     context: cinder_context.RequestContext,
-    backup: objects.Backup,
-    volume: objects.Volume,
+    backup: cinder_backup.Backup,
+    volume: cinder_volume.Volume,
 ) -> int:
     if backup.snapshot_id is None:
         return volume.size * units.Gi
     # The volume may have been extended since the snapshot.
-    snapshot = objects.Snapshot.get_by_id(context, backup.snapshot_id)
+    snapshot = cinder_snapshot.Snapshot.get_by_id(context, backup.snapshot_id)
     return snapshot.volume_size * units.Gi
 
 

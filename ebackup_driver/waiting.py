@@ -121,6 +121,20 @@ class Waiter:
                 time.sleep(delay)
         return job
 
+    def _look(
+        self, job: resources.Job, attachment: Mapping[str, Any]
+    ) -> resources.Job:
+        """Beat for the job, or attach the volume if it waits for that."""
+        if job.needs != 'attachment' or not attachment:
+            return self._client.beat(job.id)
+        try:
+            return self._client.attach(job.id, attachment)
+        except errors.Conflict:
+            job = self._client.job(job.id)
+            if not job.ended:
+                raise
+            return job
+
     def _persist(self, call: Callable[[], resources.Job]) -> resources.Job:
         contact = time.monotonic()
         for delay in self._delays():

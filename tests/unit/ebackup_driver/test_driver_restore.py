@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+from cinder.db import api as db
+from cinder import exception
+from oslo_utils import units
+
+from tests.unit.ebackup_driver import base
+from tests.unit.ebackup_driver import cinder_records
+
+ADMIN = cinder_records.admin_context
+
+
+class RestoreTestCase(base.DriverTestCase):
+    """Has a backup, of a volume with metadata, that is to be restored."""
+
+    def setUp(self):
+        super().setUp()
+        self.volume = cinder_records.volume(size=1, bootable=True)
+        db.volume_metadata_update(
+            ADMIN(), self.volume.id, {'tier': 'gold'}, False
+        )
+        db.volume_glance_metadata_create(
+            ADMIN(), self.volume.id, 'image_name', 'debian-12'
+        )
+        self.backup = cinder_records.backup(self.volume)
+        self.driver().backup(self.backup, self.volume_file)
+        cinder_records.set_status(self.backup.id, 'restoring')
+        self.backup = cinder_records.stored(self.backup.id)
+        self.target = self.make_target()
+        self.service.requests.clear()
+        self.volume_file = self.open_file('wb')
+
+    def make_target(self, **values):
+        values = {'size': 3, 'status': 'restoring-backup', **values}
+        values.setdefault('display_name', None)
+        return cinder_records.volume(**values)
+
+    def restore(self, is_new=False):
+        return self.driver().restore(
+            self.backup, self.target.id, self.volume_file, is_new
+        )
+
+    def request(self):
+        (request,) = self.service.said('PUT', '/v1/restores/[^/]+')
+        return request.body['restore']
+
+    def target_metadata(self):
+        return db.volume_metadata_get(ADMIN(), self.target.id)
+
+
+class TestRestore(RestoreTestCase):
+    def test_asks_for_the_image_to_be_written_to_the_target(self):
+        self.restore()
+        self.assertEqual(
+            {
+                'image_id': self.backup.id,
+                'project_id': cinder_records.PROJECT,
+                'volume': {
+                    'id': self.target.id,
+                    'size': 3 * units.Gi,
+                    'availability_zone': 'nova',
+                },
+                'volume_is_new': False,
+            },
+            self.request(),
+        )
+
+    def test_says_when_the_volume_is_new(self):
+        self.restore(is_new=True)
+        self.assertIs(True, self.request()['volume_is_new'])
+
+    def test_tells_where_the_target_is_attached(self):
+        self.restore()
+        (job_id,) = [
+            job['id']
+            for job in self.service.jobs.values()
+            if job['kind'] == 'restore'
+        ]
+        self.assertEqual(self.path, self.service.attachments[job_id]['path'])
+
+    def test_leaves_the_file_to_the_service(self):
+        with open(self.path, 'wb') as stream:
+            stream.write(b'restored by the service')
+        self.restore()
+        with open(self.path, 'rb') as stream:
+            self.assertEqual(b'restored by the service', stream.read())
+
+    def test_every_restore_is_a_job_of_its_own(self):
+        self.restore()
+        self.service.requests.clear()
+        self.restore()
+        self.assertEqual(3, len(self.service.jobs))
+
+    def test_an_unknown_image_is_an_error(self):
+        self.service.images.clear()
+        error = self.assertRaises(
+            exception.BackupDriverException, self.restore
+        )
+        self.assertTrue(str(error).startswith('No image'))
+
+    def test_a_failed_job_is_an_error_with_its_message(self):
+        self.service.failure = ('path-busy', 'Device is mounted at /mnt.')
+        error = self.assertRaises(
+            exception.BackupDriverException, self.restore
+        )
+        self.assertEqual('Device is mounted at /mnt.', str(error))
+        self.assertEqual({}, self.target_metadata())
+
+    def test_an_operators_cancel_is_an_error_and_not_cinders(self):
+        def cancel():
+            for job in self.service.jobs.values():
+                if job['kind'] == 'restore':
+                    self.service._end(job, 'cancelled', 'cancelled', 'Stop.')
+
+        self.at('POST', base.BEAT, cancel)
+        error = self.assertRaises(
+            exception.BackupDriverException, self.restore
+        )
+        self.assertEqual('Stop.', str(error))
+
+
+class TestMetadata(RestoreTestCase):
+    def test_is_put_back_after_the_data(self):
+        seen = []
+        self.at('POST', base.BEAT, lambda: seen.append(self.target_metadata()))
+        self.restore()
+        self.assertEqual([{}], seen)
+        self.assertEqual({'tier': 'gold'}, self.target_metadata())
+
+    def test_makes_a_boot_volume_bootable_again(self):
+        self.restore()
+        glance = db.volume_glance_metadata_get(ADMIN(), self.target.id)
+        self.assertEqual(
+            {'image_name': 'debian-12'}, {m.key: m.value for m in glance}
+        )
+        self.assertTrue(db.volume_get(ADMIN(), self.target.id).bootable)
+
+    def test_holds_no_credentials(self):
+        volume = cinder_records.volume(provider_auth='CHAP user s3cret')
+        backup = cinder_records.backup(volume)
+        self.driver().backup(backup, self.volume_file)
+        request = json.dumps(self.service.image_requests[backup.id])
+        self.assertNotIn('s3cret', request)
+        self.assertIn('volume-base-metadata', request)
+
+    def test_of_an_unknown_version_is_an_error(self):
+        self.service.metadata[self.backup.id] = json.dumps({'version': 99})
+        error = self.assertRaises(
+            exception.BackupDriverException, self.restore
+        )
+        self.assertIn('version (99)', str(error))
+
+    def test_may_be_missing(self):
+        self.service.metadata[self.backup.id] = None
+        self.restore()
+        self.assertEqual({}, self.target_metadata())
+
+
+class TestEncryptedVolume(RestoreTestCase):
+    KEY = '5f1d2ac1-4c9d-4a6f-8a0b-0d6f5c0f3a10'
+
+    def setUp(self):
+        super().setUp()
+        self.type = db.volume_type_create(
+            ADMIN(), {'name': f'luks-{self.id()}'[-200:]}
+        )
+        encrypted = cinder_records.volume(
+            encryption_key_id=self.KEY, volume_type_id=self.type['id']
+        )
+        self.backup = cinder_records.backup(encrypted)
+        self.driver().backup(self.backup, self.volume_file)
+        cinder_records.set_status(self.backup.id, 'restoring')
+        self.service.requests.clear()
+
+    def test_gets_its_key_back(self):
+        self.target = self.make_target(volume_type_id=self.type['id'])
+        self.restore()
+        self.assertEqual(
+            self.KEY, db.volume_get(ADMIN(), self.target.id).encryption_key_id
+        )
+
+    def test_is_not_restored_to_another_type(self):
+        error = self.assertRaises(
+            exception.BackupDriverException, self.restore
+        )
+        self.assertIn('is different than the destination', str(error))
