@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A lab: its directory, and what was decided when it was first brought up."""
+
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import pathlib
+import secrets
+
+from lablib import console
+from lablib import ports
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+PROFILES = ('default', 'processes')
+ACCOUNTS = ('admin', 'demo', 'other', 'cinder', 'ebackup')
+# Debian's group of the block devices.
+DISK_GID = 6
+
+
+@dataclasses.dataclass
+class Settings:
+    """What is decided once, and recorded in lab.json."""
+
+    profile: str
+    base_port: int
+    passwords: dict[str, str]
+    # Of Cinder's backup service, in profile processes: eventlet or native.
+    backup_threading: str = 'native'
+
+    @property
+    def user(self) -> int:
+        """Return uid and gid of the eBackup service.
+
+        Labs side by side differ in their ports, so they differ in this, too.
+        """
+        return self.base_port
+
+    @property
+    def volume_group(self) -> int:
+        """Return the group that owns the files of the back end "file"."""
+        return self.base_port + 1
+
+
+class Lab:
+    """The lab in a directory; everything that it makes is below that."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self.directory = directory
+        self.venv = directory / 'venv'
+        self.source = directory / 'src'
+        self.etc = directory / 'etc'
+        self.log = directory / 'log'
+        self.run = directory / 'run'
+        self.state = directory / 'state'
+        self.volumes = directory / 'volumes'
+        self.volume_image = directory / 'volumes.xfs'
+        self.repository = directory / 'repository'
+        self._file = directory / 'lab.json'
+        self._settings: Settings | None = None
+
+    @property
+    def exists(self) -> bool:
+        return self._file.exists()
+
+    @property
+    def settings(self) -> Settings:
+        if self._settings is None:
+            try:
+                self._settings = Settings(**json.loads(self._file.read_text()))
+            except FileNotFoundError:
+                raise console.Problem(
+                    f'there is no lab in {self.directory}; make one with '
+                    f'"tools/lab --dir {self.directory} up"'
+                ) from None
+        return self._settings
+
+    def create(
+        self,
+        profile: str,
+        base_port: int | None = None,
+        backup_threading: str | None = None,
+    ) -> None:
+        """Make the directory and decide, unless both were done before."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.directory.chmod(0o755)
+        if self.exists:
+            self._check(profile, base_port)
+        else:
+            names = (*ACCOUNTS, 'rabbitmq', 'cinder-db', 'ebackup-db')
+            self._settings = Settings(
+                profile=profile,
+                base_port=ports.choose(base_port),
+                passwords={name: secrets.token_hex(8) for name in names},
+            )
+        if backup_threading:
+            self.settings.backup_threading = backup_threading
+        self._save()
+        for path in self.etc, self.log, self.run, self.state, self.source:
+            path.mkdir(exist_ok=True)
+
+    def _check(self, profile: str, base_port: int | None) -> None:
+        for what, wanted, found in (
+            ('profile', profile, self.settings.profile),
+            ('base port', base_port, self.settings.base_port),
+        ):
+            if wanted not in (None, found):
+                raise console.Problem(
+                    f'the lab in {self.directory} has {what} {found}, not '
+                    f'{wanted}; destroy it first, or choose another --dir'
+                )
+
+    def _save(self) -> None:
+        temporary = self._file.with_suffix('.new')
+        temporary.touch(mode=0o600)
+        temporary.write_text(
+            json.dumps(dataclasses.asdict(self.settings), indent=2) + '\n'
+        )
+        temporary.replace(self._file)
+
+    def port(self, name: str) -> int:
+        return self.settings.base_port + ports.NAMES.index(name)
+
+    def url(self, name: str, path: str = '') -> str:
+        return f'http://127.0.0.1:{self.port(name)}{path}'
+
+    def binary(self, name: str) -> str:
+        return str(self.venv / 'bin' / name)
+
+    def done(self, stage: str) -> bool:
+        """Tell whether a stage that is gone through once is behind us."""
+        return (self.state / f'{stage}.done').exists()
+
+    def mark_done(self, stage: str) -> None:
+        (self.state / f'{stage}.done').touch()
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs of tools/lab from changing this lab meanwhile.
+
+        The lock is on the directory itself, so that it needs no file and
+        does not survive us.
+        """
+        self.directory.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.directory, os.O_RDONLY)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                console.say('waiting for another tools/lab to finish')
+                fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)

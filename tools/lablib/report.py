@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tools/lab tells about a lab."""
+
+import json
+import pathlib
+import shlex
+import time
+from typing import Any
+
+from lablib import lab as lab_module
+from lablib import lifecycle
+from lablib import service as service_module
+
+
+def environment(lab: lab_module.Lab, user: str) -> str:
+    """Return lines for a shell, so that plain "openstack ..." works."""
+    variables = {
+        'OS_AUTH_TYPE': 'password',
+        'OS_AUTH_URL': lab.url('keystone', '/v3'),
+        'OS_IDENTITY_API_VERSION': '3',
+        'OS_REGION_NAME': 'RegionOne',
+        'OS_USERNAME': user,
+        'OS_PASSWORD': lab.settings.passwords[user],
+        'OS_PROJECT_NAME': user,
+        'OS_USER_DOMAIN_NAME': 'Default',
+        'OS_PROJECT_DOMAIN_NAME': 'Default',
+        'EBACKUP_URL': lab.url('ebackup'),
+        'LAB_DIR': str(lab.directory),
+    }
+    lines = [
+        f'export {name}={shlex.quote(value)}'
+        for name, value in variables.items()
+    ]
+    binaries = shlex.quote(str(lab.venv / 'bin'))
+    lines.append(f'export PATH={binaries}:"$PATH"')
+    return '\n'.join(lines)
+
+
+def status(lab: lab_module.Lab, as_json: bool) -> str:
+    services = [_service(lab, s) for s in service_module.services(lab)]
+    if as_json:
+        facts = {
+            'directory': str(lab.directory),
+            'profile': lab.settings.profile,
+            'services': services,
+        }
+        return json.dumps(facts, indent=2)
+    lines = [f'lab {lab.directory} ({lab.settings.profile})']
+    for entry in services:
+        line = f'  {entry["name"]:17}{entry["state"]:9}'
+        if entry['pid']:
+            line += f'pid {entry["pid"]:<8}up {entry["uptime"]:>7.0f} s'
+            line += f'{entry["memory"] / 2**20:6.0f} MiB'
+        if entry['port']:
+            line += f'  port {entry["port"]}'
+        lines.append(line)
+    return '\n'.join(lines)
+
+
+def _service(
+    lab: lab_module.Lab, service: service_module.Service
+) -> dict[str, Any]:
+    """Return name, state (running, stopped, died, failing) and so on.
+
+    Memory (bytes) is that of the service's own process, without children.
+    """
+    one = lifecycle.process_of(lab, service)
+    pid, record = one.pid, one.record
+    state, uptime = 'stopped', 0.0
+    if pid is not None and record is not None:
+        uptime = time.time() - record['started']
+        well = service.ready(lab, record['started'])
+        state = 'running' if well else 'failing'
+    elif record is not None:
+        state = 'died'
+    return {
+        'name': service.name,
+        'state': state,
+        'pid': pid,
+        'uptime': uptime,
+        'memory': _memory(pid),
+        'port': service.port,
+        'log': str(lab.log / f'{service.name}.log'),
+    }
+
+
+def _memory(pid: int | None) -> int:
+    if pid is None:
+        return 0
+    try:
+        text = pathlib.Path(f'/proc/{pid}/status').read_text()
+    except OSError:
+        return 0
+    for line in text.splitlines():
+        if line.startswith('VmRSS:'):
+            return int(line.split()[1]) * 1024
+    return 0

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The services of a lab: how each is started, and how one knows it is up."""
+
+from collections.abc import Callable
+import dataclasses
+import os
+import pathlib
+
+from lablib import lab as lab_module
+from lablib import readiness
+from lablib import system
+
+Check = Callable[[lab_module.Lab, float], bool]
+
+
+@dataclasses.dataclass(frozen=True)
+class Service:
+    name: str
+    command: list[str]
+    # Called with the lab and the time of the service's start.
+    ready: Check
+    environment: dict[str, str] = dataclasses.field(default_factory=dict)
+    files: list[pathlib.Path] = dataclasses.field(default_factory=list)
+    # Runs code of this tree, and so has to restart when that changes.
+    ours: bool = False
+    port: int | None = None
+    # Seconds that it gets to end by itself.
+    patience: float = 15
+
+
+def services(lab: lab_module.Lab) -> list[Service]:
+    """Return the lab's services, in the order in which they start."""
+    if lab.settings.profile == 'default':
+        return [_keystone(lab), _cinder(lab), _ebackup(lab, 'ebackup', 'all')]
+    return [
+        _epmd(lab),
+        _rabbitmq(lab),
+        _mariadb(lab),
+        _keystone(lab),
+        *_cinder_processes(lab),
+        _ebackup(lab, 'ebackup-api', 'api'),
+        _ebackup(lab, 'ebackup-server', 'server'),
+        _ebackup(lab, 'ebackup-proxy', 'proxy'),
+    ]
+
+
+def _environment() -> dict[str, str]:
+    """Return what services inherit: nothing that steers them by accident."""
+    kept = ('LANG', 'TZ', 'TMPDIR')
+    inherited = {name: os.environ[name] for name in kept if name in os.environ}
+    path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+    return {'PATH': path, 'PYTHONWARNINGS': 'ignore', **inherited}
+
+
+def _keystone(lab: lab_module.Lab) -> Service:
+    file = lab.etc / 'keystone.conf'
+    module = [lab.binary('python'), '-m', 'labcloud.keystone_api']
+    return Service(
+        'keystone',
+        [*module, str(file), str(lab.port('keystone'))],
+        ready=readiness.answers('keystone', '/v3'),
+        environment=_environment(),
+        files=[file],
+        port=lab.port('keystone'),
+    )
+
+
+def _cinder_environment(lab: lab_module.Lab) -> dict[str, str]:
+    venv = str(lab.venv / 'bin')
+    environment = _environment()
+    return environment | {'PATH': f'{venv}:{environment["PATH"]}'}
+
+
+def _cinder(lab: lab_module.Lab) -> Service:
+    file = lab.etc / 'cinder.conf'
+    module = [lab.binary('python'), '-m', 'labcloud.cinder_all']
+    return Service(
+        'cinder',
+        [*module, '--config-file', str(file)],
+        ready=readiness.all_of(
+            readiness.answers('cinder', '/healthcheck'),
+            readiness.cinder_reports(),
+        ),
+        environment=_cinder_environment(lab),
+        files=[file],
+        ours=True,
+        port=lab.port('cinder'),
+        patience=20,
+    )
+
+
+def _cinder_processes(lab: lab_module.Lab) -> list[Service]:
+    file = lab.etc / 'cinder.conf'
+    native = lab.settings.backup_threading == 'native'
+    threading = {'OS_CINDER_DISABLE_EVENTLET_PATCHING': str(int(native))}
+    return [
+        Service(
+            name,
+            [lab.binary(name), '--config-file', str(file)],
+            ready=readiness.answers('cinder', '/healthcheck')
+            if name == 'cinder-api'
+            else readiness.cinder_reports(name),
+            environment=_cinder_environment(lab)
+            | (threading if name == 'cinder-backup' else {}),
+            files=[file],
+            ours=name in ('cinder-backup', 'cinder-volume'),
+            port=lab.port('cinder') if name == 'cinder-api' else None,
+            patience=20,
+        )
+        for name in (
+            'cinder-api',
+            'cinder-scheduler',
+            'cinder-volume',
+            'cinder-backup',
+        )
+    ]
+
+
+def _ebackup(lab: lab_module.Lab, name: str, program: str) -> Service:
+    file = lab.etc / (
+        'ebackup-proxy.conf' if program == 'proxy' else 'ebackup.conf'
+    )
+    serves = program in ('all', 'api')
+    command = [lab.binary(f'ebackup-{program}'), '--config-file', str(file)]
+    if system.is_root():
+        groups = [lab.settings.user]
+        if program in ('all', 'proxy'):
+            # What it needs to open volumes, and all that it needs.
+            groups += [lab_module.DISK_GID, lab.settings.volume_group]
+        user = str(lab.settings.user)
+        confine = lab_module.TREE / 'tools/lablib/confine.py'
+        command = [
+            lab.binary('python'),
+            str(confine),
+            *(user, user, ','.join(map(str, groups)), str(lab.directory)),
+            *command,
+        ]
+    home = str(lab.state / 'ebackup')
+    return Service(
+        name,
+        command,
+        ready=readiness.answers('ebackup', '/healthcheck')
+        if program == 'api'
+        else readiness.ebackup_ready(),
+        environment=_environment() | {'HOME': home},
+        files=[file],
+        ours=True,
+        port=lab.port('ebackup') if serves else None,
+        # It finishes or ends its jobs in [proxy] shutdown_timeout.
+        patience=30,
+    )
+
+
+def _epmd(lab: lab_module.Lab) -> Service:
+    port = lab.port('epmd')
+    return Service(
+        'epmd',
+        ['epmd', '-address', '127.0.0.1', '-port', str(port)],
+        ready=readiness.listens('epmd'),
+        environment=_environment(),
+        port=port,
+    )
+
+
+def _rabbitmq(lab: lab_module.Lab) -> Service:
+    home = lab.state / 'rabbitmq'
+    node = f'lab{lab.settings.base_port}@localhost'
+    environment = {
+        'HOME': home,
+        'ERL_EPMD_PORT': lab.port('epmd'),
+        'ERL_EPMD_ADDRESS': '127.0.0.1',
+        'RABBITMQ_NODENAME': node,
+        'RABBITMQ_DIST_PORT': lab.port('rabbitmq-distribution'),
+        'RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS': '-kernel '
+        'inet_dist_use_interface {127,0,0,1}',
+        'RABBITMQ_CONF_ENV_FILE': '/dev/null',
+        'RABBITMQ_CONFIG_FILE': lab.etc / 'rabbitmq.conf',
+        'RABBITMQ_ADVANCED_CONFIG_FILE': lab.etc / 'rabbitmq-advanced',
+        'RABBITMQ_ENABLED_PLUGINS_FILE': lab.etc / 'rabbitmq-plugins',
+        'RABBITMQ_MNESIA_BASE': home / 'mnesia',
+        'RABBITMQ_LOG_BASE': home / 'log',
+        'RABBITMQ_PID_FILE': home / 'pid',
+    }
+    return Service(
+        'rabbitmq',
+        ['/usr/lib/rabbitmq/bin/rabbitmq-server'],
+        ready=readiness.speaks('rabbitmq', b'AMQP\x00\x00\x09\x01', b'\x01'),
+        environment=_environment()
+        | {name: str(value) for name, value in environment.items()},
+        files=[lab.etc / 'rabbitmq.conf'],
+        port=lab.port('rabbitmq'),
+    )
+
+
+def _mariadb(lab: lab_module.Lab) -> Service:
+    home = lab.state / 'mariadb'
+    user = ['--user=root'] if system.is_root() else []
+    return Service(
+        'mariadb',
+        [
+            'mariadbd',
+            '--no-defaults',
+            *user,
+            f'--datadir={home}',
+            # Below the data directory: a longer path than that of a socket.
+            '--socket=mariadb.sock',
+            f'--pid-file={home}/pid',
+            '--bind-address=127.0.0.1',
+            f'--port={lab.port("mariadb")}',
+            '--skip-name-resolve',
+            '--max-connections=500',
+            f'--init-file={lab.etc}/mariadb.sql',
+        ],
+        ready=readiness.speaks('mariadb', b'', b''),
+        environment=_environment(),
+        files=[lab.etc / 'mariadb.sql'],
+        port=lab.port('mariadb'),
+    )

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done once, before and after services start for the first time.
+
+Each stage may be interrupted anywhere and is then simply gone through again.
+"""
+
+from collections.abc import Callable
+import os
+import pathlib
+import subprocess
+
+from lablib import configuration
+from lablib import console
+from lablib import identity
+from lablib import lab as lab_module
+from lablib import rest
+from lablib import system
+
+Work = Callable[[], None]
+
+
+def directories(lab: lab_module.Lab) -> None:
+    """Make the directories of the services, each owned by its user."""
+    for name in 'keystone', 'cinder', 'rabbitmq':
+        (lab.state / name).mkdir(exist_ok=True)
+    (lab.state / 'cinder' / 'lock').mkdir(exist_ok=True)
+    for path in lab.repository, lab.state / 'ebackup':
+        path.mkdir(exist_ok=True)
+        path.chmod(0o750)
+        if system.is_root():
+            os.chown(path, lab.settings.user, lab.settings.user)
+
+
+def before(lab: lab_module.Lab, service: str) -> tuple[str, Work] | None:
+    """Return what has to be done before the service starts, and its name."""
+    works: dict[str, tuple[str, Work]] = {
+        'mariadb': ("making MariaDB's tables", lambda: _mariadb(lab)),
+        'keystone': ("making Keystone's database", lambda: _keystone(lab)),
+        'cinder': ("making Cinder's database", lambda: _cinder(lab)),
+        'cinder-api': ("making Cinder's database", lambda: _cinder(lab)),
+        'ebackup-api': ("making eBackup's database", lambda: _catalog(lab)),
+    }
+    return works.get(service)
+
+
+def after(lab: lab_module.Lab, service: str) -> tuple[str, Work] | None:
+    """Return what has to be done once the service is up, and its name."""
+    works: dict[str, tuple[str, Work]] = {
+        'keystone': (
+            'making users and the catalog',
+            lambda: identity.set_up(lab),
+        ),
+        'cinder': ('making volume types', lambda: _volume_types(lab)),
+        'cinder-api': ('making volume types', lambda: _volume_types(lab)),
+        'ebackup-proxy': ('making a repository', lambda: _repository(lab)),
+    }
+    return works.get(service)
+
+
+def _keystone(lab: lab_module.Lab) -> None:
+    url = lab.url('keystone', '/v3')
+    command = [lab.binary('python'), '-m', 'labcloud.keystone_setup']
+    _run(
+        [*command, str(lab.etc / 'keystone.conf')],
+        lab.log / 'keystone-setup.log',
+        OS_BOOTSTRAP_PASSWORD=lab.settings.passwords['admin'],
+        OS_BOOTSTRAP_REGION_ID='RegionOne',
+        OS_BOOTSTRAP_ADMIN_URL=url,
+        OS_BOOTSTRAP_INTERNAL_URL=url,
+        OS_BOOTSTRAP_PUBLIC_URL=url,
+    )
+
+
+def _cinder(lab: lab_module.Lab) -> None:
+    command = [lab.binary('cinder-manage'), '--config-file']
+    command += [str(lab.etc / 'cinder.conf'), 'db', 'sync']
+    _run(command, lab.log / 'cinder-db-sync.log')
+
+
+def _catalog(lab: lab_module.Lab) -> None:
+    command = [lab.binary('ebackup-manage'), '--config-file']
+    command += [str(lab.etc / 'ebackup.conf'), 'db', 'sync']
+    _run(command, lab.log / 'ebackup-db-sync.log')
+
+
+def _mariadb(lab: lab_module.Lab) -> None:
+    home = lab.state / 'mariadb'
+    user = ['--user=root'] if system.is_root() else []
+    command = ['mariadb-install-db', '--no-defaults', *user]
+    command += [f'--datadir={home}', '--skip-test-db']
+    home.mkdir(exist_ok=True)
+    _run(command, lab.log / 'mariadb-install.log')
+
+
+def _volume_types(lab: lab_module.Lab) -> None:
+    client = rest.Client(lab)
+    limits = ('volumes', 'snapshots', 'gigabytes')
+    limits += ('backups', 'backup_gigabytes', 'per_volume_gigabytes')
+    client.call(
+        'cinder',
+        'PUT',
+        '/v3/os-quota-class-sets/default',
+        {'quota_class_set': dict.fromkeys(limits, -1)},
+    )
+    listed = client.get('cinder', '/v3/types')['volume_types']
+    there = {entry['name'] for entry in listed}
+    for name in configuration.volume_types(lab):
+        if name not in there:
+            specs = {'volume_backend_name': name}
+            body = {'name': name, 'extra_specs': specs}
+            client.post('cinder', '/v3/types', {'volume_type': body})
+
+
+def _repository(lab: lab_module.Lab) -> None:
+    client = rest.Client(lab)
+    listed = client.get('ebackup', '/v1/repositories')['repositories']
+    if not any(entry['name'] == 'default' for entry in listed):
+        body = {'name': 'default', 'url': f'file://{lab.repository}'}
+        client.post('ebackup', '/v1/repositories', {'repository': body})
+
+
+def _run(command: list[str], log: pathlib.Path, **environment: str) -> None:
+    with log.open('ab') as output:
+        done = subprocess.run(
+            command,
+            env=os.environ | {'PYTHONWARNINGS': 'ignore'} | environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+        )
+    if done.returncode:
+        name = pathlib.Path(command[0]).name
+        raise console.Problem(f'{name} failed; see {log}')

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Install what the lab runs: a venv, and a copy of this tree in it.
+
+The tree is copied, since the eBackup service's user might not be able to read
+where it is, and since what runs should not change while someone is editing.
+Each `up`, `start` and `restart` copies it again.
+"""
+
+import hashlib
+import os
+import pathlib
+import shutil
+import subprocess
+
+from lablib import console
+from lablib import lab as lab_module
+from lablib import system
+
+_PACKAGES = ('ebackup_driver', 'ebackup_service')
+_METADATA = (
+    'LICENSE',
+    'README.rst',
+    'pyproject.toml',
+    'requirements.txt',
+    'setup.cfg',
+    'setup.py',
+)
+_CLOUD = 'tools/labcloud'
+
+
+def install(lab: lab_module.Lab) -> None:
+    """Make the venv what requirements and tree say; quick if it is that."""
+    tree = lab_module.TREE
+    constraints = tree / 'upper-constraints.txt'
+    requirements = [
+        tree / 'requirements.txt',
+        tree / 'tools/lablib/requirements.txt',
+    ]
+    python = system.python()
+    wanted = _digest([constraints, *requirements], python)
+    stamp = lab.venv / 'complete'
+    if not _holds(stamp, wanted):
+        with console.step('making a venv'):
+            _make_venv(lab, python, constraints)
+        with console.step('installing Cinder, Keystone and the rest'):
+            arguments: list[str | os.PathLike[str]] = ['-c', constraints]
+            for path in requirements:
+                arguments += ['-r', path]
+            _uv_install(lab, arguments)
+        stamp.write_text(wanted)
+    copy(lab)
+    stamp = lab.venv / 'ebackup.complete'
+    wanted = _digest([lab.source / 'pyproject.toml'], wanted)
+    if not _holds(stamp, wanted):
+        with console.step('installing eBackup from this tree'):
+            _uv_install(lab, ['--no-deps', '--editable', lab.source])
+        # For tools/labcloud, and in case the editable install lists packages
+        # one by one.
+        for site in lab.venv.glob('lib/python3*/site-packages'):
+            (site / 'lab.pth').write_text(f'{lab.source}\n')
+        stamp.write_text(wanted)
+
+
+def copy(lab: lab_module.Lab) -> None:
+    """Bring the lab's copy of the tree up to date."""
+    wanted = {}
+    for package in (*_PACKAGES, _CLOUD):
+        top = lab_module.TREE / package
+        for path in top.rglob('*'):
+            if path.is_file() and '__pycache__' not in path.parts:
+                wanted[path.relative_to(top.parent)] = path
+    for name in _METADATA:
+        path = lab_module.TREE / name
+        if path.exists():
+            wanted[pathlib.Path(name)] = path
+    for name, path in wanted.items():
+        target = lab.source / name
+        content = path.read_bytes()
+        if not target.exists() or target.read_bytes() != content:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content)
+    for package in (*_PACKAGES, pathlib.Path(_CLOUD).name):
+        for path in (lab.source / package).rglob('*'):
+            name = path.relative_to(lab.source)
+            if path.suffix != '.pyc' and path.is_file() and name not in wanted:
+                path.unlink()
+
+
+def code_digest(lab: lab_module.Lab) -> str:
+    """Return what changes when our code does; its services then restart."""
+    paths = [
+        path
+        for path in lab.source.rglob('*')
+        if path.is_file()
+        and '__pycache__' not in path.parts
+        and path.relative_to(lab.source).parts[0] in (*_PACKAGES, 'labcloud')
+    ]
+    return _digest(paths)
+
+
+def _make_venv(
+    lab: lab_module.Lab, python: str, constraints: pathlib.Path
+) -> None:
+    shutil.rmtree(lab.venv, ignore_errors=True)
+    _run([python, '-m', 'venv', lab.venv])
+    _run(
+        [
+            lab.binary('pip'),
+            '--disable-pip-version-check',
+            'install',
+            '--quiet',
+            '-c',
+            constraints,
+            'uv',
+        ]
+    )
+
+
+def _uv_install(
+    lab: lab_module.Lab, arguments: list[str | os.PathLike[str]]
+) -> None:
+    python = lab.binary('python')
+    uv = [lab.binary('uv'), 'pip', 'install', '--quiet', '--python', python]
+    # The copy has no history from which pbr could tell the version.
+    environment = os.environ | {'PBR_VERSION': '0.0.0.dev1'}
+    _run([*uv, *arguments], environment)
+
+
+def _run(
+    command: list[str | os.PathLike[str]],
+    environment: dict[str, str] | None = None,
+) -> None:
+    done = subprocess.run(
+        command,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        raise console.Problem(
+            f'{pathlib.Path(command[0]).name} failed:\n{done.stdout.strip()}'
+        )
+
+
+def _digest(paths: list[pathlib.Path], *more: str) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(f'{path} {path.stat().st_size}\n'.encode())
+        digest.update(path.read_bytes())
+    for text in more:
+        digest.update(text.encode())
+    return digest.hexdigest()
+
+
+def _holds(stamp: pathlib.Path, wanted: str) -> bool:
+    return stamp.exists() and stamp.read_text() == wanted

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the files of the lab's volumes are.
+
+Snapshots and clones are instant on a file system that shares blocks between
+files. Where DIR's can't, root makes one that can: an xfs image, mounted in
+DIR. Otherwise they are sparse copies.
+"""
+
+import fcntl
+import json
+import os
+import pathlib
+import subprocess
+import tempfile
+
+from lablib import configuration
+from lablib import console
+from lablib import lab as lab_module
+from lablib import system
+
+# Sparse: it takes what the volumes take.
+_IMAGE_SIZE = '256G'
+_FICLONE = 0x40049409
+
+
+def prepare(lab: lab_module.Lab) -> None:
+    lab.volumes.mkdir(exist_ok=True)
+    if not lab.volumes.is_mount() and (
+        lab.volume_image.exists() or _worth_an_image(lab)
+    ):
+        with console.step('mounting a file system for volumes'):
+            _mount_image(lab)
+    for name in configuration.volume_types(lab):
+        path = lab.volumes / name
+        path.mkdir(exist_ok=True)
+        if system.is_root():
+            os.chown(path, 0, lab.settings.volume_group)
+            path.chmod(0o750)
+
+
+def release(lab: lab_module.Lab) -> None:
+    """Detach what is attached and unmount, to make removing DIR possible."""
+    if not system.is_root():
+        return
+    for device in _loop_devices(lab.volumes):
+        subprocess.run(['losetup', '--detach', device], check=True)
+    while lab.volumes.is_mount():
+        done = subprocess.run(
+            ['umount', str(lab.volumes)], stderr=subprocess.PIPE, text=True
+        )
+        if done.returncode:
+            raise console.Problem(
+                f'{lab.volumes} can not be unmounted: {done.stderr.strip()}'
+            )
+
+
+def find(lab: lab_module.Lab, volume_id: str) -> pathlib.Path:
+    """Return the file that holds the volume's bytes."""
+    for name in configuration.TYPES:
+        path = lab.volumes / name / f'volume-{volume_id}'
+        if path.exists():
+            return path
+    raise console.Problem(f'there is no volume {volume_id} in {lab.volumes}')
+
+
+def _worth_an_image(lab: lab_module.Lab) -> bool:
+    if any(lab.volumes.iterdir()) or shares_blocks(lab.volumes):
+        return False
+    return system.is_root() and system.find('mkfs.xfs') is not None
+
+
+def _mount_image(lab: lab_module.Lab) -> None:
+    image = lab.volume_image
+    if not image.exists():
+        new = image.with_suffix('.new')
+        new.unlink(missing_ok=True)
+        for command in (
+            ['truncate', '--size', _IMAGE_SIZE, str(new)],
+            ['mkfs.xfs', '-q', '-m', 'reflink=1', str(new)],
+        ):
+            subprocess.run(command, check=True)
+        new.rename(image)
+    done = subprocess.run(
+        ['mount', '-o', 'loop,discard', str(image), str(lab.volumes)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if done.returncode:
+        # In a container, for instance. The lab works without.
+        image.unlink()
+        console.say(f'(not possible: {done.stderr.strip()})')
+
+
+def shares_blocks(directory: pathlib.Path) -> bool:
+    with (
+        tempfile.TemporaryFile(dir=directory) as source,
+        tempfile.TemporaryFile(dir=directory) as target,
+    ):
+        source.write(bytes(4096))
+        source.flush()
+        try:
+            fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+        except OSError:
+            return False
+    return True
+
+
+def _loop_devices(directory: pathlib.Path) -> list[str]:
+    """Return the loop devices whose files are below the directory."""
+    listed = subprocess.run(
+        ['losetup', '--json', '--list', '--output', 'NAME,BACK-FILE'],
+        stdout=subprocess.PIPE,
+        check=True,
+    ).stdout
+    devices = json.loads(listed)['loopdevices'] if listed.strip() else []
+    return [
+        device['name']
+        for device in devices
+        if pathlib.Path(device['back-file']).is_relative_to(directory)
+    ]
