@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Packs, being written; section "Packs" of the format."""
+"""The parts of packs, and packs being written; section "Packs"."""
 
 import mmap
 import struct
@@ -7,6 +7,7 @@ import zlib
 
 import numpy as np
 
+from ebackup_service.repository import errors
 from ebackup_service.repository import location
 from ebackup_service.repository import record
 from ebackup_service.repository.storage import base
@@ -15,9 +16,10 @@ MAGIC = b'eBackPk1'
 FORMAT = 1
 # magic 8, format 2, kind 1, zero 1, ordinal 4, session 16, repository 16,
 # zero 76
-HEADER = struct.Struct('<8sHBBI16s16s76s')
-CRC = struct.Struct('<I')
+_HEADER = struct.Struct('<8sHBBI16s16s76s')
+_CRC = struct.Struct('<I')
 HEADER_SIZE = 128  # 124 + CRC 4
+_ZEROS = bytes(76)
 
 # id 32, offset 4, length 4, plain length 4, kind 1, encoding 1, zero 2
 _ROW = struct.Struct('<32sIIIBBH')
@@ -36,7 +38,7 @@ ROW_SIZE = 48
 
 END_MAGIC = b'eBackEnd'
 # count 4, offset of the table 4, CRC of the table 4, zero 8
-TRAILER = struct.Struct('<III8s')
+_TRAILER = struct.Struct('<III8s')
 TRAILER_SIZE = 32  # 20 + CRC 4 + magic 8
 
 DEFAULT_SIZE = 32 * 1024 * 1024
@@ -44,6 +46,71 @@ MIN_SIZE = 64 * 1024
 MAX_SIZE = 1024 * 1024 * 1024
 # What a pack needs beside the payload of its only record.
 OVERHEAD = HEADER_SIZE + record.HEADER_SIZE + ROW_SIZE + TRAILER_SIZE
+
+
+def pack_row(
+    record_id: bytes,
+    offset: int,
+    length: int,
+    plain_length: int,
+    kind: int,
+    encoding: int,
+) -> bytes:
+    """One row of the footer table."""
+    return _ROW.pack(
+        record_id, offset, length, plain_length, kind, encoding, 0
+    )
+
+
+def pack_header(address: location.PackAddress, repository: bytes) -> bytes:
+    """The header of a pack; ``repository`` is the 16 bytes of its UUID."""
+    header = _HEADER.pack(
+        MAGIC,
+        FORMAT,
+        address.kind,
+        0,
+        address.ordinal,
+        address.session,
+        repository,
+        _ZEROS,
+    )
+    return header + _CRC.pack(zlib.crc32(header))
+
+
+def check_header(
+    data: base.Buffer, address: location.PackAddress, repository: bytes
+) -> None:
+    """Compare the first bytes of a pack with what they must be.
+
+    :raises Malformed: they differ
+    :raises UnsupportedFormat: the pack has a newer format
+    """
+    magic, version, *_ = _HEADER.unpack_from(data)
+    (crc,) = _CRC.unpack_from(data, _HEADER.size)
+    if magic != MAGIC or zlib.crc32(data[: _HEADER.size]) != crc:
+        raise record.Malformed('damaged header')
+    if version != FORMAT:
+        raise errors.UnsupportedFormat(
+            f'A pack has format {version}, not {FORMAT}; upgrade'
+        )
+    if data[:HEADER_SIZE] != pack_header(address, repository):
+        raise record.Malformed('it is another pack than its name says')
+
+
+def unpack_trailer(data: base.Buffer) -> tuple[int, int, int]:
+    """(number of rows, offset of the table, its CRC-32) of a trailer.
+
+    :raises Malformed: it is none, or damaged
+    """
+    count, begin, table_crc, zeros = _TRAILER.unpack_from(data)
+    (crc,) = _CRC.unpack_from(data, _TRAILER.size)
+    if (
+        data[_TRAILER.size + 4 :] != END_MAGIC
+        or zlib.crc32(data[: _TRAILER.size]) != crc
+        or any(zeros)
+    ):
+        raise record.Malformed('no valid trailer')
+    return count, begin, table_crc
 
 
 class PackBuilder:
@@ -64,17 +131,7 @@ class PackBuilder:
 
     def start(self, address: location.PackAddress, repository: bytes) -> None:
         """Begin a pack; ``repository`` is the 16 bytes of its UUID."""
-        header = HEADER.pack(
-            MAGIC,
-            FORMAT,
-            address.kind,
-            0,
-            address.ordinal,
-            address.session,
-            repository,
-            bytes(76),
-        )
-        self._view[:HEADER_SIZE] = header + CRC.pack(zlib.crc32(header))
+        self._view[:HEADER_SIZE] = pack_header(address, repository)
         self._position = HEADER_SIZE
         self._table.clear()
         self.count = 0
@@ -109,8 +166,8 @@ class PackBuilder:
         )
         self._view[begin:end] = payload
         length = end - offset
-        self._table += _ROW.pack(
-            record_id, offset, length, plain_length, kind, encoding, 0
+        self._table += pack_row(
+            record_id, offset, length, plain_length, kind, encoding
         )
         self._position = end
         self.count += 1
@@ -132,12 +189,12 @@ class PackBuilder:
         """
         table_end = self._position + len(self._table)
         self._view[self._position : table_end] = self._table
-        trailer = TRAILER.pack(
+        trailer = _TRAILER.pack(
             self.count, self._position, zlib.crc32(self._table), bytes(8)
         )
         end = table_end + TRAILER_SIZE
         self._view[table_end:end] = (
-            trailer + CRC.pack(zlib.crc32(trailer)) + END_MAGIC
+            trailer + _CRC.pack(zlib.crc32(trailer)) + END_MAGIC
         )
         return self._view[:end]
 

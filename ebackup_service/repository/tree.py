@@ -36,7 +36,12 @@ class Tree:
         size: int,
         chunk_size: int,
     ) -> None:
-        """:param size: of the volume, and of its chunks, bytes"""
+        """Nothing is read yet.
+
+        :param size: of the volume, bytes
+        :param chunk_size: bytes
+        :raises ValueError: impossible sizes
+        """
         self.geometry = geometry.Geometry(size, chunk_size)
         self.height = self.geometry.height
         self.root = root

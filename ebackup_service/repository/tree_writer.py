@@ -37,8 +37,9 @@ class TreeWriter:
         chunk_size: int,
         base: tree.Tree | None,
     ) -> None:
-        """:param size: of the volume, bytes; the base's may differ
+        """Begin with an image of holes.
 
+        :param size: of the volume, bytes; the base's may differ
         :raises ValueError: the base has another chunk size
         """
         self.geometry = geometry.Geometry(size, chunk_size)

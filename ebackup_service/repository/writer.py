@@ -40,7 +40,10 @@ class PackWriter:
         encoder: codec.Encoder,
         generation: int,
     ) -> None:
-        """:param allocate: gives a new address of the kind"""
+        """Nothing is allocated before the first record.
+
+        :param allocate: gives a new address of the kind
+        """
         self._repo = repo
         self._allocate = allocate
         self._kind = kind

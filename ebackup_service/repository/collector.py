@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Remove what no image reaches; section "Collection" of the format.
+
+The order of the steps is what makes it safe beside sessions that write and
+read: the argument is in the format.
+"""
+
+from collections.abc import Callable, Sequence
+import dataclasses
+import time
+
+from ebackup_service.repository import images
+from ebackup_service.repository import layout
+from ebackup_service.repository import location
+from ebackup_service.repository import opened
+from ebackup_service.repository import pack_set
+from ebackup_service.repository import survey
+from ebackup_service.repository import tombstones
+from ebackup_service.repository import tree
+from ebackup_service.repository import walk
+
+Check = Callable[[], None]
+# A tree: its root page, size of the volume and of its chunks in bytes.
+Pin = tuple[location.Locator | None, int, int]
+
+# Seconds that a temporary file outside of packs is left alone.
+_STALE = 3600.0
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Live:
+    """What the catalog knows, as of one instant (one transaction).
+
+    :ivar dead: images, of those asked about, that failed or were deleted
+    :ivar pins: trees that running jobs need, and the trees of all available
+        images that were not asked about
+    :ivar sessions: ids of all that are running, or whose image is committed
+        in the catalog but may lack its marker
+    """
+
+    dead: set[str]
+    pins: Sequence[Pin]
+    sessions: set[str]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class CollectResult:
+    """What a collection removed."""
+
+    packs_removed: int
+    bytes_removed: int
+    images_removed: int
+    temporaries_removed: int = 0
+    tombstones_removed: int = 0
+
+
+def collect(
+    repo: opened.OpenRepository,
+    live: Callable[[list[str]], Live],
+    check: Check,
+) -> CollectResult:
+    """Remove dead images, and packs and temporary files that nobody needs.
+
+    :param live: asks the catalog, with the ids of all images that were found
+    :param check: called often; raises to stop, which leaves nothing wrong
+    :raises Corrupt: a root or a page can't be read; no pack is removed then,
+        since what it reaches is unknown. Delete the image, or repair it
+    :raises RepositoryError: the storage's
+    """
+    repo.config.require_write()
+    repo.config.require_check()
+    storage = repo.storage
+    began = time.monotonic()
+
+    candidates = pack_set.PackSet()
+    for info in storage.list(layout.PACKS):
+        check()
+        address = layout.parse_pack(info.key)
+        if address is not None:
+            candidates.add(address)
+    found = survey.survey(storage, check)
+    answer = live(sorted(found))
+    # Not needed if the answer is as promised; see the format.
+    later = survey.survey(storage, check, known=set(found))
+
+    needed = _mark(
+        repo,
+        [
+            image.summary()
+            for image in [*found.values(), *later.values()]
+            if image.counts and image.id not in answer.dead
+        ],
+        answer.pins,
+        check,
+    )
+    images_removed = 0
+    for image in found.values():
+        check()
+        images_removed += _remove_image(repo, image, answer)
+    packs_removed = bytes_removed = 0
+    for info in storage.list(layout.PACKS):
+        check()
+        address = layout.parse_pack(info.key)
+        if (
+            address is not None
+            and address in candidates
+            and address not in needed
+            and layout.parse_session(info.key) not in answer.sessions
+        ):
+            storage.delete(info.key)
+            packs_removed += 1
+            bytes_removed += info.size
+    temporaries = storage.remove_stale(
+        layout.PACKS,
+        time.monotonic() - began,
+        lambda key: layout.parse_session(key) in answer.sessions,
+    )
+    temporaries += storage.remove_stale(
+        '', _STALE, lambda key: key.startswith(layout.PACKS)
+    )
+    return CollectResult(
+        packs_removed=packs_removed,
+        bytes_removed=bytes_removed,
+        images_removed=images_removed,
+        temporaries_removed=temporaries,
+        tombstones_removed=tombstones.expire(
+            storage, set(found) | set(later), check
+        ),
+    )
+
+
+def _mark(
+    repo: opened.OpenRepository,
+    summaries: list[survey.Summary],
+    pins: Sequence[Pin],
+    check: Check,
+) -> pack_set.PackSet:
+    """The packs that some images and pins reach."""
+    needed = pack_set.PackSet()
+    walker = walk.Walker(repo)
+
+    def mark(new: tree.Tree, old: tree.Tree | None) -> None:
+        if new.root is not None:
+            needed.add(new.root.pack)
+        for visited in walker.pages(new, old):
+            check()
+            needed.update(visited.packs)
+
+    done: set[location.Locator] = set()
+    chain = None
+    old: tree.Tree | None = None
+    for summary in sorted(summaries, key=lambda s: (s.chain, s.generation)):
+        if summary.chain != chain:
+            chain, old = summary.chain, None
+        new = tree.Tree(repo, summary.tree, summary.size, summary.chunk_size)
+        mark(new, old)
+        old = new
+        if summary.tree is not None:
+            done.add(summary.tree)
+    for where, size, chunk_size in pins:
+        if where is not None and where not in done:
+            mark(tree.Tree(repo, where, size, chunk_size), None)
+            done.add(where)
+    return needed
+
+
+def _remove_image(
+    repo: opened.OpenRepository, image: survey.Image, answer: Live
+) -> int:
+    """Remove an image if it is dead, or never counted; how many it was."""
+    if image.counts:
+        if image.id not in answer.dead:
+            return 0
+        images.delete(repo.storage, image.id)
+        return 1
+    if image.id not in answer.dead and not image.deleted:
+        # A root whose session can't be told belongs to any that runs.
+        if image.session_id is None:
+            running = bool(answer.sessions)
+        else:
+            running = image.session_id in answer.sessions
+        if running or images.is_marked(repo.storage, image.id):
+            return 0
+    images.remove(repo.storage, image.id)
+    return 1

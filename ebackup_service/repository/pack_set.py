@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Sets of packs, one bit each: a volume of 64 TiB may have millions."""
+
+from collections.abc import Iterable
+
+from ebackup_service.repository import location
+
+_BLOCK = 4096  # ordinals
+_BYTES = _BLOCK // 8
+
+
+class PackSet:
+    """A set of addresses; ordinals of a session are mostly dense."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[tuple[bytes, int, int], bytearray] = {}
+
+    def add(self, address: location.PackAddress) -> None:
+        session, kind, ordinal = address
+        key = (session, kind, ordinal // _BLOCK)
+        block = self._blocks.get(key)
+        if block is None:
+            block = self._blocks[key] = bytearray(_BYTES)
+        block[ordinal % _BLOCK // 8] |= 1 << ordinal % 8
+
+    def update(self, addresses: Iterable[location.PackAddress]) -> None:
+        for address in addresses:
+            self.add(address)
+
+    def __contains__(self, address: location.PackAddress) -> bool:
+        session, kind, ordinal = address
+        block = self._blocks.get((session, kind, ordinal // _BLOCK))
+        return block is not None and bool(
+            block[ordinal % _BLOCK // 8] & (1 << ordinal % 8)
+        )

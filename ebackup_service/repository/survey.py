@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The images that a repository holds, as collection sees them."""
+
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+import dataclasses
+from typing import NamedTuple
+
+from ebackup_service.repository import errors
+from ebackup_service.repository import images
+from ebackup_service.repository import layout
+from ebackup_service.repository import location
+from ebackup_service.repository import root as image_root
+from ebackup_service.repository.storage import base
+
+
+class Summary(NamedTuple):
+    """What of a root is kept in memory."""
+
+    chain: tuple[str, str, int]
+    generation: int
+    tree: location.Locator | None
+    size: int
+    chunk_size: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Image:
+    """An image that has a root or a marker.
+
+    :ivar marked: whether it has a marker, valid or damaged
+    :ivar deleted: whether it has a tombstone
+    :ivar session_id: that wrote it, None if that can't be told
+    """
+
+    id: str
+    marked: bool
+    deleted: bool
+    session_id: str | None
+    found: Summary | errors.Corrupt | None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it has all that it takes, damaged or not."""
+        return self.marked and not self.deleted and self.found is not None
+
+    def summary(self) -> Summary:
+        """Of an image that counts.
+
+        :raises Corrupt: its root or marker is damaged
+        """
+        if isinstance(self.found, errors.Corrupt):
+            raise self.found
+        assert self.found is not None
+        return self.found
+
+
+def survey(
+    storage: base.Storage,
+    check: Callable[[], None],
+    known: AbstractSet[str] = frozenset(),
+) -> dict[str, Image]:
+    """All images but those that are known, with their roots read.
+
+    Memory: about a KiB an image.
+
+    :param check: called for each image
+    """
+    names: dict[str, set[str]] = {}
+    for info in storage.list(layout.IMAGES):
+        parsed = layout.parse_image(info.key)
+        if parsed is not None and parsed[0] not in known:
+            names.setdefault(parsed[0], set()).add(parsed[1])
+    found = {}
+    for image_id, present in names.items():
+        check()
+        found[image_id] = _look(storage, image_id, layout.COMMIT in present)
+    return found
+
+
+def _look(storage: base.Storage, image_id: str, marked: bool) -> Image:
+    deleted = images.is_deleted(storage, image_id)
+    session_id = None
+    found: Summary | errors.Corrupt | None = None
+    if not deleted:
+        try:
+            root = images.read_root(storage, image_id)
+            session_id = root.session_id
+            found = _summary(root)
+        except errors.ImageMissing:
+            # A deletion writes the tombstone before it takes the root.
+            deleted = images.is_deleted(storage, image_id)
+            if marked and not deleted:
+                found = errors.Corrupt(
+                    image_root.KIND, layout.root_key(image_id), 'it is missing'
+                )
+        except errors.Corrupt as error:
+            found = error
+    return Image(image_id, marked, deleted, session_id, found)
+
+
+def _summary(root: image_root.Root) -> Summary:
+    return Summary(
+        (root.chain.project_id, root.chain.volume_id, root.chunk_size),
+        root.generation,
+        root.tree,
+        root.size,
+        root.chunk_size,
+    )

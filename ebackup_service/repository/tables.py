@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tables of the packs that were needed last."""
+
+import collections
+
+import numpy as np
+import numpy.typing as npt
+
+from ebackup_service.repository import errors
+from ebackup_service.repository import layout
+from ebackup_service.repository import location
+from ebackup_service.repository import opened
+from ebackup_service.repository import pack_set
+from ebackup_service.repository import pack_table
+from ebackup_service.repository import page
+from ebackup_service.repository import walk
+
+# Of 32 MiB packs with 64 KiB chunks, a table takes 25 to 100 KiB.
+_CACHED = 64
+
+
+class PackTables:
+    """Loads tables, by scanning where a footer is damaged.
+
+    Belongs to one thread. Every damaged pack is told once.
+    """
+
+    def __init__(
+        self, repo: opened.OpenRepository, damaged: walk.Damaged
+    ) -> None:
+        self._repo = repo
+        self._damaged = damaged
+        self._told = pack_set.PackSet()
+        self._tables: collections.OrderedDict[
+            location.PackAddress, pack_table.Table | None
+        ] = collections.OrderedDict()
+
+    def get(self, address: location.PackAddress) -> pack_table.Table | None:
+        """The table of a pack, None if there is no such pack."""
+        if address in self._tables:
+            self._tables.move_to_end(address)
+            return self._tables[address]
+        table = self._load(address)
+        self._tables[address] = table
+        if len(self._tables) > _CACHED:
+            self._tables.popitem(last=False)
+        return table
+
+    def _load(self, address: location.PackAddress) -> pack_table.Table | None:
+        try:
+            return pack_table.load(self._repo, address)
+        except errors.ObjectMissing:
+            self._tell(
+                address,
+                errors.Corrupt(
+                    'pack', layout.pack_key(address), 'it is missing'
+                ),
+            )
+            return None
+        except errors.Corrupt as error:
+            self._tell(address, error)
+            return pack_table.scan(self._repo, address)
+
+    def _tell(
+        self, address: location.PackAddress, error: errors.Corrupt
+    ) -> None:
+        if address not in self._told:
+            self._told.add(address)
+            self._damaged(error)
+
+
+def contains(
+    table: pack_table.Table, entries: page.Entries
+) -> npt.NDArray[np.bool_]:
+    """Which entries of a page name a record that a table has."""
+    if not len(table):
+        return np.zeros(len(entries), dtype=np.bool_)
+    rows = np.searchsorted(table['offset'], entries['offset'])
+    found = table[np.minimum(rows, len(table) - 1)]
+    same: npt.NDArray[np.bool_] = (
+        (found['offset'] == entries['offset'])
+        & (found['length'] == entries['length'])
+        & (found['id'] == entries['id']).all(axis=1)
+    )
+    return same

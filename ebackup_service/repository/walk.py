@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Walk over the pages in which one tree differs from another.
+
+The images of a chain share most of their pages, at the same places: walking
+each beside its predecessor meets every page once, without remembering which
+were met.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+
+from ebackup_service.repository import errors
+from ebackup_service.repository import opened
+from ebackup_service.repository import page
+from ebackup_service.repository import reader
+from ebackup_service.repository import tree
+
+Damaged = Callable[[errors.Corrupt], None]
+
+
+def stop(error: errors.Corrupt) -> None:
+    """What to do about a damaged page: not to go on."""
+    raise error
+
+
+class Walker:
+    """Belongs to one thread. Holds one page and one buffer a level."""
+
+    def __init__(
+        self, repo: opened.OpenRepository, damaged: Damaged = stop
+    ) -> None:
+        """Walk trees of one repository.
+
+        :param damaged: called for a page that can't be read, instead of
+            visiting it and those below; may raise
+        """
+        self._repo = repo
+        self._damaged = damaged
+        self._readers: dict[int, reader.RecordReader] = {}
+
+    def pages(
+        self, new: tree.Tree, old: tree.Tree | None
+    ) -> Iterator[page.Page]:
+        """Pages of ``new`` that ``old`` hasn't at the same place.
+
+        Parents before children. A page that was visited may be changed by
+        nobody until the next is asked for.
+
+        :raises RepositoryError: the storage's
+        """
+        if new.root is None:
+            return
+        known = None if old is None else old.where(new.height, 0)
+        if known is not None and known.id == new.root.id:
+            return
+        try:
+            plain = self._reader(new.height).read(new.root)
+            top = tree.decode(plain, new.root, new.height, 0, new.geometry)
+        except errors.Corrupt as error:
+            self._damaged(error)
+            return
+        yield from self._below(top, new, old)
+
+    def _below(
+        self, parent: page.Page, new: tree.Tree, old: tree.Tree | None
+    ) -> Iterator[page.Page]:
+        yield parent
+        if parent.level == 0:
+            return
+        level = parent.level - 1
+        wanted = parent.present
+        before = None
+        if old is not None:
+            before = self._old_inner(old, parent.level, parent.index)
+        if before is not None:
+            wanted &= ~(parent.same_ids(before.ids))
+        slots = wanted.nonzero()[0].tolist()
+        for slot, plain in self._read(parent, slots):
+            try:
+                child = tree.decode(
+                    plain,
+                    parent.locator(slot),
+                    level,
+                    parent.index * page.FANOUT + slot,
+                    new.geometry,
+                )
+            except errors.Corrupt as error:
+                self._damaged(error)
+                continue
+            yield from self._below(child, new, old)
+
+    def _read(
+        self, parent: page.Page, slots: Iterable[int]
+    ) -> Iterator[tuple[int, bytes]]:
+        """Children's bytes, many by one request while none is damaged."""
+        records = self._reader(parent.level - 1)
+        left = set(slots)
+        try:
+            for slot, plain in records.read_slots(parent, slots):
+                left.discard(slot)
+                yield slot, bytes(plain)
+            return
+        except errors.Corrupt:
+            # One by one, to visit those that are whole.
+            pass
+        for slot in sorted(left):
+            try:
+                plain = records.read(parent.locator(slot))
+            except errors.Corrupt as error:
+                self._damaged(error)
+                continue
+            yield slot, bytes(plain)
+
+    def _old_inner(
+        self, old: tree.Tree, level: int, index: int
+    ) -> page.Page | None:
+        try:
+            return old.inner(level, index)
+        except errors.Corrupt:
+            # It was met when that tree was walked.
+            return None
+
+    def _reader(self, level: int) -> reader.RecordReader:
+        found = self._readers.get(level)
+        if found is None:
+            found = reader.RecordReader(self._repo)
+            self._readers[level] = found
+        return found
