@@ -2,7 +2,9 @@
 """The cause of a failed request, dug out of what keystoneauth raises."""
 
 from collections.abc import Iterator
+import errno
 import http.client
+import os
 import ssl
 import urllib.parse
 
@@ -74,12 +76,19 @@ def _reason(error: BaseException) -> str:
         if isinstance(cause, http.client.RemoteDisconnected):
             return 'Connection closed without an answer'
         if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror
+            return _words(cause)
     if isinstance(error, ksa.ConnectTimeout):
         return 'No answer in time'
     if isinstance(error, ksa.HttpError):
         return f'{error.message} (HTTP {error.http_status})'
     return errors.shorten(str(error), 120)
+
+
+def _words(error: OSError) -> str:
+    # Eventlet's exceptions have the name of the number where words should be.
+    if error.errno is not None and error.errno in errno.errorcode:
+        return os.strerror(error.errno)
+    return str(error.strerror)
 
 
 def _target(error: BaseException) -> str:

@@ -3,7 +3,6 @@
 
 import itertools
 import re
-from unittest import mock
 
 from cinder import utils
 import fixtures
@@ -98,15 +97,3 @@ class DriverTestCase(ServiceTestCase):
 
     def job_states(self):
         return [job['state'] for job in self.service.jobs.values()]
-
-
-class Patch(fixtures.Fixture):
-    """Replaces an attribute for the rest of the test."""
-
-    def __init__(self, target, name, **options):
-        super().__init__()
-        self._patch = mock.patch.object(target, name, **options)
-
-    def _setUp(self):
-        self._patch.start()
-        self.addCleanup(self._patch.stop)

@@ -5,6 +5,7 @@ import time
 from unittest import mock
 
 from cinder import exception
+import fixtures
 import greenlet
 
 from ebackup_driver import status
@@ -57,7 +58,9 @@ class TestBackupDeleted(test_driver_backup.BackupTestCase):
     def purge(self):
         missing = exception.BackupNotFound(backup_id=self.backup.id)
         self.useFixture(
-            base.Patch(type(self.backup), 'refresh', side_effect=missing)
+            fixtures.MockPatchObject(
+                type(self.backup), 'refresh', side_effect=missing
+            )
         )
 
     def test_is_seen_before_anything_is_asked(self):
@@ -129,7 +132,9 @@ class TestOtherEnds(test_driver_backup.BackupTestCase):
     def test_an_error_in_cinder_cancels_the_job(self):
         looks = [None, None, RuntimeError('no database')]
         self.useFixture(
-            base.Patch(status, 'check_creating', side_effect=looks)
+            fixtures.MockPatchObject(
+                status, 'check_creating', side_effect=looks
+            )
         )
         self.assertRaises(RuntimeError, self.make)
         self.assertEqual(['cancelled'], self.job_states())

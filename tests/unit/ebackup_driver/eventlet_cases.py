@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What can be seen only where eventlet has patched everything.
+
+Not run by itself: test_driver_modes runs it through under_eventlet.
+"""
+
+import threading
+import time
+
+from cinder import monkey_patch
+from cinder import utils
+import eventlet  # noqa: H905
+
+from tests.unit.ebackup_driver import base
+from tests.unit.ebackup_driver import test_driver_backup
+
+
+class TestUnderEventlet(test_driver_backup.BackupTestCase):
+    def test_the_volume_file_is_a_proxy(self):
+        self.assertTrue(monkey_patch.is_patched())
+        self.assertIsInstance(self.volume_file, utils.tpool.Proxy)
+        self.make()
+        (attachment,) = self.service.attachments.values()
+        self.assertEqual(self.path, attachment['path'])
+
+    def test_waiting_lets_others_run(self):
+        self.service.beats_needed = 5
+        ticks = []
+
+        def tick():
+            while True:
+                ticks.append(time.monotonic())
+                eventlet.sleep(0.01)
+
+        ticker = eventlet.spawn(tick)
+        self.addCleanup(ticker.kill)
+        self.make()
+        longest = max(b - a for a, b in zip(ticks, ticks[1:], strict=False))
+        self.assertGreater(len(ticks), 10)
+        # Far less than the whole wait of five looks at the job.
+        self.assertLess(longest, 0.5)
+
+    def test_a_killed_greenthread_beats_no_more(self):
+        self.service.beats_needed = None
+        beaten = threading.Event()
+        self.at('POST', base.BEAT, beaten.set, 2)
+        maker = eventlet.spawn(self.make)
+        beaten.wait()
+        maker.kill()
+        beats = len(self.service.said('POST', base.BEAT))
+        # Time enough for several beats, were there any.
+        eventlet.sleep(1)
+        self.assertEqual(beats, len(self.service.said('POST', base.BEAT)))
+        self.assertEqual([], self.service.said('POST', base.CANCEL))
