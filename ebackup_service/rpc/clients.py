@@ -12,7 +12,7 @@ from ebackup_service.rpc import topics
 
 
 def _client(
-    transport: oslo_messaging.RPCTransport, topic: str
+    transport: oslo_messaging.Transport, topic: str
 ) -> oslo_messaging.RPCClient:
     return oslo_messaging.get_rpc_client(
         transport,
@@ -25,7 +25,7 @@ def _client(
 class ServerClient:
     """What a proxy, and the API, say to a server; any server answers."""
 
-    def __init__(self, transport: oslo_messaging.RPCTransport) -> None:
+    def __init__(self, transport: oslo_messaging.Transport) -> None:
         self._client = _client(transport, topics.SERVER)
 
     def announce(
@@ -114,7 +114,7 @@ class ServerClient:
 class ProxyClient:
     """What a server says to the proxy of a host; nothing is answered."""
 
-    def __init__(self, transport: oslo_messaging.RPCTransport) -> None:
+    def __init__(self, transport: oslo_messaging.Transport) -> None:
         self._client = _client(transport, topics.PROXY)
 
     def run_job(self, host: str, job: messages.JobSpec) -> None:

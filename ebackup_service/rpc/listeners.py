@@ -21,11 +21,11 @@ VERSION = oslo_messaging.Target(version=topics.VERSION)
 
 
 def listen(
-    transport: oslo_messaging.RPCTransport,
+    transport: oslo_messaging.Transport,
     topic: str,
     host: str,
     endpoint: object,
-) -> oslo_messaging.RPCServer:
+) -> oslo_messaging.MessageHandlingServer:
     """A server, not started, for the public methods of ``endpoint``."""
     return oslo_messaging.get_rpc_server(
         transport,
@@ -36,7 +36,9 @@ def listen(
     )
 
 
-def close(server: oslo_messaging.RPCServer, seconds: float) -> None:
+def close(
+    server: oslo_messaging.MessageHandlingServer, seconds: float
+) -> None:
     """Stop listening; waits at most ``seconds`` for calls being answered."""
     server.stop()
     # wait() itself knows no bound for calls that are being answered

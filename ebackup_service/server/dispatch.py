@@ -42,7 +42,7 @@ def dispatch(
         if job.state == job_rows.RUNNING and job.cancel_reason is not None:
             _send_cancel(proxies, job)
     if any(job.state == job_rows.PENDING for job in unfinished):
-        for host, spec in _assign(catalog, conf):
+        for host, spec in assign(catalog, conf):
             _send(proxies, host, spec)
 
 
@@ -66,9 +66,10 @@ def _send_cancel(proxies: clients.ProxyClient, job: job_rows.Job) -> None:
 
 
 @database.retried
-def _assign(
+def assign(
     catalog: database.Catalog, conf: cfg.ConfigOpts
 ) -> list[tuple[str, messages.JobSpec]]:
+    """Take what can be taken now; (host, job) pairs still to be sent."""
     with catalog.writer() as session:
         owner = service.lock(session)
         now = clock.read(session)

@@ -36,7 +36,7 @@ class ServerService:
     def __init__(
         self,
         conf: cfg.ConfigOpts,
-        transport: oslo_messaging.RPCTransport,
+        transport: oslo_messaging.Transport,
         catalog: database.Catalog,
     ) -> None:
         self._conf = conf

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The jobs that run at this proxy."""
+
+import threading
+import time
+
+from oslo_config import cfg
+from oslo_log import log
+
+from ebackup_service.engine import throttle
+from ebackup_service.proxy import jobs
+from ebackup_service.rpc import clients
+from ebackup_service.rpc import messages
+
+LOG = log.getLogger(__name__)
+
+# Seconds for stopped jobs to close what they have open and to report.
+_STOP_SECONDS = 8.0
+
+
+class Crew:
+    """Starts jobs, finds them again, stops them all.
+
+    Called by the listener's threads and by the jobs' own. ``_lock`` protects
+    ``_jobs`` and ``_stopping``.
+    """
+
+    def __init__(
+        self, conf: cfg.ConfigOpts, server: clients.ServerClient
+    ) -> None:
+        self._conf = conf
+        self._server = server
+        self._limiter = throttle.Limiter(conf.proxy.max_bytes_per_second)
+        self._lock = threading.Lock()
+        self._jobs: dict[str, jobs.RunningJob] = {}
+        self._stopping = False
+
+    def start(self, spec: messages.JobSpec) -> None:
+        """Begin a job, once: a message may come twice.
+
+        A proxy that is stopping gives the job back.
+        """
+        job = jobs.RunningJob(
+            self._conf, spec, self._server, self._limiter, self._ended
+        )
+        with self._lock:
+            if spec.id in self._jobs:
+                LOG.warning('Job %s is running already', spec.id)
+                return
+            self._jobs[spec.id] = job
+            stopping = self._stopping
+        if stopping:
+            job.stop('proxy-stopping', _stopping(self._conf), True)
+        job.start()
+
+    def cancel(self, job_id: str, token: int, reason: str) -> None:
+        with self._lock:
+            job = self._jobs.get(job_id)
+        if job is not None and job.spec.token == token:
+            job.stop('cancelled', reason, False)
+
+    def ids(self) -> list[str]:
+        with self._lock:
+            return sorted(self._jobs)
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping
+
+    def close(self) -> None:
+        """From now on give back what comes; what runs goes on."""
+        with self._lock:
+            self._stopping = True
+
+    def finish(self, seconds: float) -> None:
+        """Wait that long for running jobs, stop those that remain."""
+        self._join(seconds)
+        for job in self._running():
+            LOG.warning('Job %s is stopped with the proxy', job.spec.id)
+            job.stop('proxy-stopping', _stopping(self._conf), True)
+        self._join(_STOP_SECONDS)
+        for job in self._running():
+            LOG.error('Job %s did not stop in time', job.spec.id)
+            job.give_up()
+
+    def _join(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        for job in self._running():
+            job.join(end - time.monotonic())
+
+    def _running(self) -> list[jobs.RunningJob]:
+        with self._lock:
+            return list(self._jobs.values())
+
+    def _ended(self, job: jobs.RunningJob) -> None:
+        with self._lock:
+            del self._jobs[job.spec.id]
+
+
+def _stopping(conf: cfg.ConfigOpts) -> str:
+    return f'Proxy {conf.proxy.host} was stopped by its operator.'

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a proxy itself finds wrong with a job.
+
+``kind`` is the slug that the job's error carries, as with the errors of
+``production``.
+"""
+
+
+class ProxyError(Exception):
+    kind = 'proxy-error'
+    retryable = False
+
+
+class Fenced(ProxyError):
+    """The server gave the job up, or to another proxy."""
+
+    kind = 'lease-lost'
+    retryable = True
+
+
+class RepositoryFull(ProxyError):
+    """Less is free than the floor below which backups are refused."""
+
+    kind = 'repository-full'
+    retryable = True
+
+
+class JobInvalid(ProxyError):
+    """The job lacks what its kind needs."""
+
+    kind = 'job-invalid'

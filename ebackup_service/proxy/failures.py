@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From whatever a job raised to the error that its row carries."""
+
+from oslo_log import log
+
+from ebackup_service.engine import control as job_control
+from ebackup_service.production import errors as production_errors
+from ebackup_service.proxy import errors
+from ebackup_service.repository import errors as repository_errors
+from ebackup_service.rpc import messages
+
+LOG = log.getLogger(__name__)
+
+_REPOSITORY_KINDS: dict[type[repository_errors.RepositoryError], str] = {
+    repository_errors.StorageUnavailable: 'repository-unavailable',
+    repository_errors.StorageFull: 'repository-full',
+    repository_errors.StorageReadOnly: 'repository-read-only',
+    repository_errors.StorageDenied: 'repository-denied',
+    repository_errors.Corrupt: 'repository-corrupt',
+    repository_errors.ObjectMissing: 'repository-corrupt',
+    repository_errors.ObjectTruncated: 'repository-corrupt',
+    repository_errors.NotARepository: 'repository-missing',
+    repository_errors.UnsupportedFormat: 'repository-format',
+    repository_errors.ForeignOwner: 'repository-foreign',
+    repository_errors.RepositoryMismatch: 'repository-mismatch',
+    repository_errors.ImageMissing: 'image-missing',
+    repository_errors.ImageDeleted: 'image-deleted',
+}
+# What Cinder keeps of a message.
+_LONGEST = 255
+
+
+def outcome(
+    job: messages.JobSpec,
+    error: BaseException,
+    stop: messages.JobError | None,
+) -> messages.Outcome:
+    """What to report of a job that raised.
+
+    :param stop: why the job was told to stop, if it was
+    """
+    if isinstance(error, job_control.JobStopped) and stop is not None:
+        state = 'cancelled' if stop.kind == 'cancelled' else 'failed'
+        return messages.Outcome(state, None, stop)
+    return messages.Outcome('failed', None, describe(job, error))
+
+
+def describe(job: messages.JobSpec, error: BaseException) -> messages.JobError:
+    if isinstance(
+        error, production_errors.ProductionError | errors.ProxyError
+    ):
+        return _error(error.kind, str(error), error.retryable)
+    if isinstance(error, job_control.JobStopped):
+        return _error(error.kind, str(error), True)
+    if isinstance(error, repository_errors.RepositoryError):
+        for cls in type(error).__mro__:
+            if cls in _REPOSITORY_KINDS:
+                kind = _REPOSITORY_KINDS[cls]
+                return _error(kind, str(error), error.retryable)
+        return _error('repository-error', str(error), error.retryable)
+    # A bug of ours, or of what we call: the log has what a row must not.
+    LOG.error('%s job %s failed', job.kind, job.id, exc_info=error)
+    return _error(
+        'internal-error',
+        f'{type(error).__name__} in {job.kind} job {job.id}: see the log of '
+        'the proxy.',
+        False,
+    )
+
+
+def _error(kind: str, message: str, retryable: bool) -> messages.JobError:
+    return messages.JobError(kind, message[:_LONGEST], retryable)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One job from its hand-out to its report."""
+
+from collections.abc import Callable
+import threading
+import time
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log
+
+from ebackup_service.engine import throttle
+from ebackup_service.proxy import backup
+from ebackup_service.proxy import failures
+from ebackup_service.proxy import lease
+from ebackup_service.proxy import maintenance
+from ebackup_service.proxy import restore
+from ebackup_service.proxy import task as proxy_task
+from ebackup_service.rpc import clients
+from ebackup_service.rpc import errors as rpc_errors
+from ebackup_service.rpc import messages
+
+LOG = log.getLogger(__name__)
+
+_KINDS: dict[str, Callable[[proxy_task.Task], dict[str, Any]]] = {
+    'backup': backup.run,
+    'restore': restore.run,
+    'delete': maintenance.delete,
+    'gc': maintenance.collect,
+    'check': maintenance.check,
+    'create': maintenance.create,
+}
+
+# Seconds to go on reporting to a server that does not answer. By then it has
+# given the job up; what was not reported as done counts as not done.
+_REPORT = 60.0
+_PAUSE = 0.5
+
+
+class RunningJob:
+    """One job in a thread of its own.
+
+    ``stop`` may be called from any thread, at any time.
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        spec: messages.JobSpec,
+        server: clients.ServerClient,
+        limiter: throttle.Limiter,
+        ended: Callable[['RunningJob'], None],
+    ) -> None:
+        self.spec = spec
+        self._server = server
+        self._task = proxy_task.Task(conf, spec, server, limiter)
+        self._keeper = lease.LeaseKeeper(self._task)
+        self._ended = ended
+        self._given_up = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, name=f'job-{spec.id}', daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, kind: str, message: str, retryable: bool) -> None:
+        """Stop within seconds; the report says why."""
+        self._keeper.stop_job(kind, message, retryable)
+
+    def give_up(self) -> None:
+        """Report no longer than once more: the process ends."""
+        self._given_up.set()
+
+    def join(self, seconds: float) -> bool:
+        """Whether the job has ended, within that time."""
+        self._thread.join(max(seconds, 0.0))
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            if self._keeper.begin():
+                self._report(self._work())
+            elif self._keeper.stop_reason is not None:
+                self._decline(self._keeper.stop_reason)
+            else:
+                LOG.warning('Job %s not begun: no server', self.spec.id)
+        except Exception:
+            LOG.exception('Job %s ended without a report', self.spec.id)
+        finally:
+            self._keeper.end()
+            self._ended(self)
+
+    def _work(self) -> messages.Outcome:
+        LOG.info('%s job %s begins', self.spec.kind, self.spec.id)
+        try:
+            result = _KINDS[self.spec.kind](self._task)
+        except Exception as error:
+            outcome = failures.outcome(
+                self.spec, error, self._keeper.stop_reason
+            )
+            assert outcome.error is not None
+            LOG.warning(
+                '%s job %s %s: %s',
+                self.spec.kind,
+                self.spec.id,
+                outcome.state,
+                outcome.error.message,
+            )
+            return outcome
+        LOG.info('%s job %s is done', self.spec.kind, self.spec.id)
+        return messages.Outcome('succeeded', result)
+
+    def _decline(self, reason: messages.JobError) -> None:
+        """Nothing was begun: a proxy that stops gives the job back."""
+        if reason.kind == 'lease-lost':
+            return
+        state = {'proxy-stopping': 'returned', 'cancelled': 'cancelled'}.get(
+            reason.kind, 'failed'
+        )
+        self._report(messages.Outcome(state, None, reason))
+
+    def _report(self, outcome: messages.Outcome) -> None:
+        """Tell the server, while the lease is still being kept."""
+        end = time.monotonic() + _REPORT
+        while True:
+            try:
+                decision = self._server.finish(
+                    self.spec.id, self.spec.token, outcome
+                )
+            except rpc_errors.PeerUnreachable as error:
+                LOG.warning('Job %s not reported yet: %s', self.spec.id, error)
+            else:
+                if not decision.accepted:
+                    LOG.warning(
+                        'Job %s was given up by the server before it %s: %s',
+                        self.spec.id,
+                        outcome.state,
+                        decision.reason,
+                    )
+                return
+            if time.monotonic() >= end or self._given_up.wait(_PAUSE):
+                LOG.error('Job %s could not be reported', self.spec.id)
+                return

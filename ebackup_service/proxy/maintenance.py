@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs that work on a repository alone."""
+
+import contextlib
+import dataclasses
+from typing import Any
+
+from ebackup_service.proxy import errors
+from ebackup_service.proxy import patience
+from ebackup_service.proxy import repositories
+from ebackup_service.proxy import task as proxy_task
+from ebackup_service.repository import checker
+from ebackup_service.repository import collector
+from ebackup_service.repository import errors as repository_errors
+from ebackup_service.repository import location
+from ebackup_service.repository import repository
+from ebackup_service.repository.storage import registry
+
+# A damaged repository may have more problems than a message should carry.
+_MOST_PROBLEMS = 100
+
+
+def create(task: proxy_task.Task) -> dict[str, Any]:
+    """Make a repository, or find it made by an earlier try; and claim it."""
+    spec = task.spec.repository
+    with contextlib.closing(
+        registry.open_storage(spec.url, make=True)
+    ) as storage:
+        try:
+            repo = repository.Repository.create(storage, spec.id)
+        except repository_errors.ObjectExists:
+            repo = repository.Repository.open(storage, spec.id)
+        repo.claim(spec.owner.service_id, spec.owner.generation)
+        return {'usage': _usage(repo)}
+
+
+def delete(task: proxy_task.Task) -> dict[str, Any]:
+    """Leave a tombstone and drop the root; collection does the rest."""
+    with repositories.opened(task.spec.repository) as repo:
+        task.control.check()
+        repo.delete_image(task.image.id)
+        return {'usage': repositories.room(repo)}
+
+
+def collect(task: proxy_task.Task) -> dict[str, Any]:
+    """Free what no image, no pin and no session reaches."""
+
+    def live(image_ids: list[str]) -> collector.Live:
+        answer = patience.until_answered(
+            lambda: task.server.live(task.spec.id, task.spec.token, image_ids),
+            task.control.check,
+        )
+        if not answer.accepted:
+            raise errors.Fenced(
+                f'The server gave collection {task.spec.id} up.'
+            )
+        return collector.Live(
+            dead=set(answer.dead),
+            pins=[
+                (
+                    None
+                    if pin.tree is None
+                    else location.Locator.from_json(pin.tree),
+                    pin.size,
+                    pin.chunk_size,
+                )
+                for pin in answer.pins
+            ],
+            sessions=set(answer.sessions),
+        )
+
+    with repositories.opened(task.spec.repository) as repo:
+        result = collector.collect(repo, live, task.control.check)
+        return {**dataclasses.asdict(result), 'usage': _usage(repo)}
+
+
+def check(task: proxy_task.Task) -> dict[str, Any]:
+    """Read every image's pages, and all data if the job says so."""
+    with repositories.opened(task.spec.repository) as repo:
+        report = checker.check(repo, task.spec.read_data, task.control.check)
+        result = dataclasses.asdict(report)
+        result['problems'] = list(report.problems)[:_MOST_PROBLEMS]
+        result['problem_count'] = len(report.problems)
+        return {**result, 'usage': _usage(repo)}
+
+
+def _usage(repo: repository.Repository) -> dict[str, Any]:
+    usage = repo.usage()
+    if dataclasses.is_dataclass(usage) and not isinstance(usage, type):
+        return dataclasses.asdict(usage)
+    return dict(usage)

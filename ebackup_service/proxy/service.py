@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The running proxy: takes jobs from the message bus, and says it is there.
+
+It has no database; of a job it knows what came with it.
+"""
+
+import importlib.metadata
+import threading
+
+from oslo_config import cfg
+from oslo_log import log
+import oslo_messaging
+
+from ebackup_service.production import registry
+from ebackup_service.proxy import crew as proxy_crew
+from ebackup_service.proxy import endpoint
+from ebackup_service.rpc import clients
+from ebackup_service.rpc import errors as rpc_errors
+from ebackup_service.rpc import listeners
+from ebackup_service.rpc import topics
+
+LOG = log.getLogger(__name__)
+
+_STOP_SECONDS = 5.0
+
+
+class ProxyService:
+    """Threads: the listener's, one that announces, and two a running job."""
+
+    def __init__(
+        self, conf: cfg.ConfigOpts, transport: oslo_messaging.Transport
+    ) -> None:
+        self._conf = conf
+        self._server = clients.ServerClient(transport)
+        self._crew = proxy_crew.Crew(conf, self._server)
+        self._listener = listeners.listen(
+            transport,
+            topics.PROXY,
+            conf.proxy.host,
+            endpoint.ProxyEndpoint(self._crew),
+        )
+        self._stopped = threading.Event()
+        self._announcer = threading.Thread(
+            target=self._announce_until_stopped,
+            name='proxy-announce',
+            daemon=True,
+        )
+
+    def start(self) -> None:
+        self._listener.start()
+        self._announcer.start()
+        LOG.info('Proxy %s started', self._conf.proxy.host)
+
+    def stop(self) -> None:
+        """Finish what ends within ``shutdown_timeout``, stop the rest.
+
+        Returns within that time and some seconds.
+        """
+        self._crew.close()
+        self._announce()
+        self._crew.finish(self._conf.proxy.shutdown_timeout)
+        self._stopped.set()
+        self._announcer.join(_STOP_SECONDS)
+        listeners.close(self._listener, _STOP_SECONDS)
+        LOG.info('Proxy %s stopped', self._conf.proxy.host)
+
+    def _announce_until_stopped(self) -> None:
+        while not self._stopped.is_set():
+            self._announce()
+            self._stopped.wait(self._conf.proxy.announce_interval)
+
+    def _announce(self) -> None:
+        capabilities = {
+            'max_jobs': self._conf.proxy.max_jobs,
+            'production': _production_storages(),
+            'stopping': self._crew.stopping,
+        }
+        try:
+            self._server.announce(
+                self._conf.proxy.host,
+                _version(),
+                capabilities,
+                self._crew.ids(),
+            )
+        except rpc_errors.PeerUnreachable as error:
+            LOG.warning('Proxy not announced: %s', error)
+
+
+def _production_storages() -> list[str]:
+    """Names of the production storages that are installed here."""
+    found = importlib.metadata.entry_points(group=registry.NAMESPACE)
+    return sorted({entry.name for entry in found})
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version('cinder-ebackup')
+    except importlib.metadata.PackageNotFoundError:
+        return 'unknown'

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One job at its proxy, as the functions that do the work see it."""
+
+import os
+from typing import Any
+
+from oslo_config import cfg
+
+from ebackup_service.engine import control as job_control
+from ebackup_service.engine import progress as job_progress
+from ebackup_service.engine import throttle
+from ebackup_service.production import base as production
+from ebackup_service.production import registry
+from ebackup_service.proxy import errors
+from ebackup_service.rpc import clients
+from ebackup_service.rpc import messages
+
+
+class Task:
+    """What a job is, who may stop it, and how far it is.
+
+    The job's thread works, the lease keeper's extends or cancels ``control``
+    and reads ``snapshot``; both only ever replace whole attributes.
+    """
+
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        spec: messages.JobSpec,
+        server: clients.ServerClient,
+        limiter: throttle.Limiter,
+    ) -> None:
+        self.conf = conf
+        self.spec = spec
+        self.server = server
+        # ended until the first renewal has been granted
+        self.control = job_control.Control(0.0, limiter)
+        self.progress: job_progress.Progress | None = None
+
+    def snapshot(self) -> dict[str, Any]:
+        """The job's progress so far; empty when it has none to tell."""
+        return {} if self.progress is None else self.progress.snapshot()
+
+    @property
+    def workers(self) -> int:
+        workers: int = self.conf.proxy.workers
+        return workers or os.cpu_count() or 1
+
+    @property
+    def image(self) -> messages.ImageSpec:
+        if self.spec.image is None:
+            raise errors.JobInvalid(f'Job {self.spec.id} names no image.')
+        return self.spec.image
+
+    def production(self) -> tuple[production.ProductionStorage, Any]:
+        """The storage that the job's attachment names, and the attachment."""
+        attachment = self.spec.attachment
+        if attachment is None:
+            raise errors.JobInvalid(f'Job {self.spec.id} has no attachment.')
+        kind = str(attachment.get('kind'))
+        return registry.open_storage(kind, self.conf), attachment

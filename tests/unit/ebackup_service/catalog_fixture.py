@@ -1,0 +1,262 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A catalog of a test's own, and the driver's part played on it."""
+
+from collections.abc import Callable
+import os
+import time
+from typing import Any
+import uuid
+
+import fixtures
+import sqlalchemy as sa
+
+from ebackup_service import conf as service_conf
+from ebackup_service.rpc import messages
+from ebackup_service.server.catalog import database
+from ebackup_service.server.catalog import image as image_rows
+from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import proxy as proxy_rows
+from ebackup_service.server.catalog import repository as repository_rows
+from ebackup_service.server import dispatch
+from ebackup_service.server import images
+from ebackup_service.server import jobs
+from ebackup_service.server import leases
+from ebackup_service.server import outcomes
+from ebackup_service.server import restores
+
+PROJECT = 'a' * 32
+CHUNK = 64 * 1024
+
+# Quick, so that tests need not wait; the proportions are those of the
+# defaults.
+OPTIONS: dict[str, dict[str, Any]] = {
+    'server': {'tick': 0.05, 'proxy_timeout': 2.0},
+    'proxy': {
+        'host': 'here',
+        'workers': 1,
+        'announce_interval': 0.2,
+        'shutdown_timeout': 5.0,
+    },
+    'repository': {'minimum_free': 0},
+}
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def wait_for(
+    condition: Callable[[], Any], what: str, seconds: float = 20.0
+) -> Any:
+    """Wait until a condition gives something true, and return that."""
+    end = time.monotonic() + seconds
+    while True:
+        found = condition()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f'{what}: not within {seconds} s')
+        time.sleep(0.01)
+
+
+class Catalog(fixtures.Fixture):
+    """Options read from a file, and an upgraded catalog on sqlite.
+
+    ``options``: {'group': {'name': value}}, over those above.
+    """
+
+    def __init__(
+        self,
+        options: dict[str, dict[str, Any]] | None = None,
+        connection: str | None = None,
+    ) -> None:
+        super().__init__()
+        self._options = options or {}
+        self._connection = connection
+
+    def _setUp(self) -> None:
+        self.directory = self.useFixture(fixtures.TempDir()).path
+        self.conf = self.make_conf()
+        self.catalog = database.Catalog(self.conf)
+        self.addCleanup(self.catalog.close)
+        self.catalog.upgrade()
+
+    def make_conf(
+        self, options: dict[str, dict[str, Any]] | None = None
+    ) -> Any:
+        groups: dict[str, dict[str, Any]] = {
+            'DEFAULT': {
+                'state_path': self.directory,
+                # the in-memory transport is one for the whole process
+                'control_exchange': self.directory,
+            },
+            'database': {'sqlite_synchronous': False},
+        }
+        if self._connection is not None:
+            groups['database']['connection'] = self._connection
+        for source in (OPTIONS, self._options, options or {}):
+            for group, values in source.items():
+                groups.setdefault(group, {}).update(values)
+        path = os.path.join(self.directory, f'{new_id()}.conf')
+        with open(path, 'w') as file:
+            for group, values in groups.items():
+                print(f'[{group}]', file=file)
+                for name, value in values.items():
+                    print(f'{name} = {value}', file=file)
+        return service_conf.new([path])
+
+    def make_repository(
+        self, name: str = 'default', state: str = repository_rows.AVAILABLE
+    ) -> str:
+        """A repository that is there by the catalog alone."""
+        repository_id = new_id()
+        with self.catalog.writer() as session:
+            repository_rows.insert(
+                session,
+                id=repository_id,
+                name=name,
+                url=f'file://{self.directory}/{name}',
+                state=state,
+            )
+        return repository_id
+
+    def request(self, size: int, **values: Any) -> dict[str, Any]:
+        """The body of an image's PUT."""
+        volume = {'id': values.pop('volume_id', None) or new_id()}
+        volume.update(size=size, **values.pop('volume', {}))
+        return {'project_id': PROJECT, 'volume': volume, **values}
+
+    def reserve(
+        self, image_id: str | None = None, size: int = CHUNK, **values: Any
+    ) -> tuple[image_rows.Image, job_rows.Job | None]:
+        return images.reserve(
+            self.catalog,
+            self.conf,
+            image_id or new_id(),
+            self.request(size, **values),
+        )
+
+    def restore(
+        self,
+        image: image_rows.Image,
+        volume_id: str | None = None,
+        **values: Any,
+    ) -> job_rows.Job:
+        volume = {'id': volume_id or new_id(), 'size': image.size}
+        volume.update(values.pop('volume', {}))
+        request = {
+            'image_id': image.id,
+            'project_id': PROJECT,
+            'volume': volume,
+            'volume_is_new': True,
+        }
+        return restores.reserve(
+            self.catalog, self.conf, new_id(), {**request, **values}
+        )
+
+    def announce(self, host: str = 'here', **capabilities: Any) -> None:
+        """Let a proxy be alive, as far as the catalog knows."""
+        known = {'max_jobs': 4, 'production': ['attached']}
+        with self.catalog.writer() as session:
+            proxy_rows.announce(session, host, '1', {**known, **capabilities})
+
+    def attach(
+        self, job_id: str, path: str = '/v', host: str = 'here'
+    ) -> None:
+        jobs.attach(
+            self.catalog,
+            job_id,
+            {'kind': 'attached', 'host': host, 'path': path},
+        )
+
+    def assign(self) -> dict[str, messages.JobSpec]:
+        """What a tick hands out, by job id."""
+        handed = dispatch.assign(self.catalog, self.conf)
+        return {spec.id: spec for _, spec in handed}
+
+    def run(self, job_id: str) -> messages.JobSpec:
+        """Hand a job out to an announced proxy, which takes it up."""
+        self.announce()
+        if self.job(job_id).needs:
+            self.attach(job_id)
+        spec = self.assign()[job_id]
+        grant = leases.renew(self.catalog, self.conf, job_id, spec.token, {})
+        assert grant.granted, grant
+        return spec
+
+    def finish(
+        self, spec: messages.JobSpec, state: str = 'succeeded', **values: Any
+    ) -> messages.Decision:
+        """Report the end of a job as its proxy does."""
+        outcome = messages.Outcome(state, **values)
+        return outcomes.finish(
+            self.catalog, self.conf, spec.id, spec.token, outcome
+        )
+
+    def make_image(self, **values: Any) -> image_rows.Image:
+        """An available image of nothing but zeros."""
+        image, job = self.reserve(**values)
+        assert job is not None
+        spec = self.run(job.id)
+        self.commit(spec)
+        self.finish(spec, result={'kind': 'full', 'bytes_read': image.size})
+        return images.show(self.catalog, image.id)
+
+    def commit(
+        self, spec: messages.JobSpec, tree: dict[str, Any] | None = None
+    ) -> messages.Decision:
+        assert spec.image is not None
+        commit = messages.Commit(
+            tree, spec.image.size, spec.image.chunk_size, {}
+        )
+        return outcomes.commit_image(self.catalog, spec.id, spec.token, commit)
+
+    def age(self, job_id: str, seconds: float) -> None:
+        """Let a job's every instant be that much longer ago."""
+        columns = ('lease_until', 'beat_at', 'ready_at', 'created_at')
+        with self.catalog.writer() as session:
+            session.execute(
+                sa.update(models.Job)
+                .where(models.Job.id == job_id)
+                .values(
+                    {
+                        column: getattr(models.Job, column)
+                        - round(seconds * 1000)
+                        for column in columns
+                    }
+                )
+            )
+
+    def age_proxy(self, host: str, seconds: float) -> None:
+        with self.catalog.writer() as session:
+            session.execute(
+                sa.update(models.Proxy)
+                .where(models.Proxy.host == host)
+                .values(
+                    announced_at=models.Proxy.announced_at
+                    - round(seconds * 1000)
+                )
+            )
+
+    def job(self, job_id: str) -> job_rows.Job:
+        return jobs.show(self.catalog, job_id)
+
+    def image(self, image_id: str) -> image_rows.Image | None:
+        with self.catalog.reader() as session:
+            return image_rows.get(session, image_id)
+
+    def wait_for_job(
+        self, job_id: str, state: str | None = None, beat: bool = True
+    ) -> job_rows.Job:
+        """Wait like a driver does: beating, until the job has ended."""
+
+        def ended() -> job_rows.Job | None:
+            look = jobs.beat if beat else jobs.show
+            job = look(self.catalog, job_id)
+            return job if job.finished else None
+
+        job: job_rows.Job = wait_for(ended, f'job {job_id}')
+        if state is not None and job.state != state:
+            raise AssertionError(f'job is {job.state}: {job.error}')
+        return job

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Database servers of a test's own, where their programs are installed."""
+
+import getpass
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import unittest
+
+import fixtures
+import sqlalchemy as sa
+
+from tests.unit.ebackup_service import catalog_fixture
+
+_NAME = 'ebackup'
+
+
+def _program(*names: str) -> str:
+    for name in names:
+        path = shutil.which(name, path=f'{os.environ["PATH"]}:/usr/sbin')
+        if path is not None:
+            return path
+    raise unittest.SkipTest(f'{names[0]} is not installed')
+
+
+class _Server(fixtures.Fixture):
+    """A process that ends with the test; ``connection`` is its URL."""
+
+    connection: str
+
+    def _start(self, *command: str) -> None:
+        log = open(f'{self.directory}/log', 'wb')
+        self.addCleanup(log.close)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, cwd=self.directory
+        )
+        self.addCleanup(process.wait)
+        self.addCleanup(process.terminate)
+
+    def _create(self, url: str, statement: str) -> None:
+        engine = sa.create_engine(url, isolation_level='AUTOCOMMIT')
+        self.addCleanup(engine.dispose)
+
+        def created() -> bool:
+            try:
+                with engine.connect() as connection:
+                    connection.execute(sa.text(statement))
+            except sa.exc.OperationalError:
+                return False
+            return True
+
+        catalog_fixture.wait_for(created, 'database server', 60)
+
+
+class MariaDb(_Server):
+    def _setUp(self) -> None:
+        install = _program('mariadb-install-db')
+        server = _program('mariadbd')
+        self.directory = self.useFixture(fixtures.TempDir()).path
+        data, socket = f'{self.directory}/data', f'{self.directory}/socket'
+        user = getpass.getuser()
+        subprocess.run(
+            [
+                install,
+                '--no-defaults',
+                '--skip-test-db',
+                '--auth-root-authentication-method=normal',
+                f'--datadir={data}',
+                f'--user={user}',
+            ],
+            check=True,
+            capture_output=True,
+        )
+        self._start(
+            server,
+            '--no-defaults',
+            '--skip-networking',
+            '--innodb-flush-log-at-trx-commit=0',
+            '--innodb-buffer-pool-size=16M',
+            f'--datadir={data}',
+            f'--socket={socket}',
+            f'--user={user}',
+        )
+        base = 'mysql+pymysql://root@localhost'
+        self._create(
+            f'{base}/?unix_socket={socket}', f'CREATE DATABASE {_NAME}'
+        )
+        self.connection = f'{base}/{_NAME}?unix_socket={socket}'
+
+
+class PostgreSql(_Server):
+    def _setUp(self) -> None:
+        if importlib.util.find_spec('psycopg2') is None:
+            raise unittest.SkipTest('psycopg2 is not installed')
+        initdb, server = _program('initdb'), _program('postgres')
+        self.directory = self.useFixture(fixtures.TempDir()).path
+        become = self._become()
+        data = f'{self.directory}/data'
+        subprocess.run(
+            [*become, initdb, '-D', data, '-U', _NAME, '-A', 'trust'],
+            check=True,
+            capture_output=True,
+            cwd=self.directory,
+        )
+        self._start(
+            *become,
+            server,
+            *('-D', data, '-k', self.directory),
+            *('-c', 'listen_addresses='),
+            *('-c', 'fsync=off'),
+        )
+        base = f'postgresql+psycopg2://{_NAME}@'
+        where = f'host={self.directory}'
+        self._create(f'{base}/postgres?{where}', f'CREATE DATABASE {_NAME}')
+        self.connection = f'{base}/{_NAME}?{where}'
+
+    def _become(self) -> list[str]:
+        """PostgreSQL refuses to run as root."""
+        if os.geteuid() != 0:
+            return []
+        try:
+            user = pwd.getpwnam('postgres')
+        except KeyError:
+            raise unittest.SkipTest('no user to run PostgreSQL as') from None
+        os.chown(self.directory, user.pw_uid, user.pw_gid)
+        return [
+            _program('setpriv'),
+            f'--reuid={user.pw_uid}',
+            f'--regid={user.pw_gid}',
+            '--clear-groups',
+        ]

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from alembic import autogenerate
+from alembic.runtime import migration as alembic_migration
+import sqlalchemy as sa
+
+from ebackup_service.server.catalog import migration
+from ebackup_service.server.catalog import models
+from tests.unit.ebackup_service.server.catalog import base
+
+
+class Agreement:
+    def test_tables_made_by_migrations_are_those_of_the_models(self):
+        with self.catalog.engine.connect() as connection:
+            context = alembic_migration.MigrationContext.configure(
+                connection, opts={'compare_type': True}
+            )
+            differences = autogenerate.compare_metadata(
+                context, models.Base.metadata
+            )
+        self.assertEqual([], differences)
+
+    def test_version_is_the_newest(self):
+        self.assertEqual('001', self.catalog.version())
+
+    def test_upgrade_may_be_repeated(self):
+        self.catalog.upgrade()
+        self.assertEqual('001', self.catalog.version())
+
+
+class TestOnSqlite(Agreement, base.SqliteTestCase):
+    def test_version_of_an_empty_database_is_none(self):
+        self.assertIsNone(migration.version(sa.create_engine('sqlite://')))
+
+
+class TestOnMariaDb(Agreement, base.MariaDbTestCase):
+    pass
+
+
+class TestOnPostgreSql(Agreement, base.PostgreSqlTestCase):
+    pass
