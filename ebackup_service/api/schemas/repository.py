@@ -3,19 +3,18 @@
 
 from ebackup_service.api.schemas import types
 
-CREATE = types.wrapped(
-    'repository',
-    types.strict(
-        {
-            'name': types.REPOSITORY,
-            'url': {
-                'type': 'string',
-                'pattern': '^[a-z][a-z0-9+.-]*://',
-                'maxLength': 1024,
-            },
+REPOSITORY = types.strict(
+    {
+        'name': types.REPOSITORY,
+        'url': {
+            'type': 'string',
+            'pattern': '^[a-z][a-z0-9+.-]*://',
+            'maxLength': 1024,
         },
-        ['name', 'url'],
-    ),
+    },
+    ['name', 'url'],
 )
+
+CREATE = types.wrapped('repository', REPOSITORY)
 
 CHECK = types.strict({'read_data': {'type': 'boolean'}}, [])

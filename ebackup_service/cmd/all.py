@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ebackup-all: server, proxy and API as threads of one process.
+
+They speak over oslo.messaging's ``fake://``, which stays inside a process.
+The catalog's tables, and the repository that the configuration names, are
+made at the first start.
+"""
+
+from collections.abc import Sequence
+import contextlib
+
+from oslo_config import cfg
+import oslo_messaging
+
+from ebackup_service.api import deploy
+from ebackup_service.api import http_server
+from ebackup_service.cmd import catalogs
+from ebackup_service.cmd import program
+from ebackup_service.proxy import service as proxy_service
+from ebackup_service.server import repositories
+from ebackup_service.server import service as server_service
+
+TRANSPORT = 'fake://'
+
+
+def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
+    """Start what others need first; so it stops last."""
+    catalog = catalogs.opened(conf, stack, may_be_empty=True)
+    catalog.upgrade()
+    repositories.ensure_default(catalog, conf)
+    transport = oslo_messaging.get_rpc_transport(conf, TRANSPORT)
+    stack.callback(transport.cleanup)
+    server = server_service.ServerService(conf, transport, catalog)
+    app = deploy.application(conf, catalog, server.wake)
+    http = http_server.HttpServer(conf, app)
+    proxy = proxy_service.ProxyService(conf, transport)
+    for service in (server, proxy, http):
+        service.start()
+        stack.callback(service.stop)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    return program.run('ebackup-all', start, args)

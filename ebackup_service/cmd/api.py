@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ebackup-api: the REST API in a process of its own."""
+
+from collections.abc import Sequence
+import contextlib
+
+from oslo_config import cfg
+import oslo_messaging
+
+from ebackup_service.api import deploy
+from ebackup_service.api import http_server
+from ebackup_service.cmd import catalogs
+from ebackup_service.cmd import program
+from ebackup_service.rpc import clients
+
+
+def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
+    catalog = catalogs.opened(conf, stack)
+    transport = oslo_messaging.get_rpc_transport(conf)
+    stack.callback(transport.cleanup)
+    wake = clients.ServerClient(transport).wake
+    app = deploy.application(conf, catalog, wake)
+    server = http_server.HttpServer(conf, app)
+    server.start()
+    stack.callback(server.stop)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    return program.run('ebackup-api', start, args)

@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Repositories."""
+
+import argparse
+
+from ebackup_service.api.schemas import repository as schemas
+from ebackup_service.api import validation
+from ebackup_service.api.views import repository as views
+from ebackup_service.cmd.manage import command
+from ebackup_service.cmd.manage import waiting
+from ebackup_service.server import repositories
+
+COLUMNS = ('name', 'url', 'state', 'created_at', 'collected_at')
+
+
+def add_to(nouns: command.Nouns) -> None:
+    verbs = command.noun(nouns, 'repository', 'repositories')
+    command.verb(verbs, 'list', list_repositories, 'list repositories')
+    parser = command.verb(verbs, 'create', create, 'create a repository')
+    _add_name(parser)
+    parser.add_argument(
+        'url', metavar='URL', help='for instance file:///srv/backup'
+    )
+    command.add_waiting(parser)
+    parser = command.verb(verbs, 'show', show, 'show a repository')
+    _add_name(parser)
+    parser = command.verb(
+        verbs, 'usage', usage, 'show the space that a repository takes'
+    )
+    _add_name(parser)
+    parser = command.verb(
+        verbs, 'collect', collect, 'give back what deleted images took', 'gc'
+    )
+    _add_name(parser)
+    command.add_waiting(parser)
+    parser = command.verb(
+        verbs, 'check', check, 'check that a repository is undamaged'
+    )
+    _add_name(parser)
+    parser.add_argument(
+        '--read-data',
+        action='store_true',
+        help='read every chunk, too, not only what refers to them',
+    )
+    command.add_waiting(parser)
+
+
+def _add_name(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument('name', metavar='NAME')
+
+
+def list_repositories(
+    context: command.Context, asked: argparse.Namespace
+) -> int:
+    found = [views.show(r) for r in repositories.list(context.catalog)]
+    context.out.many('repositories', found, COLUMNS)
+    return 0
+
+
+def create(context: command.Context, asked: argparse.Namespace) -> int:
+    wanted = {'name': asked.name, 'url': asked.url}
+    validation.check(wanted, schemas.REPOSITORY, 'repository')
+    repository, job = repositories.create(
+        context.catalog, asked.name, asked.url
+    )
+    return waiting.answer(
+        context, asked, job, repository=views.show(repository)
+    )
+
+
+def show(context: command.Context, asked: argparse.Namespace) -> int:
+    repository = repositories.show(context.catalog, asked.name)
+    context.out.one(repository=views.show(repository))
+    return 0
+
+
+def usage(context: command.Context, asked: argparse.Namespace) -> int:
+    figures = repositories.usage(context.catalog, asked.name)
+    context.out.one(usage=views.usage(figures))
+    return 0
+
+
+def collect(context: command.Context, asked: argparse.Namespace) -> int:
+    job = repositories.collect(context.catalog, asked.name)
+    return waiting.answer(context, asked, job)
+
+
+def check(context: command.Context, asked: argparse.Namespace) -> int:
+    job = repositories.check(context.catalog, asked.name, asked.read_data)
+    return waiting.answer(context, asked, job)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waits for jobs that commands have started."""
+
+import argparse
+import time
+from typing import Any
+
+from ebackup_service.api.views import job as views
+from ebackup_service.cmd.manage import command
+from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server import jobs
+
+POLL = 0.2
+FAILED = 4
+TIMED_OUT = 5
+
+
+def answer(
+    context: command.Context,
+    asked: argparse.Namespace,
+    job: job_rows.Job,
+    **objects: dict[str, Any] | None,
+) -> int:
+    """Print the job, after its end if that was asked for; the exit code."""
+    if not asked.wait:
+        context.out.one(**objects, job=views.show(job))
+        return 0
+    context.out.note(f'Waiting for {job.kind} job {job.id} ...')
+    job = _wait(context, job, asked.timeout)
+    context.out.one(**objects, job=views.show(job))
+    if not job.finished:
+        return TIMED_OUT
+    if job.state != job_rows.SUCCEEDED or (job.result or {}).get('problems'):
+        return FAILED
+    return 0
+
+
+def _wait(
+    context: command.Context, job: job_rows.Job, timeout: float | None
+) -> job_rows.Job:
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while not job.finished:
+        if deadline is not None and time.monotonic() >= deadline:
+            break
+        time.sleep(POLL)
+        job = jobs.show(context.catalog, job.id)
+    return job

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs a program that serves until it is told to stop."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import contextlib
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Any
+
+from oslo_config import cfg
+from oslo_db import exception as db_errors
+from oslo_log import log
+
+from ebackup_service.api import errors as api_errors
+from ebackup_service.cmd import catalogs
+from ebackup_service import conf as service_conf
+
+LOG = logging.getLogger(__name__)
+# Starts the parts of a program and leaves with the stack how they stop.
+Start = Callable[[cfg.ConfigOpts, contextlib.ExitStack], None]
+# Seconds beyond the parts' own that stopping may take.
+MARGIN = 25
+# What an operator can put right; the message says how.
+EXPECTED = (
+    api_errors.Misconfigured,
+    catalogs.NotReady,
+    cfg.Error,
+    db_errors.DBError,
+    OSError,
+)
+
+
+def run(prog: str, start: Start, args: Sequence[str] | None) -> int:
+    """Start, wait for SIGTERM or SIGINT, stop; return the exit code."""
+    told = _Told()
+    try:
+        conf = service_conf.load(prog, sys.argv[1:] if args is None else args)
+        log.setup(conf, service_conf.PROJECT)
+        # values of options that are secret are masked
+        conf.log_opt_values(LOG, logging.DEBUG)
+        with contextlib.ExitStack() as stack:
+            start(conf, stack)
+            LOG.info('%s is ready', prog)
+            told.wait(conf.api.shutdown_timeout + conf.proxy.shutdown_timeout)
+            LOG.info('%s is stopping', prog)
+    except EXPECTED as error:
+        print(f'{prog}: {error}', file=sys.stderr)
+        return 1
+    LOG.info('%s has stopped', prog)
+    return 0
+
+
+class _Told:
+    """Whether the process was told to stop, from its first moment on.
+
+    The second time it ends at once. Nothing is lost by that: whatever was
+    acknowledged has been written before.
+    """
+
+    def __init__(self) -> None:
+        self._told = threading.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._tell)
+
+    def wait(self, patience: float) -> None:
+        """Wait to be told; from then on the process ends in bounded time."""
+        self._told.wait()
+        limit = patience + MARGIN
+        watchdog = threading.Timer(limit, _abort, [limit])
+        watchdog.daemon = True
+        watchdog.start()
+
+    def _tell(self, number: int, _frame: Any) -> None:
+        if self._told.is_set():
+            os._exit(128 + number)
+        self._told.set()
+
+
+def _abort(limit: float) -> None:
+    LOG.error('Not stopped after %s seconds: ending without order', limit)
+    os._exit(1)

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ebackup-server: the backup server in a process of its own."""
+
+from collections.abc import Sequence
+import contextlib
+
+from oslo_config import cfg
+import oslo_messaging
+
+from ebackup_service.cmd import catalogs
+from ebackup_service.cmd import program
+from ebackup_service.server import service
+
+
+def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
+    catalog = catalogs.opened(conf, stack)
+    transport = oslo_messaging.get_rpc_transport(conf)
+    stack.callback(transport.cleanup)
+    server = service.ServerService(conf, transport, catalog)
+    server.start()
+    stack.callback(server.stop)
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    return program.run('ebackup-server', start, args)

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+import contextlib
+import io
+
+import fixtures
+
+from ebackup_service.cmd import manage
+from tests.unit.ebackup_service.cmd.manage import base
+
+
+class CommandLineTest(base.ManageTestCase):
+    def _usage(self, *words):
+        """Run what argparse ends by itself; the code and what it printed."""
+        out = io.StringIO()
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(out),
+        ):
+            ended = self.assertRaises(SystemExit, manage.main, list(words))
+        return ended.code, out.getvalue()
+
+    def test_help_names_nouns_and_exit_codes(self):
+        code, text = self._usage('--help')
+        self.assertEqual(0, code)
+        for noun in ('db', 'image', 'job', 'proxy', 'repository'):
+            self.assertIn(noun, text)
+        self.assertIn('exit codes:', text)
+
+    def test_every_verb_has_help_and_json(self):
+        for words in (
+            ('db', 'sync'),
+            ('db', 'version'),
+            ('image', 'list'),
+            ('image', 'show'),
+            ('image', 'delete'),
+            ('job', 'list'),
+            ('job', 'show'),
+            ('job', 'cancel'),
+            ('proxy', 'list'),
+            ('repository', 'create'),
+            ('repository', 'list'),
+            ('repository', 'show'),
+            ('repository', 'usage'),
+            ('repository', 'check'),
+            ('repository', 'collect'),
+            ('repository', 'gc'),
+        ):
+            code, text = self._usage(*words, '--help')
+            self.assertEqual(0, code)
+            self.assertIn('--json', text)
+
+    def test_wrong_command_line_is_2(self):
+        for words in (
+            (),
+            ('image',),
+            ('image', 'paint'),
+            ('image', 'show'),
+            ('image', 'list', '--state', 'lost'),
+            ('paint',),
+        ):
+            code, text = self._usage(*words)
+            self.assertEqual(2, code)
+            self.assertIn('usage:', text)
+
+
+class TroubleTest(base.ManageTestCase):
+    def test_missing_configuration_file(self):
+        found = io.StringIO()
+        with contextlib.redirect_stderr(found):
+            code = manage.main(
+                ['--config-file', '/does/not/exist', 'image', 'list']
+            )
+        self.assertEqual(1, code)
+        self.assertIn('/does/not/exist', found.getvalue())
+
+    def test_catalog_without_tables(self):
+        directory = self.useFixture(fixtures.TempDir()).path
+        with open(f'{self.directory}/ebackup.conf', 'a') as options:
+            options.write(f'[DEFAULT]\nstate_path = {directory}\n')
+        said = self.refused(1, 'image', 'list')
+        self.assertIn('ebackup-manage db sync', said)
+
+    def test_unknown_objects_are_3(self):
+        for words in (
+            ('image', 'show', 'x'),
+            ('image', 'delete', 'x'),
+            ('job', 'show', 'x'),
+            ('job', 'cancel', 'x'),
+            ('repository', 'show', 'x'),
+            ('repository', 'usage', 'x'),
+            ('repository', 'gc', 'x'),
+        ):
+            self.refused(3, *words)

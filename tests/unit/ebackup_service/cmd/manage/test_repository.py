@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+from tests.unit.ebackup_service.cmd.manage import base
+
+
+class RepositoryTest(base.ManageTestCase):
+    def test_create_starts_a_job(self):
+        answer = self.ask('repository', 'create', 'a', 'file:///srv/a')
+        self.assertEqual('creating', answer['repository']['state'])
+        self.assertEqual('create', answer['job']['kind'])
+
+    def test_create_checks_name_and_url(self):
+        for name, url in (('../a', 'file:///x'), ('a', '/srv/a')):
+            said = self.refused(2, 'repository', 'create', name, url)
+            self.assertIn('repository.', said)
+
+    def test_create_of_a_name_that_is_taken(self):
+        self.make_repository('a')
+        said = self.refused(1, 'repository', 'create', 'a', 'file:///srv/a')
+        self.assertIn('already', said)
+
+    def test_list_and_show(self):
+        self.make_repository('a')
+        listed = self.ask('repository', 'list')['repositories']
+        shown = self.ask('repository', 'show', 'a')['repository']
+        self.assertEqual([shown], listed)
+        _code, out, _err = self.run_command('repository', 'list')
+        self.assertIn('available', out)
+
+    def test_usage(self):
+        self.make_repository('a')
+        usage = self.ask('repository', 'usage', 'a')['usage']
+        self.assertIn('free', usage)
+
+    def test_collect_and_gc_are_the_same(self):
+        self.make_repository('a')
+        collect = self.ask('repository', 'collect', 'a')['job']
+        gc = self.ask('repository', 'gc', 'a')['job']
+        self.assertEqual('gc', collect['kind'])
+        self.assertEqual(collect['id'], gc['id'])
+
+    def test_check(self):
+        self.make_repository('a')
+        job = self.ask('repository', 'check', 'a', '--read-data')['job']
+        self.assertEqual('check', job['kind'])
+
+    def test_repository_that_is_not_ready(self):
+        self.make_repository('a', state='creating')
+        self.refused(1, 'repository', 'gc', 'a')
