@@ -111,7 +111,8 @@ def backup(of, **values):
         'metadata': {'purpose': 'test'},
         **values,
     }
-    made = objects.Backup(context=user_context(), **values)
+    context_of_user = user_context(values['project_id'])
+    made = objects.Backup(context=context_of_user, **values)
     made.create()
     return made
 

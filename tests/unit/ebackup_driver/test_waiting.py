@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+import time
+from unittest import mock
+
+from ebackup_driver import errors
+from ebackup_driver import waiting
+from tests.unit.ebackup_driver import base
+from tests.unit.ebackup_driver import played_service
+from tests.unit.ebackup_driver import test_client
+
+ATTACHMENT = {'kind': 'attached', 'host': 'h', 'path': '/dev/x'}
+
+
+class WaiterTestCase(test_client.ClientTestCase):
+    def setUp(self):
+        super().setUp()
+        self.naps = []
+        clock = mock.Mock(wraps=time, sleep=self.naps.append)
+        patch = mock.patch.object(waiting, 'time', clock)
+        patch.start()
+        self.addCleanup(patch.stop)
+        self.clock = clock
+        self.job = self.client.reserve_image(
+            'i1', test_client.image_request()
+        ).job
+        self.waiter = waiting.Waiter(self.client, delay=2.0, timeout=30.0)
+
+    def wait(self, check=lambda: None):
+        return self.waiter.wait(self.job, ATTACHMENT, check)
+
+    def paths(self):
+        return [r.path.rpartition('/')[2] for r in self.service.requests]
+
+
+class TestWait(WaiterTestCase):
+    def test_attaches_and_beats_until_the_job_succeeded(self):
+        self.service.beats_needed = 3
+        self.assertEqual('succeeded', self.wait().state)
+        self.assertEqual(
+            ['i1', 'attachment'] + ['heartbeat'] * 3, self.paths()
+        )
+
+    def test_looks_often_at_first_and_seldom_later(self):
+        self.service.beats_needed = 12
+        self.wait()
+        self.assertEqual(0.1, self.naps[0])
+        self.assertEqual(sorted(self.naps), self.naps)
+        self.assertEqual(2.0, self.naps[-1])
+
+    def test_looks_no_more_when_the_job_has_ended(self):
+        self.service.beats_needed = 1
+        self.wait()
+        self.assertEqual(1, len(self.naps))
+
+    def test_looks_at_a_short_interval_from_the_start(self):
+        self.service.beats_needed = 3
+        waiting.Waiter(self.client, 0.05, 30).wait(
+            self.job, ATTACHMENT, lambda: None
+        )
+        self.assertEqual({0.05}, set(self.naps))
+
+    def test_an_ended_job_is_not_waited_for(self):
+        self.service._end(self.service.jobs[self.job.id], 'failed', 'k', 'm')
+        job = self.client.job(self.job.id)
+        error = self.assertRaises(
+            errors.JobFailed, self.waiter.wait, job, ATTACHMENT, self.fail
+        )
+        self.assertEqual('k', error.kind)
+        self.assertEqual([], self.naps)
+
+    def test_checks_before_every_look(self):
+        self.service.beats_needed = 3
+        seen = []
+        self.wait(lambda: seen.append(len(self.service.requests)))
+        self.assertEqual([1, 2, 3, 4], seen)
+
+    def test_an_objection_ends_the_job(self):
+        self.service.looks_to_stop = 3
+        objections = [None, None, errors.Withdrawn('no')]
+        self.assertRaises(
+            errors.Withdrawn, self.wait, mock.Mock(side_effect=objections)
+        )
+        self.assertEqual(
+            ['i1', 'attachment', 'heartbeat', 'cancel'] + [self.job.id] * 3,
+            self.paths(),
+        )
+
+    def test_an_outage_is_measured_from_the_last_contact(self):
+        now = [0.0]
+        self.clock.monotonic = lambda: now[0]
+        self.clock.sleep = lambda seconds: now.__setitem__(0, now[0] + seconds)
+        self.service.beats_needed = None
+
+        def hook(request):
+            # Away from 100 s on, and once in a while before.
+            if now[0] > 100 or len(self.service.requests) % 3 == 0:
+                raise played_service.Refusal(503, 'away', 'Away.')
+
+        self.service.hooks.append(hook)
+        error = self.assertRaises(errors.ServiceUnreachable, self.wait)
+        self.assertRegex(str(error), r'^Away\. for 3\d s$')
+        self.assertBetween(125, now[0], 140)
+
+    def assertBetween(self, low, value, high):
+        self.assertGreaterEqual(value, low)
+        self.assertLessEqual(value, high)
+
+
+class TestWaitForEnd(WaiterTestCase):
+    def test_attaches_nothing(self):
+        self.waiter.wait_for_end(self.job)
+        self.assertEqual([], self.service.said('PUT', base.JOB + '/attachm.*'))
+
+    def test_does_not_cancel_on_errors(self):
+        def hook(request):
+            raise played_service.Refusal(403, 'forbidden')
+
+        self.service.hooks.append(hook)
+        self.assertRaises(errors.Forbidden, self.waiter.wait_for_end, self.job)
+        self.assertEqual([], self.service.said('POST', base.CANCEL))
+
+
+class TestStop(WaiterTestCase):
+    def test_bears_a_short_outage(self):
+        refusals = [503, 503, 502]
+
+        def hook(request):
+            if refusals:
+                raise played_service.Refusal(refusals.pop(), 'away')
+
+        self.service.hooks.append(hook)
+        self.waiter.stop(self.job)
+        self.assertEqual('cancelled', self.service.jobs[self.job.id]['state'])
+
+    def test_of_an_unknown_job_is_done(self):
+        self.service.jobs.clear()
+        self.waiter.stop(self.job)
+        self.assertEqual(1, len(self.service.said('POST', base.CANCEL)))
+
+    def test_raises_nothing(self):
+        self.waiter = waiting.Waiter(self.client, delay=0.1, timeout=0.0)
+        self.server.stop()
+        self.waiter.stop(self.job)
