@@ -37,12 +37,24 @@ class ChunkBuffer:
             self.bytes, dtype=np.uint64
         ).reshape(self.count, chunk_size // WORD)
 
-    def not_zero(self, first: int, stop: int) -> list[bool]:
-        """Which of the chunks first to stop - 1 hold anything but zeros."""
-        found = np.bitwise_or.reduce(self._words[first:stop], axis=1)
+    def cut(self, length: int) -> list[memoryview]:
+        """The chunks of the first length bytes; the last may be shorter."""
+        whole, rest = divmod(length, self.chunk_size)
+        if not rest:
+            return self.chunks[:whole]
+        return [*self.chunks[:whole], self.chunks[whole][:rest]]
+
+    def not_zero(self, length: int) -> list[bool]:
+        """Which chunks of the first length bytes hold anything but zeros.
+
+        If the last chunk is a shorter one, what is behind it is cleared.
+        """
+        count, rest = divmod(length, self.chunk_size)
+        if rest:
+            count += 1
+            self.bytes[length : count * self.chunk_size] = bytes(
+                self.chunk_size - rest
+            )
+        found = np.bitwise_or.reduce(self._words[:count], axis=1)
         answer: list[bool] = (found != 0).tolist()
         return answer
-
-    def clear(self, start: int, stop: int) -> None:
-        """Fill bytes start to stop - 1 with zeros."""
-        self.bytes[start:stop] = bytes(stop - start)

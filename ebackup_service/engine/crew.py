@@ -2,10 +2,17 @@
 """The worker threads of one job."""
 
 from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
 import threading
+from typing import Generic
+from typing import TypeVar
 
 from ebackup_service.engine import control as job_control
+
+
+T = TypeVar('T')
 
 
 class Abandoned(Exception):
@@ -73,3 +80,21 @@ class Crew:
         with self._lock:
             if self._failure is None:
                 self._failure = failure
+
+
+class Shared(Generic[T]):
+    """What several threads take from one iterable; each item goes to one.
+
+    ``_lock`` protects the iterator, generators can't be entered twice.
+    """
+
+    def __init__(self, items: Iterable[T]) -> None:
+        self._lock = threading.Lock()
+        self._items = iter(items)
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        with self._lock:
+            return next(self._items)

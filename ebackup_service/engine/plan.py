@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy import typing as npt
 
+from ebackup_service.engine import runs
 from ebackup_service.production import base
 from ebackup_service.production import errors
 
@@ -75,16 +76,16 @@ def cover(
 
 
 def tasks(
-    runs: Iterable[Run], size: int, chunk_size: int, leaf_chunks: int
+    cover: Iterable[Run], size: int, chunk_size: int, leaf_chunks: int
 ) -> Iterator[LeafTask | SkipTask]:
     """Work in the order of the volume.
 
-    :param runs: as cover() yields them
+    :param cover: as cover() yields them
     :param leaf_chunks: chunks of a leaf
     """
     span = chunk_size * leaf_chunks
     kinds: npt.NDArray[np.uint8] | None = None
-    for start, end, kind in runs:
+    for start, end, kind in cover:
         while start < end:
             leaf = start // span
             leaf_start = leaf * span
@@ -110,6 +111,14 @@ def tasks(
             else:
                 kinds[first : (piece_end - leaf_start) // chunk_size] = kind
             start = piece_end
+
+
+def to_read(task: LeafTask, count: int) -> runs.Mask:
+    """Which of the leaf's first count chunks are to be read."""
+    if task.kinds is None:
+        return np.ones(count, dtype=np.bool_)
+    mask: runs.Mask = task.kinds == DATA
+    return mask
 
 
 def _pieces(

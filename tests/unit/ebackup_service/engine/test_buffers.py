@@ -37,18 +37,37 @@ class ChunkBufferTest(base.BaseTestCase):
     def get_temp(self):
         return self.create_tempfiles([('direct', '')])[0]
 
+    def test_cut(self):
+        buffer = buffers.ChunkBuffer(CHUNK, 4 * CHUNK)
+        for length, expected in (
+            (0, []),
+            (1, [1]),
+            (CHUNK, [CHUNK]),
+            (2 * CHUNK + 3, [CHUNK, CHUNK, 3]),
+            (4 * CHUNK, [CHUNK] * 4),
+        ):
+            self.assertEqual(
+                expected, [len(chunk) for chunk in buffer.cut(length)]
+            )
+
     def test_zero_test_sees_every_byte(self):
         buffer = buffers.ChunkBuffer(CHUNK, 4 * CHUNK)
-        self.assertEqual([False] * 4, buffer.not_zero(0, 4))
+        self.assertEqual([False] * 4, buffer.not_zero(4 * CHUNK))
         for position in (0, 7, 8, mmap.PAGESIZE, CHUNK - 1):
-            buffer.bytes[2 * CHUNK + position] = 1
+            buffer.bytes[CHUNK + position] = 1
             self.assertEqual(
-                [False, True, False], buffer.not_zero(1, 4), position
+                [False, True, False], buffer.not_zero(3 * CHUNK), position
             )
-            buffer.bytes[2 * CHUNK + position] = 0
+            buffer.bytes[CHUNK + position] = 0
 
-    def test_clear(self):
-        buffer = buffers.ChunkBuffer(CHUNK, CHUNK)
-        buffer.bytes[:10] = b'x' * 10
-        buffer.clear(2, 9)
-        self.assertEqual(b'xx' + bytes(7) + b'x', buffer.bytes[:10])
+    def test_zero_test_sees_nothing_behind_the_end(self):
+        buffer = buffers.ChunkBuffer(CHUNK, 2 * CHUNK)
+        for length in (1, 7, CHUNK - 1, CHUNK + 1):
+            buffer.bytes[:] = b'x' * len(buffer.bytes)
+            buffer.bytes[:length] = bytes(length)
+            count = -(-length // CHUNK)
+            self.assertEqual([False] * count, buffer.not_zero(length))
+            buffer.bytes[length - 1] = 1
+            self.assertEqual(
+                [False] * (count - 1) + [True], buffer.not_zero(length)
+            )

@@ -82,3 +82,19 @@ class CrewTest(base.BaseTestCase):
         self.assertRaises(
             ZeroDivisionError, limited.run, [wait_for_long, fail]
         )
+
+
+class SharedTest(base.BaseTestCase):
+    def test_each_item_goes_to_one_thread(self):
+        items = crew.Shared(number for number in range(10000))
+        taken = [[], []]
+        together = threading.Barrier(2, timeout=30)
+
+        def take(mine):
+            together.wait()
+            mine.extend(items)
+
+        crew.Crew(control.Control()).run(
+            [lambda: take(taken[0]), lambda: take(taken[1])]
+        )
+        self.assertEqual(list(range(10000)), sorted(taken[0] + taken[1]))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import hypothesis
 from hypothesis import strategies as st
+import numpy as np
 from oslotest import base
 
 from ebackup_service.engine import plan
@@ -173,3 +174,18 @@ class TasksTest(base.BaseTestCase):
             inside = set(kinds[slot * CHUNK : (slot + 1) * CHUNK])
             expected = inside.pop() if len(inside) == 1 else DATA
             self.assertEqual(expected, found[slot], slot)
+
+
+class ToReadTest(base.BaseTestCase):
+    def ask(self, kinds, count):
+        if kinds is not None:
+            kinds = np.array(kinds, dtype=np.uint8)
+        return plan.to_read(plan.LeafTask(0, kinds), count).tolist()
+
+    def test_all(self):
+        self.assertEqual([True] * 3, self.ask(None, 3))
+
+    def test_data_only(self):
+        self.assertEqual(
+            [False, True, False], self.ask([HOLE, DATA, UNCHANGED], 3)
+        )

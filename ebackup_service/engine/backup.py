@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a source's extents to a tree in the repository.
+
+Each worker thread does everything for one leaf before it takes the next one:
+read, test for zeros, hash, compare with the base, compress, append. It has its
+own buffer, codec and open pack, so the data path takes no lock: two locks
+remain, each taken once a leaf (to get it, and to hand its page over).
+"""
+
+from collections.abc import Iterator
+import dataclasses
+
+from ebackup_service.engine import backup_leaf
+from ebackup_service.engine import control as job_control
+from ebackup_service.engine import crew as engine_crew
+from ebackup_service.engine import plan
+from ebackup_service.engine import progress as job_progress
+from ebackup_service.production import base as production
+from ebackup_service.repository import location
+from ebackup_service.repository import opened
+from ebackup_service.repository import page
+from ebackup_service.repository import session as repository_session
+from ebackup_service.repository import tree as repository_tree
+
+
+@dataclasses.dataclass(frozen=True)
+class BackupResult:
+    """What a root needs to know of the data.
+
+    tree: where the image's tree is; None: it holds nothing but zeros
+    statistics: name -> number, for the root and the job
+    """
+
+    tree: location.Locator | None
+    statistics: dict[str, int]
+
+
+def run_backup(
+    source: production.Source,
+    repo: opened.OpenRepository,
+    session: repository_session.Session,
+    base: repository_tree.Tree | None,
+    chunk_size: int,
+    workers: int,
+    control: job_control.Control,
+    progress: job_progress.Progress,
+) -> BackupResult:
+    """Store what the base doesn't hold; everything is durable afterwards.
+
+    :param base: tree of the chain's last image, of the same chunk size; its
+        volume may have had another size
+    :param workers: number of threads
+    :raises: ProductionError, RepositoryError, JobStopped; the session then has
+        to be abandoned
+    """
+    if base is not None and base.chunk_size != chunk_size:
+        raise ValueError('the base has another chunk size')
+    job = backup_leaf.Job(
+        source,
+        base,
+        session.tree(source.size, chunk_size, base),
+        repo.hasher(),
+        chunk_size,
+        engine_crew.Crew(control),
+        engine_crew.Shared(_plan(source, base, chunk_size)),
+    )
+    job.crew.run(
+        [
+            backup_leaf.Worker(job, session.writer(), progress.worker()).run
+            for _ in range(workers)
+        ]
+    )
+    control.check()
+    locator = job.target.finish()
+    total = progress.total()
+    return BackupResult(
+        locator,
+        {
+            'bytes_read': total['bytes_read'],
+            'bytes_stored': total['bytes_stored'],
+            'chunks_total': -(-source.size // chunk_size),
+            'chunks_changed': total['chunks_changed'],
+            'chunks_stored': total['chunks_stored'],
+            'chunks_zero': total['chunks_zero'],
+        },
+    )
+
+
+def _plan(
+    source: production.Source,
+    base: repository_tree.Tree | None,
+    chunk_size: int,
+) -> Iterator[plan.LeafTask | plan.SkipTask]:
+    runs = plan.cover(
+        source.extents(),
+        source.size,
+        source.gaps,
+        _trusted(source.size, base, chunk_size),
+    )
+    return plan.tasks(runs, source.size, chunk_size, page.FANOUT)
+
+
+def _trusted(
+    size: int, base: repository_tree.Tree | None, chunk_size: int
+) -> int:
+    """Up to which byte "unchanged" says that the base holds it.
+
+    The base's last chunk is another one if the volume has grown beyond it. Of
+    a volume that shrunk, nobody knows what a difference means.
+    """
+    if base is None or base.size > size:
+        return 0
+    if base.size == size:
+        return size
+    return base.size // chunk_size * chunk_size

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One worker of a backup: leaf after leaf."""
+
+from collections.abc import Iterable
+import dataclasses
+
+import numpy as np
+
+from ebackup_service.engine import buffers
+from ebackup_service.engine import crew as engine_crew
+from ebackup_service.engine import plan
+from ebackup_service.engine import progress
+from ebackup_service.engine import runs
+from ebackup_service.production import base as production
+from ebackup_service.repository import ids
+from ebackup_service.repository import location
+from ebackup_service.repository import page
+from ebackup_service.repository import tree as repository_tree
+from ebackup_service.repository import tree_writer
+from ebackup_service.repository import writer as repository_writer
+
+READ_SIZE = 4 << 20  # bytes read at a time
+# Chunks of this session that a worker remembers: enough for fill patterns,
+# too few to cost memory.
+_REMEMBERED = 4096
+
+_NO_IDS = [b''] * page.FANOUT
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What all workers of a backup have in common, each part thread safe."""
+
+    source: production.Source
+    base: repository_tree.Tree | None
+    target: tree_writer.TreeWriter
+    hasher: ids.Hasher
+    chunk_size: int
+    crew: engine_crew.Crew
+    tasks: Iterable[plan.LeafTask | plan.SkipTask]
+
+
+class Worker:
+    """Belongs to one thread, with its writer, counters and buffer."""
+
+    def __init__(
+        self,
+        job: Job,
+        writer: repository_writer.ChunkWriter,
+        counters: progress.Counters,
+    ) -> None:
+        self._job = job
+        self._writer = writer
+        self._counters = counters
+        self._span = job.chunk_size * page.FANOUT
+        self._buffer = buffers.ChunkBuffer(job.chunk_size, READ_SIZE)
+        self._remembered: dict[bytes, location.Locator] = {}
+
+    def run(self) -> None:
+        try:
+            for task in self._job.tasks:
+                self._job.crew.check()
+                if isinstance(task, plan.SkipTask):
+                    self._skip(task)
+                else:
+                    self._leaf(task)
+            self._writer.flush()
+        finally:
+            self._writer.abandon()  # gives its memory back
+
+    def _skip(self, task: plan.SkipTask) -> None:
+        start = task.start * self._span
+        end = min(task.stop * self._span, self._job.source.size)
+        if task.kind == plan.HOLE:
+            # A leaf that the target isn't told of is a hole.
+            self._counters.chunks_zero += self._count(end - start)
+        else:
+            self._job.target.keep_leaves(task.start, task.stop)
+        self._counters.done += end - start
+
+    def _leaf(self, task: plan.LeafTask) -> None:
+        start = task.leaf * self._span
+        size = min(self._span, self._job.source.size - start)
+        count = self._count(size)
+        base = self._base_leaf(task.leaf)
+        known = _NO_IDS if base is None else _ids(base)
+        fresh = page.Leaf(task.leaf)
+        kept = bytearray(page.FANOUT)
+        done = 0
+        for first, stop in runs.of_mask(
+            plan.to_read(task, count), self._buffer.count
+        ):
+            offset = first * self._job.chunk_size
+            length = min(stop * self._job.chunk_size, size) - offset
+            self._read(start + offset, length)
+            self._chunks(first, length, known, kept, fresh)
+            done += length
+        self._counters.done += size - done
+        keep = np.frombuffer(kept, dtype=np.bool_)
+        if task.kinds is not None:
+            self._counters.chunks_zero += int((task.kinds == plan.HOLE).sum())
+            keep[:count] |= task.kinds == plan.UNCHANGED
+        self._put(task.leaf, base, keep, fresh)
+
+    def _read(self, offset: int, length: int) -> None:
+        self._job.crew.pace(length)
+        self._job.source.read_into(offset, self._buffer.bytes[:length])
+        self._counters.bytes_read += length
+
+    def _chunks(
+        self,
+        first: int,
+        length: int,
+        known: list[bytes],
+        kept: bytearray,
+        fresh: page.Leaf,
+    ) -> None:
+        """Deal with the chunks in the buffer, of slots from first on.
+
+        :param known: what the base has in each slot
+        :param kept: gets a 1 where the base has the same
+        :param fresh: gets what is stored
+        """
+        hasher = self._job.hasher
+        flags = self._buffer.not_zero(length)
+        chunks = self._buffer.cut(length)
+        for slot, chunk, not_zero in zip(
+            range(first, first + len(chunks)), chunks, flags, strict=True
+        ):
+            if not_zero:
+                chunk_id = hasher(chunk)
+                if chunk_id == known[slot]:
+                    kept[slot] = 1
+                else:
+                    fresh.set(slot, self._store(chunk_id, chunk))
+        self._counters.chunks_zero += flags.count(False)
+        self._counters.done += length
+
+    def _store(self, chunk_id: bytes, chunk: memoryview) -> location.Locator:
+        where = self._remembered.get(chunk_id)
+        if where is None:
+            self._job.crew.check()
+            where = self._writer.add(chunk_id, chunk)
+            if len(self._remembered) >= _REMEMBERED:
+                self._remembered.clear()
+            self._remembered[chunk_id] = where
+            self._counters.chunks_stored += 1
+            self._counters.bytes_stored += where.length
+        self._counters.chunks_changed += 1
+        return where
+
+    def _put(
+        self,
+        leaf: int,
+        base: page.Page | None,
+        keep: runs.Mask,
+        fresh: page.Leaf,
+    ) -> None:
+        target = self._job.target
+        if base is not None:
+            if (
+                fresh.empty
+                and leaf < target.keepable
+                and not (base.present & ~keep).any()
+            ):
+                target.keep_leaf(leaf)
+                return
+            fresh.copy_slots(base, keep)
+        target.put_leaf(leaf, fresh)
+
+    def _base_leaf(self, leaf: int) -> page.Page | None:
+        base = self._job.base
+        if base is None or leaf * self._span >= base.size:
+            return None
+        return base.leaf(leaf)
+
+    def _count(self, length: int) -> int:
+        return -(-length // self._job.chunk_size)
+
+
+def _ids(leaf: page.Page) -> list[bytes]:
+    joined = leaf.ids.tobytes()
+    return [joined[i : i + 32] for i in range(0, len(joined), 32)]

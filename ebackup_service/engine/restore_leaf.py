@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One worker of a restore: leaf after leaf."""
+
+from collections.abc import Iterable
+import dataclasses
+import enum
+from typing import NamedTuple
+
+import numpy as np
+
+from ebackup_service.engine import buffers
+from ebackup_service.engine import crew as engine_crew
+from ebackup_service.engine import progress
+from ebackup_service.engine import runs
+from ebackup_service.production import base as production
+from ebackup_service.repository import ids
+from ebackup_service.repository import page
+from ebackup_service.repository import reader as repository_reader
+from ebackup_service.repository import tree as repository_tree
+
+IO_SIZE = 4 << 20  # bytes of one read or write of the volume, at most
+# Bytes fetched before they are written: a leaf of the default chunk size, so
+# that its records are read from the repository in large pieces.
+FETCH_SIZE = 16 << 20
+# Bytes zeroed at a time: where no hole can be punched they are written.
+ZERO_SIZE = 64 << 20
+
+
+class Mode(enum.Enum):
+    """What the target holds before the restore."""
+
+    EMPTY = 'zeros'
+    NEW = 'nothing of worth'
+    IN_PLACE = 'content to compare with'
+
+
+class LeafTask(NamedTuple):
+    leaf: int
+
+
+class HoleTask(NamedTuple):
+    """Bytes that the image has no leaf for."""
+
+    offset: int
+    length: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What all workers of a restore have in common, each part thread safe."""
+
+    tree: repository_tree.Tree
+    target: production.Target
+    mode: Mode
+    hasher: ids.Hasher
+    crew: engine_crew.Crew
+    tasks: Iterable[LeafTask | HoleTask]
+
+
+class Worker:
+    """Belongs to one thread, with its reader, counters and buffer."""
+
+    def __init__(
+        self,
+        job: Job,
+        reader: repository_reader.ChunkReader,
+        counters: progress.Counters,
+    ) -> None:
+        self._job = job
+        self._reader = reader
+        self._counters = counters
+        self._chunk_size = job.tree.chunk_size
+        self._buffer = buffers.ChunkBuffer(self._chunk_size, FETCH_SIZE)
+        self._io_chunks = max(IO_SIZE // self._chunk_size, 1)
+        self._io_size = self._io_chunks * self._chunk_size
+
+    def run(self) -> None:
+        for task in self._job.tasks:
+            self._job.crew.check()
+            if isinstance(task, HoleTask):
+                self._hole(task)
+            else:
+                self._leaf(task.leaf)
+
+    def _hole(self, task: HoleTask) -> None:
+        if self._job.mode is Mode.NEW:
+            self._zero(task.offset, task.length)
+        elif self._job.mode is Mode.IN_PLACE:
+            end = task.offset + task.length
+            for offset in range(task.offset, end, self._io_size):
+                flags = self._look(offset, min(self._io_size, end - offset))
+                self._zero_chunks(offset, end, np.array(flags))
+        self._counters.done += task.length
+
+    def _leaf(self, index: int) -> None:
+        tree = self._job.tree
+        start = index * tree.leaf_span
+        end = min(start + tree.leaf_span, tree.size)
+        leaf = tree.leaf(index) or page.Leaf(index)
+        wanted = leaf.present[: tree.geometry.slots(0, index)]
+        unwanted = ~wanted
+        if self._job.mode is Mode.IN_PLACE:
+            wanted, unwanted = self._differences(leaf, start, end)
+        if self._job.mode is not Mode.EMPTY:
+            self._zero_chunks(start, end, unwanted)
+        self._fetch(leaf, start, end, wanted)
+        self._counters.done += end - start
+
+    def _differences(
+        self, leaf: page.Page, start: int, end: int
+    ) -> tuple[runs.Mask, runs.Mask]:
+        """Chunks to be written, and chunks to be zeroed."""
+        hasher = self._job.hasher
+        present = leaf.present.tolist()
+        known = leaf.ids.tobytes()
+        write, zero = bytearray(page.FANOUT), bytearray(page.FANOUT)
+        for offset in range(start, end, self._io_size):
+            length = min(self._io_size, end - offset)
+            flags = self._look(offset, length)
+            first = (offset - start) // self._chunk_size
+            for slot, chunk, not_zero in zip(
+                range(first, first + len(flags)),
+                self._buffer.cut(length),
+                flags,
+                strict=True,
+            ):
+                if not present[slot]:
+                    zero[slot] = not_zero
+                elif (
+                    not not_zero  # what is stored is never zeros
+                    or hasher(chunk) != known[slot * 32 : slot * 32 + 32]
+                ):
+                    write[slot] = 1
+        count = -(-(end - start) // self._chunk_size)
+        return (
+            np.frombuffer(write, dtype=np.bool_)[:count],
+            np.frombuffer(zero, dtype=np.bool_)[:count],
+        )
+
+    def _look(self, offset: int, length: int) -> list[bool]:
+        """Read the volume; which chunks in the buffer aren't zeros."""
+        self._job.crew.pace(length)
+        self._job.target.read_into(offset, self._buffer.bytes[:length])
+        self._counters.bytes_read += length
+        return self._buffer.not_zero(length)
+
+    def _zero_chunks(self, start: int, end: int, chunks: runs.Mask) -> None:
+        """Zero the chunks of the mask, which begins at start."""
+        for first, stop in runs.of_mask(chunks):
+            offset = start + first * self._chunk_size
+            self._zero(
+                offset, min(start + stop * self._chunk_size, end) - offset
+            )
+
+    def _zero(self, offset: int, length: int) -> None:
+        for begin in range(offset, offset + length, ZERO_SIZE):
+            self._job.crew.check()
+            size = min(ZERO_SIZE, offset + length - begin)
+            self._job.target.zero(begin, size)
+            self._counters.bytes_zeroed += size
+
+    def _fetch(
+        self, leaf: page.Page, start: int, end: int, wanted: runs.Mask
+    ) -> None:
+        """Write the chunks of the mask, of a leaf that begins at start."""
+        for first in range(0, len(wanted), self._buffer.count):
+            group = wanted[first : first + self._buffer.count]
+            begin = start + first * self._chunk_size
+            length = min(len(group) * self._chunk_size, end - begin)
+            chunks = self._buffer.cut(length)
+            for slot, plain in self._reader.read_leaf(
+                leaf, (np.flatnonzero(group) + first).tolist()
+            ):
+                self._job.crew.check()
+                chunk = chunks[slot - first]
+                if len(plain) != len(chunk):
+                    raise repository_reader.corrupt(
+                        leaf.locator(slot),
+                        f'{len(plain)} bytes instead of {len(chunk)}',
+                    )
+                chunk[:] = plain
+            for run_first, run_stop in runs.of_mask(group, self._io_chunks):
+                self._write(
+                    begin,
+                    run_first * self._chunk_size,
+                    min(run_stop * self._chunk_size, length),
+                )
+            self._counters.chunks_changed += int(group.sum())
+
+    def _write(self, offset: int, begin: int, end: int) -> None:
+        """Write a part of the buffer, whose beginning belongs at offset."""
+        self._job.crew.pace(end - begin)
+        self._job.target.write(offset + begin, self._buffer.bytes[begin:end])
+        self._counters.bytes_written += end - begin

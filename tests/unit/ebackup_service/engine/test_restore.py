@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+import pathlib
+import random
+
+from ebackup_service.engine import control
+from ebackup_service.engine import restore
+from ebackup_service.production import device
+from ebackup_service.production import errors
+from ebackup_service.production import paths
+from ebackup_service.repository import errors as repository_errors
+from ebackup_service.repository import tree
+from tests.unit.ebackup_service.engine import volumes
+from tests.unit.ebackup_service.production import loops
+
+CHUNK, LEAF = volumes.CHUNK, volumes.LEAF
+MIB = 1 << 20
+
+
+def noise(size, seed=1):
+    return random.Random(seed).randbytes(size)
+
+
+def holey(size):
+    """Content with holes of several sizes, and an odd end."""
+    content = bytearray(noise(size))
+    for start, end in (
+        (3 * CHUNK, 5 * CHUNK),
+        (70 * CHUNK, 200 * CHUNK),
+        (LEAF, 3 * LEAF),
+        (4 * LEAF - CHUNK, 4 * LEAF + 5),
+    ):
+        content[start:end] = bytes(len(content[start:end]))
+    return bytes(content)
+
+
+SIZE = 5 * LEAF + 777
+
+
+class RestoreTestCase(volumes.EngineTestCase):
+    def setUp(self):
+        super().setUp()
+        self.old = holey(SIZE)
+        self.image, _ = self.back_up(self.old)
+        self.data = sum(
+            1
+            for position in range(0, SIZE, CHUNK)
+            if any(self.old[position : position + CHUNK])
+        )
+
+    def assertRestored(self, target):
+        self.assertSame(self.old, target.content[:SIZE])
+        self.assertEqual(1, target.flushed)
+        self.assertEqual(100, self.progress.snapshot()['percent'])
+
+
+class EmptiedFileTest(RestoreTestCase):
+    def test_only_data_is_written(self):
+        target = volumes.MemoryTarget(bytes(SIZE), truncated=True)
+        statistics = self.restore(self.image, target)
+        self.assertRestored(target)
+        self.assertEqual(([], []), (target.reads, target.zeroed))
+        self.assertEqual(self.data, statistics['chunks_changed'])
+        self.assertEqual(
+            sum(length for _, length in target.writes),
+            statistics['bytes_written'],
+        )
+
+    def test_writes_are_large(self):
+        target = volumes.MemoryTarget(bytes(SIZE), truncated=True)
+        self.restore(self.image, target)
+        longest = max(length for _, length in target.writes)
+        self.assertEqual(restore.restore_leaf.IO_SIZE, longest)
+        self.assertIn((0, 3 * CHUNK), target.writes)
+
+    def test_image_of_zeros(self):
+        image, _ = self.back_up(bytes(2 * LEAF))
+        target = volumes.MemoryTarget(bytes(2 * LEAF), truncated=True)
+        self.restore(image, target)
+        self.assertEqual([], target.writes)
+        self.assertEqual(100, self.progress.snapshot()['percent'])
+
+    def test_empty_image(self):
+        image, _ = self.back_up(b'')
+        target = volumes.MemoryTarget(b'')
+        self.restore(image, target)
+        self.assertEqual(1, target.flushed)
+
+
+class NewVolumeTest(RestoreTestCase):
+    def test_holes_are_zeroed(self):
+        """A new volume may show what was there before it."""
+        target = volumes.MemoryTarget(b'x' * SIZE)
+        statistics = self.restore(self.image, target, volume_is_new=True)
+        self.assertRestored(target)
+        self.assertEqual([], target.reads)
+        self.assertEqual(self.data, statistics['chunks_changed'])
+        self.assertEqual(
+            sum(length for _, length in target.zeroed),
+            statistics['bytes_zeroed'],
+        )
+
+    def test_large_holes_in_few_steps(self):
+        image, _ = self.back_up(bytes(20 * LEAF))
+        target = volumes.MemoryTarget(b'x' * (20 * LEAF))
+        self.restore(image, target, volume_is_new=True)
+        self.assertEqual(5, len(target.zeroed))
+        self.assertEqual(20 * LEAF, target.content.count(0))
+
+
+class ChunkSizeTest(volumes.EngineTestCase):
+    PACK_SIZE = 32 * MIB
+
+    def test_large_chunks(self):
+        content = noise(4 * MIB) + bytes(8 * MIB) + noise(9 * MIB + 3)
+        image, _ = self.back_up(content, chunk_size=4 * MIB)
+        target = volumes.MemoryTarget(b'x' * len(content))
+        self.restore(image, target, volume_is_new=True)
+        self.assertSame(content, target.content)
+
+
+class InPlaceTest(RestoreTestCase):
+    def test_same_content_is_not_written(self):
+        target = volumes.MemoryTarget(self.old)
+        statistics = self.restore(self.image, target)
+        self.assertRestored(target)
+        self.assertEqual(([], []), (target.writes, target.zeroed))
+        self.assertEqual(SIZE, statistics['bytes_read'])
+
+    def test_only_differences_are_written(self):
+        content = bytearray(self.old)
+        content[10] ^= 1  # data in data
+        content[4 * CHUNK] = 1  # data in a hole of a leaf
+        content[2 * LEAF + 5] = 1  # data in a leaf that is a hole
+        content[6 * CHUNK : 7 * CHUNK] = bytes(CHUNK)  # a hole in data
+        content[-1] ^= 1  # the short last chunk
+        target = volumes.MemoryTarget(content)
+        self.restore(self.image, target)
+        self.assertRestored(target)
+        last = 5 * LEAF
+        self.assertEqual(
+            [(0, CHUNK), (6 * CHUNK, CHUNK), (last, SIZE - last)],
+            sorted(target.writes),
+        )
+        self.assertEqual(
+            [(4 * CHUNK, CHUNK), (2 * LEAF, CHUNK)], sorted(target.zeroed)
+        )
+
+    def test_other_content_all_over(self):
+        target = volumes.MemoryTarget(noise(SIZE, 2))
+        self.restore(self.image, target)
+        self.assertRestored(target)
+
+    def test_tail_of_a_larger_volume_is_left_alone(self):
+        for new in (True, False):
+            target = volumes.MemoryTarget(b'x' * (SIZE + LEAF))
+            self.restore(self.image, target, volume_is_new=new)
+            self.assertRestored(target)
+            self.assertEqual(LEAF, target.content[SIZE:].count(b'x'))
+
+    def test_smaller_volume(self):
+        target = volumes.MemoryTarget(bytes(SIZE - 1))
+        error = self.assertRaises(
+            errors.SizeMismatch, self.restore, self.image, target
+        )
+        self.assertIn(str(SIZE), str(error))
+        self.assertEqual([], target.writes)
+
+
+class DeviceTest(RestoreTestCase):
+    """Onto a real block device."""
+
+    def setUp(self):
+        super().setUp()
+        reason = loops.why_not()
+        if reason:
+            self.skipTest(reason)
+        # Devices have whole sectors; the image ends inside of one.
+        self.loop = self.useFixture(loops.LoopDevice(6 * LEAF))
+
+    def on_device(self, volume_is_new):
+        place = paths.look(self.loop.path, ['/dev'])
+        target = device.open_target(place, 6 * LEAF)
+        try:
+            return self.restore(self.image, target, volume_is_new)
+        finally:
+            target.close()
+
+    def device_content(self):
+        return pathlib.Path(self.loop.path).read_bytes()
+
+    def test_new_and_in_place(self):
+        pathlib.Path(self.loop.path).write_bytes(b'x' * (6 * LEAF))
+        self.on_device(volume_is_new=True)
+        expected = self.old + b'x' * (6 * LEAF - SIZE)
+        self.assertSame(expected, self.device_content())
+
+        with open(self.loop.path, 'r+b') as file:
+            file.seek(LEAF + 5)
+            file.write(b'garbage')
+        statistics = self.on_device(volume_is_new=False)
+        self.assertSame(expected, self.device_content())
+        self.assertEqual(CHUNK, statistics['bytes_zeroed'])
+        self.assertEqual(0, statistics['bytes_written'])
+
+
+class FaultTest(RestoreTestCase):
+    def target(self):
+        return volumes.MemoryTarget(b'x' * SIZE)
+
+    def test_cancelled_in_the_middle(self):
+        target = self.target()
+        target.before_write = lambda: (
+            len(target.writes) > 2 and self.control.cancel('not needed')
+        )
+        self.assertRaises(control.JobStopped, self.restore, self.image, target)
+        self.assertEqual(0, target.flushed)
+        self.assertLess(len(target.writes), 6)
+
+    def test_lost_lease_stops_writing(self):
+        now = [0.0]
+        self.control = control.Control(1.0, clock=lambda: now[0])
+        target = self.target()
+
+        def before_write():
+            now[0] += 0.4
+
+        target.before_write = before_write
+        self.assertRaises(control.LeaseLost, self.restore, self.image, target)
+        # Each of the two workers may have one write under way.
+        self.assertLess(len(target.writes) + len(target.zeroed), 5)
+
+    def test_failing_target_is_what_is_raised(self):
+        target = self.target()
+
+        def fail():
+            raise errors.TargetUnavailable('the LUN is gone')
+
+        target.before_write = fail
+        self.assertRaises(
+            errors.TargetUnavailable, self.restore, self.image, target
+        )
+
+    def packs(self):
+        return sorted(
+            path for path in pathlib.Path(self.directory, 'packs').rglob('d-*')
+        )
+
+    def test_damaged_chunk_never_reaches_the_volume(self):
+        path = self.packs()[0]
+        content = bytearray(path.read_bytes())
+        content[CHUNK // 2] ^= 1
+        path.write_bytes(content)
+        target = volumes.MemoryTarget(bytes(SIZE), truncated=True)
+        self.assertRaises(
+            repository_errors.Corrupt, self.restore, self.image, target
+        )
+        self.assertEqual(bytes(CHUNK), target.content[:CHUNK])
+
+    def test_missing_pack(self):
+        os.unlink(self.packs()[0])
+        error = self.assertRaises(
+            repository_errors.Corrupt,
+            self.restore,
+            self.image,
+            self.target(),
+        )
+        self.assertIn('missing', str(error))
+
+    def test_chunk_of_another_length(self):
+        """Valid by its id, and yet not what belongs in this place."""
+        content = noise(CHUNK + 5)
+        image, _ = self.back_up(content)
+        longer = tree.Tree(self.repo, image.root, CHUNK + 9, CHUNK)
+        error = self.assertRaises(
+            repository_errors.Corrupt,
+            self.restore,
+            longer,
+            volumes.MemoryTarget(bytes(CHUNK + 9)),
+        )
+        self.assertIn('5 bytes instead of 9', str(error))

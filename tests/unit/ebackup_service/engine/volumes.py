@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes in memory and a repository in a directory, for the pipelines' tests.
+
+The repository is the real one; sources and targets stand at the boundary that
+the engine owns, so that tests can say what a change source says, and fail.
+"""
+
+import os
+import uuid
+
+import fixtures
+from oslotest import base
+
+from ebackup_service.engine import backup
+from ebackup_service.engine import control
+from ebackup_service.engine import progress
+from ebackup_service.engine import restore
+from ebackup_service.production import base as production
+from ebackup_service.repository import repository
+from ebackup_service.repository import root
+from ebackup_service.repository.storage import registry
+from ebackup_service.repository import tree
+
+CHUNK = 4096  # the smallest that there is, so that leaves are small
+LEAF = 256 * CHUNK
+# The engine's sizes, as many chunks as by default.
+SIZES = {
+    'backup_leaf.READ_SIZE': LEAF // 4,
+    'restore_leaf.IO_SIZE': LEAF // 4,
+    'restore_leaf.FETCH_SIZE': LEAF,
+    'restore_leaf.ZERO_SIZE': 4 * LEAF,
+    'restore.HOLE_SIZE': 4 * LEAF,
+}
+
+DATA = production.ExtentKind.DATA
+HOLE = production.ExtentKind.HOLE
+UNCHANGED = production.ExtentKind.UNCHANGED
+
+
+class MemorySource:
+    """Bytes as a volume.
+
+    :param named: (offset, length, kind) of the extents; all DATA by default
+    """
+
+    def __init__(self, content, named=None, gaps=HOLE):
+        self.content = content
+        self.size = len(content)
+        self.gaps = gaps
+        self._named = [(0, self.size, DATA)] if named is None else named
+        self.read = []
+        self.before_read = lambda: None
+
+    def extents(self):
+        for extent in self._named:
+            yield production.Extent(*extent)
+
+    def read_into(self, offset, buffer):
+        self.before_read()
+        self.read.append((offset, len(buffer)))
+        buffer[:] = self.content[offset : offset + len(buffer)]
+
+    @property
+    def bytes_read(self):
+        return sum(length for _, length in self.read)
+
+    def close(self):
+        pass
+
+
+class MemoryTarget:
+    """Bytes to be restored to, with a record of what was done to them."""
+
+    alignment = 512
+
+    def __init__(self, content, truncated=False):
+        self.content = bytearray(content)
+        self.size = len(content)
+        self.truncated = truncated
+        self.reads = []
+        self.writes = []
+        self.zeroed = []
+        self.flushed = 0
+        self.before_write = lambda: None
+
+    def read_into(self, offset, buffer):
+        self.reads.append((offset, len(buffer)))
+        buffer[:] = self.content[offset : offset + len(buffer)]
+
+    def write(self, offset, buffer):
+        self.before_write()
+        assert offset + len(buffer) <= self.size
+        self.writes.append((offset, len(buffer)))
+        self.content[offset : offset + len(buffer)] = buffer
+
+    def zero(self, offset, length):
+        self.before_write()
+        assert offset + length <= self.size
+        self.zeroed.append((offset, length))
+        self.content[offset : offset + length] = bytes(length)
+
+    def flush(self):
+        self.flushed += 1
+
+    def close(self):
+        pass
+
+
+class EngineTestCase(base.BaseTestCase):
+    WORKERS = 2
+    PACK_SIZE = LEAF // 2  # small, so that there are several
+
+    def setUp(self):
+        super().setUp()
+        for name, value in SIZES.items():
+            self.useFixture(
+                fixtures.MockPatch(f'ebackup_service.engine.{name}', value)
+            )
+        self.directory = self.useFixture(fixtures.TempDir()).path
+        storage = registry.open_storage(f'file://{self.directory}')
+        self.repo = repository.Repository.create(
+            storage, pack_size=self.PACK_SIZE
+        )
+        self.addCleanup(self.repo.close)
+        self.generation = 0
+        self.control = control.Control()
+
+    def back_up(self, source, base=None, chunk_size=CHUNK, commit=True):
+        """Returns (image's tree, BackupResult)."""
+        if isinstance(source, bytes | bytearray):
+            source = MemorySource(source)
+        self.generation += 1
+        self.progress = progress.Progress(source.size)
+        self.session = self.repo.session(str(uuid.uuid4()), self.generation)
+        result = backup.run_backup(
+            source,
+            self.repo,
+            self.session,
+            base,
+            chunk_size,
+            self.WORKERS,
+            self.control,
+            self.progress,
+        )
+        self.image_id = str(uuid.uuid4())
+        self.session.commit_candidate(
+            root.Root(
+                self.image_id,
+                root.Chain('project', 'volume'),
+                self.generation,
+                source.size,
+                chunk_size,
+                result.tree,
+            )
+        )
+        self.session.mark_committed(self.image_id)
+        return (
+            tree.Tree(self.repo, result.tree, source.size, chunk_size),
+            result,
+        )
+
+    def restore(self, image, target, volume_is_new=False):
+        self.progress = progress.Progress(image.size)
+        return restore.run_restore(
+            self.repo,
+            image,
+            target,
+            volume_is_new,
+            self.WORKERS,
+            self.control,
+            self.progress,
+        )
+
+    def content(self, image):
+        """What the image holds, by a restore to an emptied file."""
+        target = MemoryTarget(bytes(image.size), truncated=True)
+        self.restore(image, target)
+        return bytes(target.content)
+
+    def assertHolds(self, content, image):
+        self.assertSame(content, self.content(image))
+
+    def assertSame(self, expected, found):
+        """assertEqual, whose message would hold megabytes."""
+        if expected != found:
+            place = len(os.path.commonprefix([expected, bytes(found)]))
+            self.fail(f'{len(found)} bytes differ from byte {place} on')
