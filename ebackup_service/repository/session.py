@@ -137,7 +137,8 @@ class Session:
         try:
             self._storage.create(key, [data])
         except errors.ObjectExists:
-            if self._storage.read(key) != data:
+            known = document.read_bytes(self._storage, image_root.KIND, key)
+            if known != data:
                 self._candidate = None
                 raise
         self._root_bytes = len(data)
@@ -170,7 +171,10 @@ class Session:
                     return
                 key = layout.root_key(image_id)
                 with contextlib.suppress(errors.ObjectMissing):
-                    if document.digest(self._storage.read(key)) == digest:
+                    known = document.read_bytes(
+                        self._storage, image_root.KIND, key
+                    )
+                    if document.digest(known) == digest:
                         self._storage.delete(key)
             with self._lock:
                 last = dict(self._next)

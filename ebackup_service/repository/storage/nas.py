@@ -17,6 +17,9 @@ from ebackup_service.repository.storage import base
 from ebackup_service.repository.storage import oserror
 from ebackup_service.repository.storage import rooted
 
+# Of a create whose temporary file somebody removes.
+_ATTEMPTS = 3
+
 
 class NasStorage:
     """See base.Storage. All state is in RootedDirectory."""
@@ -61,29 +64,24 @@ class NasStorage:
 
     def create(self, key: str, parts: Sequence[base.Buffer]) -> None:
         with self._writing(key):
-            temporary = self._files.write_temporary(key, parts)
-            try:
-                self._files.link(temporary, key)
-            except FileExistsError as error:
-                raise errors.ObjectExists(
-                    f'Object {self._path}/{key} exists already'
-                ) from error
-            finally:
-                self._files.unlink(temporary)
-            try:
-                self._files.sync(os.path.dirname(key))
-            except OSError:
-                # Nobody may build on what a power loss could take away.
-                self._files.unlink(key)
-                raise
+            for attempt in range(_ATTEMPTS):
+                try:
+                    self._create(key, parts)
+                    return
+                except FileNotFoundError:
+                    # A collection took our temporary file for one that a
+                    # crash left: clocks of file systems are coarse.
+                    if attempt == _ATTEMPTS - 1:
+                        raise
 
     def replace(self, key: str, data: base.Buffer) -> None:
         with self._writing(key):
             temporary = self._files.write_temporary(key, [data])
             try:
                 self._files.rename(temporary, key)
-            finally:
-                self._files.unlink(temporary)
+            except OSError:
+                self._discard(temporary)
+                raise
             self._files.sync(os.path.dirname(key))
 
     def read(self, key: str) -> bytes:
@@ -142,6 +140,28 @@ class NasStorage:
 
     def close(self) -> None:
         self._files.close()
+
+    def _create(self, key: str, parts: Sequence[base.Buffer]) -> None:
+        temporary = self._files.write_temporary(key, parts)
+        try:
+            self._files.link(temporary, key)
+        except FileExistsError as error:
+            raise errors.ObjectExists(
+                f'Object {self._path}/{key} exists already'
+            ) from error
+        finally:
+            self._discard(temporary)
+        try:
+            self._files.sync(os.path.dirname(key))
+        except OSError:
+            # Nobody may build on what a power loss could take away.
+            self._discard(key)
+            raise
+
+    def _discard(self, path: str) -> None:
+        # A failure changes nothing; what stays is for remove_stale.
+        with contextlib.suppress(OSError):
+            self._files.unlink(path)
 
     @contextlib.contextmanager
     def _reading(self, key: str) -> Iterator[int]:

@@ -77,7 +77,8 @@ class RootedDirectory:
             finally:
                 os.close(descriptor)
         except OSError:
-            self.unlink(temporary)
+            with contextlib.suppress(OSError):
+                self.unlink(temporary)
             raise
         return temporary
 
