@@ -11,6 +11,7 @@ import socket
 
 from lablib import configuration
 from lablib import lab as lab_module
+from lablib import process
 from lablib import rest
 
 Check = Callable[[lab_module.Lab, float], bool]
@@ -67,31 +68,42 @@ def cinder_reports(binary: str | None = None) -> Check:
         there = {
             (entry['binary'], entry['host'])
             for entry in listed['services']
-            if entry['state'] == 'up' and _since(entry, started)
+            if entry['state'] == 'up' and _since(entry['updated_at'], started)
         }
         return wanted <= there
 
     return check
 
 
-def _since(entry: dict[str, str], started: float) -> bool:
-    if not entry['updated_at']:
-        return False
-    updated = datetime.datetime.fromisoformat(entry['updated_at'])
-    # Without a zone, in UTC, and rounded down.
-    updated = updated.replace(tzinfo=datetime.UTC)
-    return updated.timestamp() >= started - 1
+def ebackup_works(proxy: str) -> Check:
+    """The server has heard of the proxy since the start.
 
-
-def ebackup_ready() -> Check:
-    """The server answers through the API, and knows the proxy."""
+    Without a proxy (the service that holds it is named) nothing can be seen
+    of the server; the API has to do then.
+    """
 
     def check(lab: lab_module.Lab, started: float) -> bool:
+        if process.Process(lab.run, proxy).pid is None:
+            return rest.answers(lab.url('ebackup', '/healthcheck'))
         try:
             client = rest.Client(lab)
-            proxies = client.get('ebackup', '/v1/proxies')['proxies']
+            listed = client.get('ebackup', '/v1/proxies')['proxies']
         except (OSError, rest.Failure):
             return False
-        return any(p['host'] == configuration.HOST for p in proxies)
+        return any(
+            entry['host'] == configuration.HOST
+            and entry['alive']
+            and _since(entry['announced_at'], started)
+            for entry in listed
+        )
 
     return check
+
+
+def _since(text: str | None, started: float) -> bool:
+    """Tell whether an instant in ISO 8601, in UTC, is not before another."""
+    if not text:
+        return False
+    instant = datetime.datetime.fromisoformat(text)
+    # Cinder's have no zone. Some are rounded down.
+    return instant.replace(tzinfo=datetime.UTC).timestamp() >= started - 1

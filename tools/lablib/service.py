@@ -121,6 +121,7 @@ def _ebackup(lab: lab_module.Lab, name: str, program: str) -> Service:
         'ebackup-proxy.conf' if program == 'proxy' else 'ebackup.conf'
     )
     serves = program in ('all', 'api')
+    holder = 'ebackup' if program == 'all' else 'ebackup-proxy'
     command = [lab.binary(f'ebackup-{program}'), '--config-file', str(file)]
     if system.is_root():
         groups = [lab.settings.user]
@@ -141,7 +142,7 @@ def _ebackup(lab: lab_module.Lab, name: str, program: str) -> Service:
         command,
         ready=readiness.answers('ebackup', '/healthcheck')
         if program == 'api'
-        else readiness.ebackup_ready(),
+        else readiness.ebackup_works(holder),
         environment=_environment() | {'HOME': home},
         files=[file],
         ours=True,

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import os
 import pathlib
 import subprocess
+import time
 
 from lablib import configuration
 from lablib import console
@@ -15,6 +16,9 @@ from lablib import identity
 from lablib import lab as lab_module
 from lablib import rest
 from lablib import system
+
+# Seconds.
+_REPOSITORY_TIMEOUT = 60
 
 Work = Callable[[], None]
 
@@ -52,6 +56,7 @@ def after(lab: lab_module.Lab, service: str) -> tuple[str, Work] | None:
         ),
         'cinder': ('making volume types', lambda: _volume_types(lab)),
         'cinder-api': ('making volume types', lambda: _volume_types(lab)),
+        'ebackup': ('making a repository', lambda: _repository(lab)),
         'ebackup-proxy': ('making a repository', lambda: _repository(lab)),
     }
     return works.get(service)
@@ -112,11 +117,21 @@ def _volume_types(lab: lab_module.Lab) -> None:
 
 
 def _repository(lab: lab_module.Lab) -> None:
+    """Make the default repository; ebackup-all has begun to by itself."""
     client = rest.Client(lab)
-    listed = client.get('ebackup', '/v1/repositories')['repositories']
-    if not any(entry['name'] == 'default' for entry in listed):
+    path = '/v1/repositories'
+    found = client.get('ebackup', path)['repositories']
+    if not found or found[0]['state'] == 'error':
         body = {'name': 'default', 'url': f'file://{lab.repository}'}
-        client.post('ebackup', '/v1/repositories', {'repository': body})
+        client.post('ebackup', path, {'repository': body})
+    deadline = time.monotonic() + _REPOSITORY_TIMEOUT
+    state, error = 'creating', None
+    while state == 'creating' and time.monotonic() < deadline:
+        time.sleep(0.1)
+        answer = client.get('ebackup', f'{path}/default')['repository']
+        state, error = answer['state'], answer['error']
+    if state != 'available':
+        raise console.Problem(f'the repository is {state}: {error}')
 
 
 def _run(command: list[str], log: pathlib.Path, **environment: str) -> None:

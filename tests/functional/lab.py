@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lab that the tests run in: what tools/lab can do for them."""
+
+import functools
+import hashlib
+import json
+import os
+import pathlib
+import subprocess
+from typing import Any
+
+TREE = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Lab:
+    """The lab whose directory EBACKUP_LAB names; it has to be up."""
+
+    def __init__(self, directory: pathlib.Path) -> None:
+        self.directory = directory
+
+    def run(self, *arguments: str) -> str:
+        """Return what tools/lab prints; its messages go to the test's log."""
+        return subprocess.run(
+            [TREE / 'tools/lab', '--dir', self.directory, *arguments],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+
+    def status(self) -> dict[str, Any]:
+        return json.loads(self.run('status', '--json'))
+
+    @functools.cached_property
+    def profile(self) -> str:
+        return self._settings['profile']
+
+    @functools.cached_property
+    def _settings(self) -> dict[str, Any]:
+        return json.loads((self.directory / 'lab.json').read_text())
+
+    def account(self, user: str) -> dict[str, str]:
+        """Return arguments of openstack.connection.Connection."""
+        port = self._settings['base_port']
+        return {
+            'auth_url': f'http://127.0.0.1:{port}/v3',
+            'username': user,
+            'password': self._settings['passwords'][user],
+            'project_name': 'service' if user in _SERVICES else user,
+            'user_domain_name': 'Default',
+            'project_domain_name': 'Default',
+            'region_name': 'RegionOne',
+        }
+
+    def environment(self, user: str) -> dict[str, str]:
+        """Return the environment in which `openstack` acts as that user."""
+        lines = self.run('env', user).splitlines()
+        exports = [line.removeprefix('export ') for line in lines]
+        wanted = dict(e.split('=', 1) for e in exports if e.startswith('OS_'))
+        return {
+            **{k: v for k, v in os.environ.items() if k[:3] != 'OS_'},
+            **wanted,
+        }
+
+    def volume_path(self, volume_id: str) -> pathlib.Path:
+        """Return the file that holds the volume's bytes.
+
+        To be read and written while Cinder has not attached the volume.
+        """
+        for path in self.directory.glob(f'volumes/*/volume-{volume_id}'):
+            return path
+        raise FileNotFoundError(f'no file of volume {volume_id}')
+
+    def service(self, name: str) -> str:
+        """Return the name, in this profile, of what runs a program.
+
+        For instance "cinder-backup" and "ebackup-proxy", which in profile
+        default are part of "cinder" and "ebackup".
+        """
+        if self.profile == 'default':
+            return name.partition('-')[0]
+        return name
+
+
+# Accounts that act in project "service".
+_SERVICES = ('cinder', 'ebackup')
+
+
+@functools.cache
+def current() -> Lab:
+    return Lab(pathlib.Path(os.environ['EBACKUP_LAB']).resolve())
+
+
+def sha256(path: pathlib.Path) -> str:
+    with path.open('rb', buffering=0) as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts of tools/lab that need no lab."""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+
+from oslotest import base
+
+TOOLS = pathlib.Path(__file__).resolve().parents[2] / 'tools'
+CONFINE = TOOLS / 'lablib/confine.py'
+USER, GROUP, EXTRA = 23456, 23457, 23458
+
+
+class TestConfine(base.BaseTestCase):
+    """A command runs as another user who sees one directory."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        if os.geteuid():
+            self.skipTest('becoming another user needs root')
+        # Not below the directory of the test, which is closed as well.
+        temporary = tempfile.TemporaryDirectory(dir='/tmp')
+        self.addCleanup(temporary.cleanup)
+        self.closed = pathlib.Path(temporary.name) / 'closed'
+        self.directory = self.closed / 'deep' / 'lab'
+        self.directory.mkdir(parents=True)
+        pathlib.Path(temporary.name).chmod(0o755)
+        self.closed.chmod(0o700)
+        (self.directory / 'file').write_text('seen')
+        (self.closed / 'secret').write_text('not seen')
+
+    def _run(self, script: str) -> subprocess.CompletedProcess[str]:
+        arguments = [str(USER), str(GROUP), f'{GROUP},{EXTRA}']
+        return subprocess.run(
+            [
+                *(sys.executable, CONFINE, *arguments, self.directory),
+                *('/bin/sh', '-c', script),
+            ],
+            cwd=self.closed,
+            capture_output=True,
+            text=True,
+        )
+
+    def test_user_and_groups_are_those_given_and_no_others(self) -> None:
+        done = self._run('id -u; id -g; id -G; grep CapEff /proc/self/status')
+        user, group, groups, capabilities = done.stdout.splitlines()
+        self.assertEqual((str(USER), str(GROUP)), (user, group))
+        self.assertEqual({str(GROUP), str(EXTRA)}, set(groups.split()))
+        self.assertEqual(0, int(capabilities.split()[1], 16))
+
+    def test_directory_below_a_closed_one_is_reached(self) -> None:
+        done = self._run(f'cat {self.directory}/file')
+        self.assertEqual('seen', done.stdout, done.stderr)
+
+    def test_nothing_else_below_the_closed_one_is(self) -> None:
+        done = self._run(f'ls {self.closed}; cat {self.closed}/secret')
+        self.assertEqual('deep\n', done.stdout)
+        self.assertNotEqual(0, done.returncode)
+
+    def test_others_see_what_they_saw(self) -> None:
+        before = pathlib.Path('/proc/self/mounts').read_text()
+        self._run('true')
+        self.assertEqual(before, pathlib.Path('/proc/self/mounts').read_text())
+        self.assertEqual(0o700, self.closed.stat().st_mode & 0o777)
+        self.assertEqual('not seen', (self.closed / 'secret').read_text())
+
+    def test_what_is_mounted_in_the_directory_is_there(self) -> None:
+        inner = self.directory / 'mounted'
+        inner.mkdir()
+        subprocess.run(['mount', '-t', 'tmpfs', 'none', inner], check=True)
+        self.addCleanup(subprocess.run, ['umount', inner], check=True)
+        (inner / 'file').write_text('mounted')
+        done = self._run(f'cat {inner}/file')
+        self.assertEqual('mounted', done.stdout, done.stderr)
+
+    def test_open_directory_needs_no_namespace(self) -> None:
+        self.closed.chmod(0o755)
+        done = self._run('readlink /proc/self/ns/mnt')
+        self.assertEqual(os.readlink('/proc/self/ns/mnt'), done.stdout.strip())
+
+
+class TestProcess(base.BaseTestCase):
+    """A process is found again, and nobody else is taken for it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        temporary = tempfile.TemporaryDirectory()
+        self.addCleanup(temporary.cleanup)
+        self.run_directory = pathlib.Path(temporary.name)
+        sys.path.insert(0, str(TOOLS))
+        self.addCleanup(sys.path.remove, str(TOOLS))
+        from lablib import process
+
+        self.process = process.Process(self.run_directory, 'one')
+        self.addCleanup(self.process.kill)
+
+    def _start(self, script: str) -> int:
+        self.process.start(
+            ['/bin/sh', '-c', script],
+            {'PATH': os.environ['PATH']},
+            self.run_directory,
+            self.run_directory / 'log',
+            'fingerprint',
+        )
+        pid = self.process.pid
+        assert pid is not None
+        return pid
+
+    def test_stopped_process_is_gone(self) -> None:
+        self._start('exec sleep 1000')
+        self.assertTrue(self.process.stop(patience=10))
+        self.assertIsNone(self.process.pid)
+        self.assertIsNone(self.process.record)
+
+    def test_process_that_does_not_end_is_killed(self) -> None:
+        pid = self._start(
+            'trap "" TERM; echo ready; while :; do sleep 1; done'
+        )
+        while 'ready' not in (self.run_directory / 'log').read_text():
+            self.assertIsNotNone(self.process.pid)
+        self.assertFalse(self.process.stop(patience=0.2))
+        self.assertIsNone(self.process.pid)
+        os.waitpid(pid, 0)
+
+    def test_children_end_with_it(self) -> None:
+        self._start('sleep 1000 & echo $!; wait')
+        log = self.run_directory / 'log'
+        while not log.read_text().endswith('\n'):
+            self.assertIsNotNone(self.process.pid)
+        child = pathlib.Path('/proc', log.read_text().strip(), 'status')
+        self.process.kill()
+        deadline = time.monotonic() + 10
+        while child.exists() and 'zombie' not in child.read_text():
+            self.assertLess(time.monotonic(), deadline)
+
+    def test_another_process_with_its_id_is_left_alone(self) -> None:
+        pid = self._start('exec sleep 1000')
+        file = self.run_directory / 'one.json'
+        true_record = file.read_text()
+        record = json.loads(true_record)
+        for field, value in ('tick', '1'), ('boot', 'another'):
+            file.write_text(json.dumps(record | {field: value}))
+            self.assertIsNone(self.process.pid)
+            self.process.stop(patience=1)
+            state = pathlib.Path(f'/proc/{pid}/status').read_text()
+            self.assertNotIn('zombie', state)
+        file.write_text(true_record)
