@@ -17,6 +17,7 @@ _REPOSITORY_KINDS: dict[type[repository_errors.RepositoryError], str] = {
     repository_errors.StorageReadOnly: 'repository-read-only',
     repository_errors.StorageDenied: 'repository-denied',
     repository_errors.Corrupt: 'repository-corrupt',
+    repository_errors.ObjectExists: 'repository-occupied',
     repository_errors.ObjectMissing: 'repository-corrupt',
     repository_errors.ObjectTruncated: 'repository-corrupt',
     repository_errors.NotARepository: 'repository-missing',

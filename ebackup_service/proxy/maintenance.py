@@ -28,8 +28,11 @@ def create(task: proxy_task.Task) -> dict[str, Any]:
     ) as storage:
         try:
             repo = repository.Repository.create(storage, spec.id)
-        except repository_errors.ObjectExists:
-            repo = repository.Repository.open(storage, spec.id)
+        except repository_errors.ObjectExists as occupied:
+            try:
+                repo = repository.Repository.open(storage, spec.id)
+            except repository_errors.NotARepository:
+                raise occupied from None
         repo.claim(spec.owner.service_id, spec.owner.generation)
         return {'usage': _usage(repo)}
 
@@ -79,13 +82,10 @@ def check(task: proxy_task.Task) -> dict[str, Any]:
     with repositories.opened(task.spec.repository) as repo:
         report = checker.check(repo, task.spec.read_data, task.control.check)
         result = dataclasses.asdict(report)
-        result['problems'] = list(report.problems)[:_MOST_PROBLEMS]
-        result['problem_count'] = len(report.problems)
+        result['problems'] = report.problems[:_MOST_PROBLEMS]
         return {**result, 'usage': _usage(repo)}
 
 
 def _usage(repo: repository.Repository) -> dict[str, Any]:
-    usage = repo.usage()
-    if dataclasses.is_dataclass(usage) and not isinstance(usage, type):
-        return dataclasses.asdict(usage)
-    return dict(usage)
+    """Everything; lists all of the repository's objects."""
+    return dataclasses.asdict(repo.usage())

@@ -6,6 +6,7 @@ from typing import Any
 
 import oslo_messaging
 
+from ebackup_service.rpc import bus
 from ebackup_service.rpc import errors
 from ebackup_service.rpc import messages
 from ebackup_service.rpc import topics
@@ -15,7 +16,7 @@ def _client(
     transport: oslo_messaging.Transport, topic: str
 ) -> oslo_messaging.RPCClient:
     return oslo_messaging.get_rpc_client(
-        transport,
+        bus.prepare(transport),
         oslo_messaging.Target(topic=topic, version=topics.VERSION),
         timeout=topics.CALL_TIMEOUT,
         retry=topics.CONNECT_RETRIES,

@@ -10,6 +10,7 @@ from typing import TypeVar
 from oslo_log import log
 import oslo_messaging
 
+from ebackup_service.rpc import bus
 from ebackup_service.rpc import errors
 from ebackup_service.rpc import topics
 
@@ -28,7 +29,7 @@ def listen(
 ) -> oslo_messaging.MessageHandlingServer:
     """A server, not started, for the public methods of ``endpoint``."""
     return oslo_messaging.get_rpc_server(
-        transport,
+        bus.prepare(transport),
         oslo_messaging.Target(topic=topic, server=host),
         [endpoint],
         executor='threading',

@@ -25,7 +25,6 @@ _PAUSE = 10.0
 _PAUSE_AFTER_FAILURE = 300.0
 
 _DEAD = (image_rows.ERROR, image_rows.DELETING, image_rows.DELETED)
-_BATCH = 500
 
 
 @database.retried
@@ -37,40 +36,36 @@ def live(
 ) -> messages.Live:
     """What the collection ``job_id`` has to keep, asked after its listings.
 
-    A backup that ended since the job began counts as one that still runs:
-    its image may have come after the listing of images, its packs before
-    that of packs.
+    As of one instant: under the lock no job that pins anything begins, and
+    no image is deleted. A backup may end meanwhile; so sessions are read
+    before images, and what is not among the former is among the latter.
+    Images that the listing missed are pinned by their trees.
     """
-    with catalog.reader() as session:
+    with catalog.writer() as session:
+        service.lock(session)
         job = job_rows.get(session, job_id)
         if (
             job is None
             or job.kind != job_rows.GC
             or job.state != job_rows.RUNNING
             or job.token != token
-            or job.started_at is None
         ):
             return messages.Live(accepted=False)
-        begun = clock.to_milliseconds(job.started_at)
-        sessions = job_rows.sessions(session, job.repository_id, begun)
-        pins = [
-            messages.TreeSpec(**other.pin)
-            for other in job_rows.unfinished(
-                session, repository_id=job.repository_id
-            )
-            if other.pin is not None
-        ]
-        dead = [
-            image_id
-            for start in range(0, len(image_ids), _BATCH)
-            for image_id, state in image_rows.states(
-                session,
-                job.repository_id,
-                image_ids[start : start + _BATCH],
-            ).items()
-            if state in _DEAD
-        ]
-    return messages.Live(True, dead, pins, sessions)
+        unfinished = job_rows.unfinished(
+            session, repository_id=job.repository_id
+        )
+        states = image_rows.states(session, job.repository_id, image_ids)
+        missed = image_rows.missed(session, job.repository_id, image_ids)
+    pins = [other.pin for other in unfinished if other.pin is not None]
+    pins += [image_rows.pin(image) for image in missed]
+    return messages.Live(
+        accepted=True,
+        dead=[image_id for image_id in states if states[image_id] in _DEAD],
+        pins=[messages.TreeSpec(**pin) for pin in pins],
+        sessions=[
+            other.id for other in unfinished if other.kind == job_rows.BACKUP
+        ],
+    )
 
 
 @database.retried

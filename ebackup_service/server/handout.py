@@ -68,14 +68,7 @@ def _base(
 ) -> dict[str, Any] | None:
     assert image.chain_id is not None and image.chunk_size is not None
     base = image_rows.newest(session, image.chain_id, image.chunk_size)
-    if base is None or base.root is None:
-        return None
-    return {
-        'image_id': base.id,
-        'tree': base.root['tree'],
-        'size': base.size,
-        'chunk_size': base.chunk_size,
-    }
+    return None if base is None else image_rows.pin(base)
 
 
 def _repository(

@@ -222,6 +222,7 @@ def take_back(session: orm.Session, job: job_rows.Job) -> bool:
         job.id,
         (job_rows.RUNNING,),
         models.Job.started_at.is_(None),
+        models.Job.cancel_reason.is_(None),
         *job_rows.unmoved(job),
         state=job_rows.PENDING,
         proxy=None,

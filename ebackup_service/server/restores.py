@@ -65,7 +65,7 @@ def _create(
     image = image_rows.get(session, request['image_id'])
     volume = request['volume']
     _check_image(image, request)
-    assert image is not None and image.root is not None
+    assert image is not None
     if volume['size'] < (image.size or 0):
         raise errors.Refused(
             'volume-too-small',
@@ -87,12 +87,7 @@ def _create(
         volume_id=volume['id'],
         project_id=request['project_id'],
         parameters=parameters,
-        pin={
-            'image_id': image.id,
-            'tree': image.root['tree'],
-            'size': image.size,
-            'chunk_size': image.chunk_size,
-        },
+        pin=image_rows.pin(image),
         beat_at=clock.now(),
     )
     job = job_rows.get(session, job_id)

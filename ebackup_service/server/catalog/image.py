@@ -6,6 +6,7 @@ A row is never removed: deleted, it is the tombstone that refuses a late PUT.
 """
 
 from collections.abc import Collection
+from collections.abc import Sequence
 import dataclasses
 import datetime
 from typing import Any
@@ -22,6 +23,9 @@ AVAILABLE = 'available'
 ERROR = 'error'
 DELETING = 'deleting'
 DELETED = 'deleted'
+# How many ids one query names; databases have limits.
+_BATCH = 500
+
 STATES = (CREATING, AVAILABLE, ERROR, DELETING, DELETED)
 
 
@@ -162,21 +166,54 @@ def newest(
 
 
 def states(
-    session: orm.Session, repository_id: str, image_ids: Collection[str]
+    session: orm.Session, repository_id: str, image_ids: Sequence[str]
 ) -> dict[str, str]:
-    """The states of those images that this catalog knows there."""
-    found = session.execute(
-        sa.select(models.Image.id, models.Image.state)
-        .where(models.Image.id.in_(image_ids))
-        .where(
-            sa.or_(
-                models.Image.repository_id == repository_id,
-                # a tombstone that was never seen alive
-                models.Image.repository_id.is_(None),
+    """The states of those images that this catalog knows there.
+
+    Tombstones that were never seen alive could be anywhere.
+    """
+    found = {}
+    for start in range(0, len(image_ids), _BATCH):
+        rows = session.execute(
+            sa.select(models.Image.id, models.Image.state)
+            .where(models.Image.id.in_(image_ids[start : start + _BATCH]))
+            .where(
+                sa.or_(
+                    models.Image.repository_id == repository_id,
+                    models.Image.repository_id.is_(None),
+                )
             )
         )
+        found.update({row.id: row.state for row in rows})
+    return found
+
+
+def missed(
+    session: orm.Session, repository_id: str, image_ids: Collection[str]
+) -> list[Image]:
+    """Available images of a repository that are not among those."""
+    known = set(image_ids)
+    available = session.scalars(
+        sa.select(models.Image.id)
+        .where(models.Image.repository_id == repository_id)
+        .where(models.Image.state == AVAILABLE)
     )
-    return {row.id: row.state for row in found}
+    found = [
+        get(session, image_id)
+        for image_id in available.all()
+        if image_id not in known
+    ]
+    return [image for image in found if image is not None]
+
+
+def pin(image: Image) -> dict[str, Any]:
+    """What a job row holds of an image that its job needs."""
+    return {
+        'image_id': image.id,
+        'tree': (image.root or {}).get('tree'),
+        'size': image.size,
+        'chunk_size': image.chunk_size,
+    }
 
 
 def abandoned(session: orm.Session, age: int) -> list[Image]:

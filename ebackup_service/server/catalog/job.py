@@ -194,24 +194,3 @@ def end(
         lease_until=None,
         **values,
     )
-
-
-def sessions(
-    session: orm.Session, repository_id: str, since: int
-) -> list[str]:
-    """Backups of a repository that run, will run, or ended after ``since``.
-
-    ``since`` is in milliseconds by the database's clock.
-    """
-    found = session.execute(
-        sa.select(models.Job.id)
-        .where(models.Job.kind == BACKUP)
-        .where(models.Job.repository_id == repository_id)
-        .where(
-            sa.or_(
-                models.Job.state.in_(UNFINISHED),
-                models.Job.finished_at >= since,
-            )
-        )
-    )
-    return [row.id for row in found]

@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from oslotest import base
+
+from ebackup_service.server import jobs
+from ebackup_service.server import leases
+from ebackup_service.server import repositories
+from tests.unit.ebackup_service import catalog_fixture
+
+
+class LeasesTestCase(base.BaseTestCase):
+    """With the default options: lease 15 s, heartbeat 10 s."""
+
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(catalog_fixture.Catalog())
+        self.catalog = self.fixture.catalog
+        self.conf = self.fixture.conf
+        self.fixture.make_repository()
+        self.image, self.job = self.fixture.reserve()
+
+    def collect(self):
+        return repositories.collect(self.catalog, 'default')
+
+    def renew(self, spec, progress=None, token=None):
+        return leases.renew(
+            self.catalog,
+            self.conf,
+            spec.id,
+            spec.token if token is None else token,
+            progress or {},
+        )
+
+    def expire(self):
+        leases.expire(self.catalog, self.conf)
+
+    def state(self, job):
+        found = self.fixture.job(job.id)
+        kind = found.error['kind'] if found.error else None
+        return found.state, kind
+
+
+class TestRenew(LeasesTestCase):
+    def refused(self, reason, grant):
+        self.assertEqual((False, reason), (grant.granted, grant.reason))
+
+    def test_job_without_driver_gets_a_whole_lease(self):
+        spec = self.fixture.run(self.collect().id)
+        grant = self.renew(spec)
+        self.assertEqual((True, 15.0), (grant.granted, grant.seconds))
+
+    def test_lease_never_reaches_beyond_the_beat(self):
+        spec = self.fixture.run(self.job.id)
+        grant = self.renew(spec)
+        self.assertTrue(grant.granted)
+        self.assertGreater(grant.seconds, 8.0)
+        self.assertLessEqual(grant.seconds, 10.0)
+        beat_at = self.fixture.job(spec.id).beat_at
+        self.assertLessEqual(
+            self.fixture.job(spec.id).lease_until, beat_at + 10000
+        )
+
+    def test_first_renewal_is_the_start(self):
+        self.fixture.announce()
+        self.fixture.attach(self.job.id)
+        spec = self.fixture.assign()[self.job.id]
+        self.assertIsNone(self.fixture.job(spec.id).started_at)
+        self.renew(spec)
+        started = self.fixture.job(spec.id).started_at
+        self.assertIsNotNone(started)
+        self.renew(spec)
+        self.assertEqual(started, self.fixture.job(spec.id).started_at)
+
+    def test_progress_is_kept_until_there_is_more(self):
+        spec = self.fixture.run(self.job.id)
+        self.renew(spec, {'percent': 50})
+        self.renew(spec)
+        self.assertEqual({'percent': 50}, self.fixture.job(spec.id).progress)
+
+    def test_older_token_gets_nothing(self):
+        spec = self.fixture.run(self.job.id)
+        self.refused('lease-lost', self.renew(spec, token=spec.token - 1))
+
+    def test_lease_that_is_over_is_not_revived(self):
+        spec = self.fixture.run(self.collect().id)
+        self.fixture.age(spec.id, 15)
+        self.refused('lease-lost', self.renew(spec))
+
+    def test_job_that_ended_gets_nothing(self):
+        spec = self.fixture.run(self.job.id)
+        self.fixture.finish(spec, 'failed')
+        self.refused('lease-lost', self.renew(spec))
+
+    def test_unknown_job_gets_nothing(self):
+        grant = leases.renew(self.catalog, self.conf, 'none', 1, {})
+        self.refused('lease-lost', grant)
+
+    def test_cancelled_job_gets_the_reason(self):
+        spec = self.fixture.run(self.job.id)
+        jobs.cancel(self.catalog, spec.id, 'Not today.')
+        grant = self.renew(spec)
+        self.refused('cancelled', grant)
+        self.assertEqual('Not today.', grant.message)
+
+    def test_without_the_drivers_beat_there_is_no_lease(self):
+        spec = self.fixture.run(self.job.id)
+        with self.catalog.writer() as session:
+            catalog_fixture.job_rows.update(
+                session,
+                spec.id,
+                ('running',),
+                beat_at=catalog_fixture.models.Job.beat_at - 10000,
+            )
+        self.refused('heartbeat-lost', self.renew(spec))
+        jobs.beat(self.catalog, spec.id)
+        self.assertTrue(self.renew(spec).granted)
+
+
+class TestExpire(LeasesTestCase):
+    def test_nothing_to_do(self):
+        jobs.cancel(self.catalog, self.job.id)
+        self.expire()
+        self.assertEqual(('cancelled', 'cancelled'), self.state(self.job))
+
+    def test_jobs_in_time_are_left_alone(self):
+        other, waiting = self.fixture.reserve()
+        spec = self.fixture.run(self.job.id)
+        self.expire()
+        self.assertEqual(('running', None), self.state(spec))
+        self.assertEqual(('pending', None), self.state(waiting))
+
+    def test_pending_job_whose_driver_is_gone_fails(self):
+        self.fixture.age(self.job.id, 11)
+        self.expire()
+        self.assertEqual(('failed', 'heartbeat-lost'), self.state(self.job))
+        image = self.fixture.image(self.image.id)
+        self.assertEqual('error', image.state)
+        self.assertIn('cinder-backup', image.error['message'])
+
+    def test_driver_that_beats_but_never_says_where_fails(self):
+        self.fixture.age(self.job.id, 61)
+        jobs.beat(self.catalog, self.job.id)
+        self.expire()
+        self.assertEqual(
+            ('failed', 'attachment-timeout'), self.state(self.job)
+        )
+
+    def test_job_with_attachment_may_wait_for_room_as_long_as_it_beats(self):
+        self.fixture.attach(self.job.id)
+        self.fixture.age(self.job.id, 3600)
+        jobs.beat(self.catalog, self.job.id)
+        self.expire()
+        self.assertEqual(('pending', None), self.state(self.job))
+
+    def test_pending_job_without_driver_may_wait(self):
+        gc = self.collect()
+        self.fixture.age(gc.id, 3600)
+        self.expire()
+        self.assertEqual(('pending', None), self.state(gc))
+
+    def test_lost_proxy_is_named(self):
+        spec = self.fixture.run(self.job.id)
+        self.fixture.age(spec.id, 18)
+        jobs.beat(self.catalog, spec.id)
+        self.expire()
+        self.assertEqual(('failed', 'proxy-lost'), self.state(spec))
+        error = self.fixture.job(spec.id).error
+        self.assertIn('Proxy here', error['message'])
+        self.assertTrue(error['retryable'])
+
+    def test_margin_passes_before_a_job_is_given_up(self):
+        spec = self.fixture.run(self.job.id)
+        jobs.beat(self.catalog, spec.id)
+        self.fixture.age(spec.id, 11)
+        jobs.beat(self.catalog, spec.id)
+        self.expire()
+        self.assertEqual(('running', None), self.state(spec))
+
+    def test_lost_driver_is_named_when_its_proxy_did_not_report(self):
+        spec = self.fixture.run(self.job.id)
+        self.fixture.age(spec.id, 18)
+        self.expire()
+        self.assertEqual(('failed', 'heartbeat-lost'), self.state(spec))
+
+    def test_cancelled_job_of_a_lost_proxy_is_cancelled(self):
+        spec = self.fixture.run(self.job.id)
+        jobs.cancel(self.catalog, spec.id)
+        self.fixture.age(spec.id, 18)
+        self.expire()
+        self.assertEqual(('cancelled', 'cancelled'), self.state(spec))
+
+    def test_job_that_no_proxy_took_up_waits_again(self):
+        self.fixture.announce()
+        gc = self.collect()
+        first = self.fixture.assign()[gc.id]
+        self.fixture.age(gc.id, 18)
+        self.expire()
+        self.assertEqual(('pending', None), self.state(gc))
+        again = self.fixture.assign()[gc.id]
+        self.assertEqual(first.token + 1, again.token)
+        self.assertFalse(self.renew(first).granted)
+        self.assertTrue(self.renew(again).granted)

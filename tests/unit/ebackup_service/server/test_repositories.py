@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from oslotest import base
+
+from ebackup_service.server import errors
+from ebackup_service.server import repositories
+from tests.unit.ebackup_service import catalog_fixture
+
+
+class RepositoriesTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(catalog_fixture.Catalog())
+        self.catalog = self.fixture.catalog
+
+    def refused(self, kind, code, function, *args):
+        error = self.assertRaises(errors.ServerError, function, *args)
+        self.assertEqual((kind, code), (error.kind, error.code))
+        return error
+
+    def create(self, name='default', url='file:///r'):
+        return repositories.create(self.catalog, name, url)
+
+    def names(self):
+        return [found.name for found in repositories.list(self.catalog)]
+
+
+class TestCreate(RepositoriesTestCase):
+    def test_job_makes_it(self):
+        repository, job = self.create()
+        self.assertEqual('creating', repository.state)
+        self.assertEqual(('create', 'pending'), (job.kind, job.state))
+        self.assertEqual(repository.id, job.repository_id)
+        self.fixture.finish(self.fixture.run(job.id))
+        found = repositories.show(self.catalog, 'default')
+        self.assertEqual('available', found.state)
+
+    def test_name_is_taken_once(self):
+        self.create()
+        self.refused('repository-exists', 409, self.create)
+
+    def test_failed_one_is_tried_again_under_the_same_id(self):
+        first, job = self.create(url='file:///missing/r')
+        self.fixture.finish(self.fixture.run(job.id), 'failed')
+        again, job = self.create(url='file:///r')
+        self.assertEqual(first.id, again.id)
+        self.assertEqual(
+            ('creating', 'file:///r', None),
+            (again.state, again.url, again.error),
+        )
+        self.fixture.finish(self.fixture.run(job.id))
+        found = repositories.show(self.catalog, 'default')
+        self.assertEqual('available', found.state)
+
+
+class TestEnsureDefault(RepositoriesTestCase):
+    def ensure(self, **values):
+        for name, value in values.items():
+            self.fixture.conf.set_override(name, value, 'repository')
+        repositories.ensure_default(self.catalog, self.fixture.conf)
+
+    def test_configured_one_is_created_once(self):
+        self.ensure(url='file:///r')
+        self.ensure()
+        self.assertEqual(['default'], self.names())
+
+    def test_nothing_is_created_without_a_url(self):
+        self.ensure()
+        self.assertEqual([], self.names())
+
+    def test_failed_one_is_tried_again(self):
+        _, job = self.create()
+        self.fixture.finish(self.fixture.run(job.id), 'failed')
+        self.ensure(url='file:///r')
+        found = repositories.show(self.catalog, 'default')
+        self.assertEqual('creating', found.state)
+
+
+class TestLook(RepositoriesTestCase):
+    def test_list_is_by_name(self):
+        for name in ('b', 'a'):
+            self.create(name)
+        self.assertEqual(['a', 'b'], self.names())
+
+    def test_unknown_one(self):
+        for function in (
+            repositories.show,
+            repositories.usage,
+            repositories.collect,
+            repositories.check,
+        ):
+            self.refused(
+                'repository-unknown', 404, function, self.catalog, 'none'
+            )
+
+    def test_usage_is_what_proxies_reported(self):
+        _, job = self.create()
+        before = repositories.usage(self.catalog, 'default')
+        self.assertIsNone(before['measured_at'])
+        self.assertIsNone(before['free'])
+        self.fixture.finish(
+            self.fixture.run(job.id),
+            result={'usage': {'total': 9, 'free': 5, 'used': 1}},
+        )
+        after = repositories.usage(self.catalog, 'default')
+        self.assertIsNotNone(after['measured_at'])
+        self.assertEqual(
+            (9, 5, 1, None),
+            (after['total'], after['free'], after['used'], after['packs']),
+        )
+
+    def test_cheap_figures_leave_the_dear_ones_as_they_were(self):
+        _, job = self.create()
+        self.fixture.finish(
+            self.fixture.run(job.id), result={'usage': {'used': 1}}
+        )
+        gc = repositories.collect(self.catalog, 'default')
+        self.fixture.finish(
+            self.fixture.run(gc.id), result={'usage': {'free': 7}}
+        )
+        usage = repositories.usage(self.catalog, 'default')
+        self.assertEqual((1, 7), (usage['used'], usage['free']))
+
+
+class TestUpkeep(RepositoriesTestCase):
+    def setUp(self):
+        super().setUp()
+        self.fixture.make_repository()
+
+    def test_collection_that_waits_serves_everybody(self):
+        job = repositories.collect(self.catalog, 'default')
+        again = repositories.collect(self.catalog, 'default')
+        self.assertEqual(('gc', job.id), (job.kind, again.id))
+
+    def test_collection_that_runs_may_have_missed_something(self):
+        job = repositories.collect(self.catalog, 'default')
+        self.fixture.run(job.id)
+        again = repositories.collect(self.catalog, 'default')
+        self.assertNotEqual(job.id, again.id)
+
+    def test_check_reads_pages_or_everything(self):
+        for read_data in (False, True):
+            job = repositories.check(self.catalog, 'default', read_data)
+            spec = self.fixture.run(job.id)
+            self.assertEqual(read_data, spec.read_data)
+            self.fixture.finish(spec)
+
+    def test_repository_that_is_not_ready_has_no_upkeep(self):
+        self.create('new')
+        for function in (repositories.collect, repositories.check):
+            self.refused(
+                'repository-not-ready', 409, function, self.catalog, 'new'
+            )
+
+    def test_failure_of_the_creation_is_named(self):
+        _, job = self.create('new')
+        error = catalog_fixture.messages.JobError('kind', 'No room.')
+        self.fixture.finish(self.fixture.run(job.id), 'failed', error=error)
+        found = self.refused(
+            'repository-not-ready',
+            409,
+            repositories.collect,
+            self.catalog,
+            'new',
+        )
+        self.assertIn('No room.', str(found))
