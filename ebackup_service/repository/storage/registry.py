@@ -34,7 +34,7 @@ def open_storage(url: str, make: bool = False) -> base.Storage:
         return nas.NasStorage.from_url(parts, make)
     try:
         manager: stevedore.DriverManager[Any] = stevedore.DriverManager(
-            NAMESPACE, name, warn_on_missing_entrypoint=False
+            NAMESPACE, name
         )
     except exception.NoMatches as error:
         raise ValueError(

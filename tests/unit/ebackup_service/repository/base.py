@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A small real repository in a temporary directory, and images in it."""
+
+import dataclasses
+import os
+import uuid
+
+import fixtures
+from oslotest import base
+
+from ebackup_service.repository import collector
+from ebackup_service.repository import page
+from ebackup_service.repository import reader
+from ebackup_service.repository import repository
+from ebackup_service.repository import root as image_root
+from ebackup_service.repository import session as repository_session
+from ebackup_service.repository.storage import base as storage_base
+from ebackup_service.repository.storage import nas
+from ebackup_service.repository import tree
+
+CHUNK = 4096
+LEAF = 256 * CHUNK
+# Small, so that a few chunks make several packs.
+PACK_SIZE = 128 * 1024
+CHAIN = image_root.Chain('project', 'volume')
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def nothing_to_check() -> None:
+    """The check of a job that nobody stops."""
+
+
+@dataclasses.dataclass
+class Image:
+    """An image with the bytes that it must restore to."""
+
+    id: str
+    data: bytes
+    root: image_root.Root
+    session: repository_session.Session
+
+
+class RepositoryTestCase(base.BaseTestCase):
+    """``path``: the directory; ``storage``, ``repo``: what is in it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.useFixture(fixtures.TempDir()).path
+        self.storage: storage_base.Storage = nas.NasStorage(self.path)
+        self.addCleanup(self.storage.close)
+        self.repo = repository.Repository.create(
+            self.storage, pack_size=PACK_SIZE
+        )
+
+    def put(
+        self,
+        data: bytes,
+        tree_writer,
+        chunks,
+        repo: repository.Repository | None = None,
+    ) -> None:
+        """Put all leaves of a volume with these bytes."""
+        hasher = (repo or self.repo).hasher()
+        for index in range(-(-len(data) // LEAF)):
+            leaf = page.Leaf(index)
+            for slot in range(256):
+                begin = index * LEAF + slot * CHUNK
+                plain = data[begin : begin + CHUNK]
+                if any(plain):
+                    leaf.set(slot, chunks.add(hasher(plain), plain))
+            tree_writer.put_leaf(index, leaf)
+
+    def store(
+        self,
+        data: bytes,
+        base: Image | None = None,
+        generation: int = 1,
+        chain: image_root.Chain = CHAIN,
+        repo: repository.Repository | None = None,
+        session_id: str | None = None,
+    ) -> Image:
+        """Make an image of some bytes, up to its candidate root.
+
+        Chunks that the base has are taken over from it.
+        """
+        repo = repo or self.repo
+        session = repo.session(session_id or new_id(), generation)
+        chunks = session.writer()
+        old = None if base is None else repo.tree(base.root)
+        target = session.tree(len(data), CHUNK, old)
+        hasher = repo.hasher()
+        for index in range(-(-len(data) // LEAF)):
+            leaf = page.Leaf(index)
+            before = None if old is None else old.leaf(index)
+            for slot in range(256):
+                begin = index * LEAF + slot * CHUNK
+                plain = data[begin : begin + CHUNK]
+                if not any(plain):
+                    continue
+                chunk_id = hasher(plain)
+                known = None if before is None else before.get(slot)
+                if known is not None and known.id == chunk_id:
+                    leaf.set(slot, known)
+                else:
+                    leaf.set(slot, chunks.add(chunk_id, plain))
+            target.put_leaf(index, leaf)
+        root = session.commit_candidate(
+            image_root.Root(
+                image_id=new_id(),
+                chain=chain,
+                generation=generation,
+                size=len(data),
+                chunk_size=CHUNK,
+                tree=target.finish(),
+                record={'id': 'cinder', 'name': 'ä"\n'},
+                volume_metadata='{"version": 2}',
+            )
+        )
+        return Image(root.image_id, data, root, session)
+
+    def backup(self, data: bytes, **kwargs) -> Image:
+        """Make an image that counts."""
+        image = self.store(data, **kwargs)
+        image.session.mark_committed(image.id)
+        return image
+
+    def restore(
+        self, image_id: str, repo: repository.Repository | None = None
+    ) -> bytes:
+        """The bytes of an image, found by its id alone."""
+        repo = repo or self.repo
+        return restored(repo, repo.tree(repo.root(image_id)))
+
+    def collect(
+        self,
+        dead: set[str] | None = None,
+        pins: list[collector.Pin] | None = None,
+        sessions: set[str] | None = None,
+    ) -> collector.CollectResult:
+        """Collect with a catalog that knows just this."""
+        return collector.collect(
+            self.repo,
+            lambda ids: collector.Live(
+                dead or set(), pins or [], sessions or set()
+            ),
+            nothing_to_check,
+        )
+
+    def keys(self, prefix: str = '') -> set[str]:
+        return {info.key for info in self.storage.list(prefix)}
+
+    def patch_object(self, key: str, offset: int, value: bytes) -> None:
+        """Change bytes of an object behind everybody's back."""
+        with open(os.path.join(self.path, key), 'r+b') as file:
+            file.seek(offset)
+            file.write(value)
+
+    def flip(self, key: str, offset: int, bit: int = 0) -> None:
+        """Change one bit of an object; twice is not at all."""
+        with open(os.path.join(self.path, key), 'rb') as file:
+            file.seek(offset)
+            value = file.read(1)[0]
+        self.patch_object(key, offset, bytes([value ^ 1 << bit]))
+
+
+def restored(repo: repository.Repository, source: tree.Tree) -> bytes:
+    """The bytes that a tree stands for."""
+    out = bytearray(source.size)
+    chunks = reader.ChunkReader(repo)
+    for index in source.leaves():
+        leaf = source.leaf(index)
+        assert leaf is not None
+        for slot, plain in chunks.read_leaf(leaf):
+            begin = index * LEAF + slot * CHUNK
+            out[begin : begin + len(plain)] = plain
+    return bytes(out)

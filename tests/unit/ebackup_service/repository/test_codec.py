@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+
+from hypothesis import strategies as st
+from oslotest import base
+import zstandard
+
+from ebackup_service.repository import codec
+from tests.unit.ebackup_service.repository import strategies
+
+ENCODERS = {
+    (name, level): codec.Encoder(name, level)
+    for name, level in (('zstd', 1), ('zstd', -5), ('lz4', 1), ('none', 1))
+}
+PLAIN = st.one_of(
+    st.binary(min_size=1, max_size=500),
+    st.builds(
+        lambda part, times: part * times,
+        st.binary(min_size=1, max_size=20),
+        st.integers(1, 500),
+    ),
+)
+
+
+class EncodeTestCase(base.BaseTestCase):
+    @strategies.given(PLAIN, st.sampled_from(sorted(ENCODERS)))
+    def test_round_trip(self, plain, name):
+        encoding, payload = ENCODERS[name].encode(memoryview(plain))
+
+        self.assertLessEqual(len(payload), len(plain))
+        self.assertEqual(
+            plain,
+            bytes(
+                codec.Decoder().decode(
+                    encoding, memoryview(payload), len(plain)
+                )
+            ),
+        )
+
+    def test_what_shrinks_is_compressed(self):
+        plain = b'ab' * 32768
+
+        for name, expected in (('zstd', codec.ZSTD), ('lz4', codec.LZ4)):
+            encoding, payload = codec.Encoder(name).encode(plain)
+            self.assertEqual(expected, encoding)
+            self.assertLess(len(payload), 1000)
+
+    def test_what_does_not_shrink_is_stored_as_it_is(self):
+        plain = os.urandom(65536)
+
+        for name in codec.COMPRESSIONS:
+            encoding, payload = codec.Encoder(name).encode(plain)
+            self.assertEqual(codec.STORED, encoding)
+            self.assertIs(plain, payload)
+
+    def test_what_shrinks_by_a_hair_is_stored_as_it_is(self):
+        plain = os.urandom(65536 - 1000) + bytes(1000)
+
+        encoding, _ = codec.Encoder('zstd').encode(plain)
+
+        self.assertEqual(codec.STORED, encoding)
+
+    def test_unknown_ones_are_refused(self):
+        self.assertRaises(ValueError, codec.Encoder, 'zip')
+        self.assertRaises(ValueError, codec.Encoder, 'zstd', 23)
+        self.assertRaises(ValueError, codec.Encoder, 'zstd', -8)
+
+
+class DecodeTestCase(base.BaseTestCase):
+    def refused(self, encoding, payload, length):
+        self.assertRaises(
+            codec.DecodeError,
+            codec.Decoder().decode,
+            encoding,
+            payload,
+            length,
+        )
+
+    def test_wrong_length_is_refused(self):
+        for name in codec.COMPRESSIONS:
+            encoding, payload = codec.Encoder(name).encode(b'a' * 1000)
+            self.refused(encoding, payload, 999)
+            self.refused(encoding, payload, 1001)
+
+    def test_frame_that_claims_terabytes_is_not_believed(self):
+        frame = bytearray(zstandard.ZstdCompressor().compress(b'a' * 70000))
+        # Frame header: 8 bytes of content size instead of 4.
+        frame[4] = frame[4] & 0x3F | 0xC0
+        frame[5:9] = (2**42).to_bytes(8, 'little')
+
+        self.refused(codec.ZSTD, bytes(frame), 70000)
+
+    def test_frame_without_its_length_is_refused(self):
+        frame = zstandard.ZstdCompressor(write_content_size=False).compress(
+            b'a' * 1000
+        )
+
+        self.refused(codec.ZSTD, frame, 1000)
+
+    def test_bytes_behind_a_frame_are_refused(self):
+        frame = zstandard.ZstdCompressor().compress(b'a' * 1000)
+
+        self.refused(codec.ZSTD, frame + b'more', 1000)
+
+    def test_unknown_encoding_is_refused(self):
+        self.refused(3, b'abc', 3)
+
+    @strategies.given(
+        st.sampled_from([codec.ZSTD, codec.LZ4]),
+        st.binary(max_size=200),
+        st.integers(1, 4096),
+    )
+    def test_garbage_is_refused_or_has_the_right_length(
+        self, encoding, payload, length
+    ):
+        try:
+            plain = codec.Decoder().decode(encoding, payload, length)
+        except codec.DecodeError:
+            return
+        self.assertEqual(length, len(plain))

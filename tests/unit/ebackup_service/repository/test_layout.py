@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+import uuid
+
+from hypothesis import strategies as st
+from oslotest import base
+
+from ebackup_service.repository import layout
+from ebackup_service.repository import location
+from ebackup_service.repository.storage import base as storage_base
+from tests.unit.ebackup_service.repository import strategies
+
+SESSION = '0badcafe-0000-4000-8000-000000000001'
+
+
+class PackKeyTestCase(base.BaseTestCase):
+    def test_form(self):
+        address = location.PackAddress(
+            uuid.UUID(SESSION).bytes, location.PAGE, 0x1A
+        )
+
+        self.assertEqual(
+            f'packs/0b/{SESSION}/p-0000001a', layout.pack_key(address)
+        )
+
+    @strategies.given(strategies.addresses())
+    def test_round_trip(self, address):
+        key = layout.pack_key(address)
+
+        self.assertTrue(storage_base.valid_key(key))
+        self.assertEqual(address, layout.parse_pack(key))
+        session_id = str(uuid.UUID(bytes=address.session))
+        self.assertEqual(session_id, layout.parse_session(key))
+        self.assertTrue(key.startswith(layout.session_prefix(session_id)))
+
+    def test_foreign_names_are_no_packs(self):
+        for key in (
+            f'packs/0b/{SESSION}/x-00000001',
+            f'packs/0b/{SESSION}/d-1',
+            f'packs/0b/{SESSION}/d-0000000A',
+            f'packs/0b/{SESSION}/d-00000001.bak',
+            f'packs/ff/{SESSION}/d-00000001',
+            f'packs/{SESSION}/d-00000001',
+            'packs/0b/x/d-00000001',
+        ):
+            self.assertIsNone(layout.parse_pack(key), key)
+
+    def test_session_of_what_is_no_pack(self):
+        self.assertEqual(
+            SESSION, layout.parse_session(f'packs/0b/{SESSION}/whatever')
+        )
+        self.assertIsNone(layout.parse_session(f'images/{SESSION}/root'))
+
+
+class SessionTestCase(base.BaseTestCase):
+    def test_bytes(self):
+        self.assertEqual(
+            uuid.UUID(SESSION).bytes, layout.session_bytes(SESSION)
+        )
+
+    def test_other_forms_are_refused(self):
+        for text in (SESSION.upper(), SESSION.replace('-', ''), '', '../..'):
+            self.assertRaises(ValueError, layout.session_bytes, text)
+
+
+class ImageKeyTestCase(base.BaseTestCase):
+    @strategies.given(st.uuids())
+    def test_round_trip(self, image):
+        image_id = str(image)
+
+        self.assertEqual(
+            (image_id, layout.ROOT),
+            layout.parse_image(layout.root_key(image_id)),
+        )
+        self.assertEqual(
+            (image_id, layout.COMMIT),
+            layout.parse_image(layout.commit_key(image_id)),
+        )
+        self.assertEqual(
+            image_id,
+            layout.parse_tombstone(layout.tombstone_key(image_id)),
+        )
+
+    def test_foreign_names_are_no_images(self):
+        for key in (
+            f'images/{SESSION}',
+            f'images/{SESSION}/other',
+            'images/a/root',
+        ):
+            self.assertIsNone(layout.parse_image(key), key)
+        self.assertIsNone(layout.parse_tombstone('tombstones/a'))
+
+    def test_ids_that_are_no_uuids_are_refused(self):
+        for make in (
+            layout.root_key,
+            layout.commit_key,
+            layout.tombstone_key,
+        ):
+            for text in (SESSION.upper(), '../../etc', ''):
+                self.assertRaises(ValueError, make, text)
