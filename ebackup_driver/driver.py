@@ -177,6 +177,8 @@ class EBackupDriver(driver.BackupDriver):
             'Job %(job)s restores backup %(backup)s to volume %(volume)s',
             {'job': job.id, 'backup': backup.id, 'volume': volume_id},
         )
+        if job.warning:
+            LOG.warning('Job %s: %s', job.id, job.warning)
         self._waiter(client).wait(job, attachment, check)
         if document:
             self.put_metadata(volume_id, document)

@@ -98,6 +98,7 @@ class Job(_Resource):
     progress: Mapping[str, Any] | None = None
     result: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
+    warning: str | None = None
     created_at: str | None = None
     started_at: str | None = None
     finished_at: str | None = None
@@ -126,14 +127,21 @@ class Job(_Resource):
 
 @dataclasses.dataclass(frozen=True)
 class ImageRecord(_Resource):
-    """What an exported backup says about its image, and what it does not.
+    """What the service says about an image to Cinder.
 
-    record: small; by it the service recognises an image that is imported.
+    record: what an exported backup holds; by it the service recognises the
+        image at import. Small, since Cinder's API limits it.
     volume_metadata: Cinder's own document about the volume, for a restore.
     """
 
     record: Mapping[str, Any]
     volume_metadata: str | None = None
+
+    @classmethod
+    def from_dict(cls, data: Any) -> Self:
+        record = dict(super().from_dict(data).record)
+        volume_metadata = record.pop('volume_metadata', None)
+        return cls(record=record, volume_metadata=volume_metadata)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -168,10 +168,9 @@ class PlayedService:
 
     def _get_record(self, request, image_id):
         image = self._image(image_id)
-        return 200, {
-            'record': self._record(image),
-            'volume_metadata': self.metadata.get(image_id),
-        }
+        document = self.metadata.get(image_id)
+        record = {**self._record(image), 'volume_metadata': document}
+        return 200, {'record': record}
 
     def _put_record(self, request, image_id):
         image = self._image(image_id)

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backup images."""
+
+import argparse
+
+from ebackup_driver.osc import output
+from ebackup_driver.osc import progress
+
+SIZES = ('size', 'bytes_read', 'bytes_stored', 'chunk_size')
+
+_COLUMNS = {
+    'ID': 'id',
+    'Name': 'name',
+    'Volume': 'volume_id',
+    'State': 'state',
+    'Kind': 'kind',
+    'Size': 'size',
+    'Stored': 'bytes_stored',
+    'Created At': 'created_at',
+}
+_LONG_COLUMNS = {
+    'Project': 'project_id',
+    'Repository': 'repository',
+    'Generation': 'generation',
+    'Read': 'bytes_read',
+    'Snapshot': 'snapshot_id',
+}
+
+
+class ListImages(output.Lister):
+    """List backup images"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--volume', metavar='<volume-id>', help='of this volume only'
+        )
+        parser.add_argument(
+            '--state', metavar='<state>', help='in this state only'
+        )
+        parser.add_argument(
+            '--project',
+            metavar='<project-id>',
+            help='of this project only (needs an administrator)',
+        )
+        parser.add_argument(
+            '--all-projects',
+            action='store_true',
+            help='of all projects (needs an administrator)',
+        )
+        parser.add_argument(
+            '--long', action='store_true', help='show more columns'
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> output.Table:
+        columns = dict(_COLUMNS)
+        if parsed_args.long:
+            columns |= _LONG_COLUMNS
+        images = self.client.images(
+            project_id=parsed_args.project,
+            volume_id=parsed_args.volume,
+            state=parsed_args.state,
+            all_projects=parsed_args.all_projects,
+        )
+        return output.table(columns, (i.to_dict() for i in images), SIZES)
+
+
+class ShowImage(output.ShowOne):
+    """Show a backup image"""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument('image', metavar='<image>', help='its ID')
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> output.Fields:
+        image = self.client.image(parsed_args.image)
+        return output.fields(image.to_dict(), SIZES)
+
+
+class DeleteImage(output.Lister):
+    """Delete backup images, and show the jobs that do so
+
+    Cinder still shows backups whose images were deleted here: prefer to
+    delete the backup.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            'images', metavar='<image>', nargs='+', help='their IDs'
+        )
+        progress.add_option(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> output.Table:
+        jobs = {
+            image_id: self.client.delete_image(image_id)
+            for image_id in parsed_args.images
+        }
+        rows: list[tuple[str, str | None, str]] = []
+        for image_id, job in jobs.items():
+            if job is None:
+                rows.append((image_id, None, 'deleted'))
+                continue
+            if parsed_args.wait:
+                job = progress.wait(self.client, job)
+            rows.append((image_id, job.id, job.state))
+        return ('Image', 'Job', 'Job State'), rows
