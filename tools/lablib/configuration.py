@@ -19,6 +19,7 @@ def write(lab: lab_module.Lab) -> None:
     _write(lab.etc / 'keystone.conf', _keystone(lab))
     _write(lab.etc / 'cinder.conf', _cinder(lab))
     _write(lab.etc / 'ebackup.conf', _ebackup(lab), user)
+    (lab.etc / 'ebackup.d').mkdir(exist_ok=True)
     if lab.settings.profile == 'processes':
         _write(lab.etc / 'ebackup-proxy.conf', _ebackup_proxy(lab), user)
         _write_rabbitmq(lab)
@@ -111,6 +112,8 @@ def _cinder(lab: lab_module.Lab) -> Sections:
             'periodic_fuzzy_delay': 0,
             'backup_driver_stats_polling_interval': 10,
             'graceful_shutdown_timeout': 10,
+            # How long a scheduler waits for back ends that are not there.
+            'scheduler_driver_init_wait_time': 5,
         },
         'database': {
             'connection': _database(lab, 'cinder', home / 'cinder.sqlite')

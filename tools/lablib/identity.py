@@ -23,7 +23,7 @@ _DOMAIN = 'default'
 
 def set_up(lab: lab_module.Lab) -> None:
     """Make what is missing; may be called again after an interruption."""
-    client = rest.Client(lab)
+    client = rest.client(lab)
     roles = _by_name(client, 'roles')
     projects: dict[str, str] = {}
     users = _by_name(client, 'users')

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bring a lab up, down, and away; and its services one by one."""
 
-from collections.abc import Iterable
-import contextlib
+from collections.abc import Callable
+import functools
 import hashlib
+import pathlib
 import shutil
 import time
 
@@ -43,9 +44,8 @@ def up(
         )
     software.install(lab)
     _prepare(lab)
-    for service in service_module.services(lab):
-        if not _is_well(lab, service):
-            _start(lab, service)
+    for wave in service_module.waves(lab):
+        _start(lab, [s for s in wave if not _is_well(lab, s)])
     console.say(f'lab is up after {time.monotonic() - started:.0f} s')
 
 
@@ -56,9 +56,9 @@ def _prepare(lab: lab_module.Lab) -> None:
 
 
 def down(lab: lab_module.Lab) -> None:
-    """Stop all services, the last one first; the data stay."""
-    for service in reversed(service_module.services(lab)):
-        _stop(lab, service)
+    """Stop all services, those that need others first; the data stay."""
+    for wave in reversed(service_module.waves(lab)):
+        _stop(lab, wave)
 
 
 def destroy(lab: lab_module.Lab) -> None:
@@ -71,13 +71,7 @@ def destroy(lab: lab_module.Lab) -> None:
             )
         lab.directory.rmdir()
         return
-    # By what was recorded: no service of ours may be left out.
-    for path in sorted(lab.run.glob('*.json')):
-        one = process.Process(lab.run, path.stem)
-        if one.pid is not None:
-            with console.step(f'stopping {one.name}'):
-                one.stop(patience=5)
-        one.kill()
+    down(lab)
     with console.step(f'removing {lab.directory}'):
         volumes.release(lab)
         # The file that says that this is a lab goes last.
@@ -94,11 +88,11 @@ def start(lab: lab_module.Lab, name: str) -> None:
     software.copy(lab)
     _prepare(lab)
     if process_of(lab, service).pid is None:
-        _start(lab, service)
+        _start(lab, [service])
 
 
 def stop(lab: lab_module.Lab, name: str) -> None:
-    _stop(lab, _named(lab, name))
+    _stop(lab, [_named(lab, name)])
 
 
 def restart(lab: lab_module.Lab, name: str) -> None:
@@ -161,56 +155,81 @@ def _finished(lab: lab_module.Lab, service: Service) -> bool:
     )
 
 
-def _start(lab: lab_module.Lab, service: Service) -> None:
-    one = process_of(lab, service)
-    if one.pid is not None:
-        _stop(lab, service)
-    one.kill()  # what a process that died may have left running
-    _go_through(lab, f'{service.name}-before', setup.before(lab, service.name))
-    with console.step(f'starting {service.name}'):
-        log = lab.log / f'{service.name}.log'
-        fingerprint = _fingerprint(lab, service)
-        one.start(
+def _start(lab: lab_module.Lab, services: list[Service]) -> None:
+    """Start services that do not wait for each other."""
+    _stop(lab, services)
+    _go_through(lab, 'before', setup.before, services)
+    for service in services:
+        process_of(lab, service).start(
             service.command,
             service.environment,
             lab.directory,
-            log,
-            fingerprint,
+            _log(lab, service),
+            _fingerprint(lab, service),
         )
-        record = one.record
-        assert record is not None
-        deadline = time.monotonic() + _START_TIMEOUT
-        while not service.ready(lab, record['started']):
-            if one.pid is None:
-                raise console.Problem(_why(service, 'ended', log))
-            if time.monotonic() > deadline:
-                raise console.Problem(_why(service, 'does not answer', log))
-            time.sleep(0.1)
-    _go_through(lab, f'{service.name}-after', setup.after(lab, service.name))
+    console.together(
+        [
+            (f'starting {s.name}', functools.partial(_wait, lab, s))
+            for s in services
+        ]
+    )
+    _go_through(lab, 'after', setup.after, services)
+
+
+def _wait(lab: lab_module.Lab, service: Service) -> None:
+    one = process_of(lab, service)
+    record = one.record
+    deadline = time.monotonic() + _START_TIMEOUT
+    while record is None or not service.ready(lab, record['started']):
+        if one.pid is None:
+            raise console.Problem(_why(lab, service, 'ended'))
+        if time.monotonic() > deadline:
+            raise console.Problem(_why(lab, service, 'does not answer'))
+        time.sleep(0.2)
 
 
 def _go_through(
-    lab: lab_module.Lab, stage: str, what: tuple[str, setup.Work] | None
+    lab: lab_module.Lab,
+    stage: str,
+    find: Callable[[lab_module.Lab, str], tuple[str, setup.Work] | None],
+    services: list[Service],
 ) -> None:
-    if what is not None and not lab.done(stage):
-        name, work = what
-        with console.step(name):
-            work()
-        lab.mark_done(stage)
+    """Do what is done once, before or after a service starts first."""
+
+    def once(done: str, work: setup.Work) -> None:
+        work()
+        lab.mark_done(done)
+
+    works = []
+    for service in services:
+        done = f'{service.name}-{stage}'
+        found = find(lab, service.name)
+        if found is not None and not lab.done(done):
+            name, work = found
+            works.append((name, functools.partial(once, done, work)))
+    console.together(works)
 
 
-def _stop(lab: lab_module.Lab, service: Service) -> None:
-    one = process_of(lab, service)
-    if one.pid is None:
-        one.kill()
-        return
-    with console.step(f'stopping {service.name}'):
-        if not one.stop(service.patience):
-            console.say(f'(killed after {service.patience:.0f} s)')
+def _stop(lab: lab_module.Lab, services: list[Service]) -> None:
+    def end(service: Service) -> None:
+        if not process_of(lab, service).stop(service.patience):
+            console.say(f'  {service.name} had to be killed')
+
+    running = [s for s in services if process_of(lab, s).pid is not None]
+    console.together(
+        [(f'stopping {s.name}', functools.partial(end, s)) for s in running]
+    )
+    for service in services:
+        # What a process that died may have left running.
+        process_of(lab, service).kill()
 
 
-def _why(service: Service, what: str, log: object) -> str:
-    lines: Iterable[str] = ()
-    with contextlib.suppress(OSError), open(str(log)) as file:
-        lines = file.readlines()[-15:]
-    return f'{service.name} {what}; the end of {log}:\n{"".join(lines)}'
+def _log(lab: lab_module.Lab, service: Service) -> pathlib.Path:
+    return lab.log / f'{service.name}.log'
+
+
+def _why(lab: lab_module.Lab, service: Service, what: str) -> str:
+    log = _log(lab, service)
+    lines = log.read_text(errors='replace').splitlines()[-15:]
+    end = '\n'.join(lines)
+    return f'{service.name} {what}; the end of {log}:\n{end}'

@@ -102,7 +102,7 @@ class Process:
             # The id of a group is not given to anybody else while it has
             # members; a stranger would be its own leader.
             if leader is None or leader[_START] == record['tick']:
-                while _members(record['pid']):
+                while members(record['pid']):
                     with contextlib.suppress(ProcessLookupError):
                         os.killpg(record['pid'], signal.SIGKILL)
                     time.sleep(0.02)
@@ -117,11 +117,13 @@ def _stat(pid: int) -> list[str] | None:
     return text.rpartition(')')[2].split()
 
 
-def _members(group: int) -> bool:
+def members(group: int) -> list[int]:
+    """Return the ids of the live processes of a process group."""
+    found = []
     for path in pathlib.Path('/proc').iterdir():
         if path.name.isdigit():
             fields = _stat(int(path.name))
             if fields and int(fields[_GROUP]) == group:
                 if fields[_STATE] not in 'ZX':
-                    return True
-    return False
+                    found.append(int(path.name))
+    return found

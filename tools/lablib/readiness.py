@@ -62,7 +62,7 @@ def cinder_reports(binary: str | None = None) -> Check:
         if binary is not None:
             wanted = {entry for entry in wanted if entry[0] == binary}
         try:
-            listed = rest.Client(lab).get('cinder', '/v3/os-services')
+            listed = rest.client(lab).get('cinder', '/v3/os-services')
         except (OSError, rest.Failure):
             return False
         there = {
@@ -86,7 +86,7 @@ def ebackup_works(proxy: str) -> Check:
         if process.Process(lab.run, proxy).pid is None:
             return rest.answers(lab.url('ebackup', '/healthcheck'))
         try:
-            client = rest.Client(lab)
+            client = rest.client(lab)
             listed = client.get('ebackup', '/v1/proxies')['proxies']
         except (OSError, rest.Failure):
             return False

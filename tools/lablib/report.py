@@ -2,6 +2,7 @@
 """What tools/lab tells about a lab."""
 
 import json
+import os
 import pathlib
 import shlex
 import time
@@ -9,6 +10,7 @@ from typing import Any
 
 from lablib import lab as lab_module
 from lablib import lifecycle
+from lablib import process
 from lablib import service as service_module
 
 
@@ -62,7 +64,7 @@ def _service(
 ) -> dict[str, Any]:
     """Return name, state (running, stopped, died, failing) and so on.
 
-    Memory (bytes) is that of the service's own process, without children.
+    Memory (bytes) is what all of its processes have in memory.
     """
     one = lifecycle.process_of(lab, service)
     pid, record = one.pid, one.record
@@ -84,14 +86,15 @@ def _service(
     }
 
 
-def _memory(pid: int | None) -> int:
-    if pid is None:
+def _memory(group: int | None) -> int:
+    if group is None:
         return 0
+    return sum(_resident(pid) for pid in process.members(group))
+
+
+def _resident(pid: int) -> int:
     try:
-        text = pathlib.Path(f'/proc/{pid}/status').read_text()
+        text = pathlib.Path(f'/proc/{pid}/statm').read_text()
     except OSError:
         return 0
-    for line in text.splitlines():
-        if line.startswith('VmRSS:'):
-            return int(line.split()[1]) * 1024
-    return 0
+    return int(text.split()[1]) * os.sysconf('SC_PAGE_SIZE')

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Calls to the lab's REST APIs, by the standard library alone."""
 
+import functools
 import http.client
 import json
 from typing import Any
@@ -50,25 +51,25 @@ def call(
 
 
 class Client:
-    """Acts as one account of the lab; gets a token when it first needs one."""
+    """Acts as one account of the lab; gets a token when it first needs one.
+
+    Threads may share it: at worst, each gets a token.
+    """
 
     def __init__(self, lab: lab_module.Lab, user: str = 'admin') -> None:
         self._lab = lab
         self._user = user
         self._token: str | None = None
-        self.project_id = ''
 
     def call(
         self, service: str, method: str, path: str, body: object = None
     ) -> Any:
         """Call keystone, cinder (path begins with /v3) or ebackup."""
-        if self._token is None:
-            self._authenticate()
-        headers = {
-            'X-Auth-Token': str(self._token),
-            'OpenStack-API-Version': 'volume 3.70',
-        }
         url = self._lab.url(service, path)
+        headers = {'OpenStack-API-Version': 'volume 3.70'}
+        if self._token is None:
+            self._token = self._authenticate()
+        headers['X-Auth-Token'] = self._token
         return call(method, url, body, headers)[0]
 
     def get(self, service: str, path: str) -> Any:
@@ -77,7 +78,7 @@ class Client:
     def post(self, service: str, path: str, body: object) -> Any:
         return self.call(service, 'POST', path, body)
 
-    def _authenticate(self) -> None:
+    def _authenticate(self) -> str:
         domain = {'name': 'Default'}
         user = {
             'name': self._user,
@@ -89,11 +90,15 @@ class Client:
             'scope': {'project': {'name': self._user, 'domain': domain}},
         }
         url = self._lab.url('keystone', '/v3/auth/tokens')
-        answer, headers = call('POST', url, {'auth': auth})
-        self._token = {k.lower(): v for k, v in headers.items()}[
-            'x-subject-token'
-        ]
-        self.project_id = answer['token']['project']['id']
+        _answer, headers = call('POST', url, {'auth': auth})
+        lowered = {name.lower(): value for name, value in headers.items()}
+        return lowered['x-subject-token']
+
+
+@functools.cache
+def client(lab: lab_module.Lab, user: str = 'admin') -> Client:
+    """Return the client of an account; one for all, to save tokens."""
+    return Client(lab, user)
 
 
 def answers(url: str) -> bool:

@@ -28,20 +28,31 @@ class Service:
     patience: float = 15
 
 
+def waves(lab: lab_module.Lab) -> list[list[Service]]:
+    """Return the lab's services, in groups that start at the same time.
+
+    Each group needs those before it.
+    """
+    if lab.settings.profile == 'default':
+        return [
+            [_keystone(lab)],
+            [_cinder(lab), _ebackup(lab, 'ebackup', 'all')],
+        ]
+    return [
+        [_epmd(lab)],
+        [_rabbitmq(lab), _mariadb(lab), _keystone(lab)],
+        [
+            *_cinder_processes(lab),
+            _ebackup(lab, 'ebackup-api', 'api'),
+            _ebackup(lab, 'ebackup-server', 'server'),
+            _ebackup(lab, 'ebackup-proxy', 'proxy'),
+        ],
+    ]
+
+
 def services(lab: lab_module.Lab) -> list[Service]:
     """Return the lab's services, in the order in which they start."""
-    if lab.settings.profile == 'default':
-        return [_keystone(lab), _cinder(lab), _ebackup(lab, 'ebackup', 'all')]
-    return [
-        _epmd(lab),
-        _rabbitmq(lab),
-        _mariadb(lab),
-        _keystone(lab),
-        *_cinder_processes(lab),
-        _ebackup(lab, 'ebackup-api', 'api'),
-        _ebackup(lab, 'ebackup-server', 'server'),
-        _ebackup(lab, 'ebackup-proxy', 'proxy'),
-    ]
+    return [service for wave in waves(lab) for service in wave]
 
 
 def _environment() -> dict[str, str]:
@@ -123,6 +134,8 @@ def _ebackup(lab: lab_module.Lab, name: str, program: str) -> Service:
     serves = program in ('all', 'api')
     holder = 'ebackup' if program == 'all' else 'ebackup-proxy'
     command = [lab.binary(f'ebackup-{program}'), '--config-file', str(file)]
+    # Whoever uses the lab may put options of their own there.
+    command += ['--config-dir', str(lab.etc / 'ebackup.d')]
     if system.is_root():
         groups = [lab.settings.user]
         if program in ('all', 'proxy'):

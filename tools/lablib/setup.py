@@ -98,7 +98,7 @@ def _mariadb(lab: lab_module.Lab) -> None:
 
 
 def _volume_types(lab: lab_module.Lab) -> None:
-    client = rest.Client(lab)
+    client = rest.client(lab)
     limits = ('volumes', 'snapshots', 'gigabytes')
     limits += ('backups', 'backup_gigabytes', 'per_volume_gigabytes')
     client.call(
@@ -118,7 +118,7 @@ def _volume_types(lab: lab_module.Lab) -> None:
 
 def _repository(lab: lab_module.Lab) -> None:
     """Make the default repository; ebackup-all has begun to by itself."""
-    client = rest.Client(lab)
+    client = rest.client(lab)
     path = '/v1/repositories'
     found = client.get('ebackup', path)['repositories']
     if not found or found[0]['state'] == 'error':
