@@ -5,16 +5,17 @@ The configuration is the file that the environment variable
 ``EBACKUP_CONFIG_FILE`` names, else those that ``ebackup-api`` would read.
 """
 
+import contextlib
 import os
 from typing import Any
 
 from oslo_log import log
-import oslo_messaging
 
 from ebackup_service.api import deploy
+from ebackup_service.cmd import catalogs
+from ebackup_service.cmd import transports
 from ebackup_service import conf as service_conf
 from ebackup_service.rpc import clients
-from ebackup_service.server.catalog import database
 
 
 def _application() -> Any:
@@ -23,10 +24,11 @@ def _application() -> Any:
     args = ['--config-file', path] if path else []
     conf = service_conf.load('ebackup-api', args)
     log.setup(conf, service_conf.PROJECT)
-    transport = oslo_messaging.get_rpc_transport(conf)
-    return deploy.application(
-        conf, database.Catalog(conf), clients.ServerClient(transport).wake
-    )
+    # A WSGI server does not say when it stops; the process just ends.
+    stack = contextlib.ExitStack()
+    transport = transports.opened(conf, stack)
+    wake = clients.ServerClient(transport).wake
+    return deploy.application(conf, catalogs.opened(conf, stack), wake)
 
 
 application = _application()

@@ -49,7 +49,7 @@ class HttpServer:
         ]
         for listener in self._listeners:
             listener.channel_class = _Channel
-        self.port: int = self._listeners[0].effective_port
+        self.port = int(self._listeners[0].effective_port)
         self._stopping = threading.Event()
         self._loop = threading.Thread(
             target=self._serve, name='http', daemon=True
@@ -59,7 +59,7 @@ class HttpServer:
         self._loop.start()
         for listener in self._listeners:
             LOG.info(
-                'Listening on %s port %d',
+                'Listening on %s port %s',
                 listener.effective_host,
                 listener.effective_port,
             )
@@ -70,7 +70,7 @@ class HttpServer:
         Returns within [api]shutdown_timeout and a little.
         """
         self._stopping.set()
-        self._loop.join(self._grace + 2 * PATIENCE)
+        self._loop.join(self._grace + 4 * PATIENCE)
 
     def _serve(self) -> None:
         while not self._stopping.is_set():
@@ -80,7 +80,7 @@ class HttpServer:
         deadline = time.monotonic() + self._grace
         while self._busy() and time.monotonic() < deadline:
             self._turn()
-        self._server.task_dispatcher.shutdown(timeout=0)
+        self._server.task_dispatcher.shutdown(timeout=PATIENCE)
         wasyncore.close_all(self._map)
 
     def _turn(self) -> None:

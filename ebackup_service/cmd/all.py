@@ -8,14 +8,15 @@ made at the first start.
 
 from collections.abc import Sequence
 import contextlib
+import os
 
 from oslo_config import cfg
-import oslo_messaging
 
 from ebackup_service.api import deploy
 from ebackup_service.api import http_server
 from ebackup_service.cmd import catalogs
 from ebackup_service.cmd import program
+from ebackup_service.cmd import transports
 from ebackup_service.proxy import service as proxy_service
 from ebackup_service.server import repositories
 from ebackup_service.server import service as server_service
@@ -25,11 +26,11 @@ TRANSPORT = 'fake://'
 
 def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     """Start what others need first; so it stops last."""
+    os.makedirs(conf.state_path, mode=0o750, exist_ok=True)
     catalog = catalogs.opened(conf, stack, may_be_empty=True)
     catalog.upgrade()
     repositories.ensure_default(catalog, conf)
-    transport = oslo_messaging.get_rpc_transport(conf, TRANSPORT)
-    stack.callback(transport.cleanup)
+    transport = transports.opened(conf, stack, TRANSPORT)
     server = server_service.ServerService(conf, transport, catalog)
     app = deploy.application(conf, catalog, server.wake)
     http = http_server.HttpServer(conf, app)

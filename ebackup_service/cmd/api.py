@@ -5,19 +5,18 @@ from collections.abc import Sequence
 import contextlib
 
 from oslo_config import cfg
-import oslo_messaging
 
 from ebackup_service.api import deploy
 from ebackup_service.api import http_server
 from ebackup_service.cmd import catalogs
 from ebackup_service.cmd import program
+from ebackup_service.cmd import transports
 from ebackup_service.rpc import clients
 
 
 def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     catalog = catalogs.opened(conf, stack)
-    transport = oslo_messaging.get_rpc_transport(conf)
-    stack.callback(transport.cleanup)
+    transport = transports.opened(conf, stack)
     wake = clients.ServerClient(transport).wake
     app = deploy.application(conf, catalog, wake)
     server = http_server.HttpServer(conf, app)

@@ -5,15 +5,14 @@ from collections.abc import Sequence
 import contextlib
 
 from oslo_config import cfg
-import oslo_messaging
 
 from ebackup_service.cmd import program
+from ebackup_service.cmd import transports
 from ebackup_service.proxy import service
 
 
 def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
-    transport = oslo_messaging.get_rpc_transport(conf)
-    stack.callback(transport.cleanup)
+    transport = transports.opened(conf, stack)
     proxy = service.ProxyService(conf, transport)
     proxy.start()
     stack.callback(proxy.stop)

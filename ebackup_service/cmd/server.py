@@ -5,17 +5,16 @@ from collections.abc import Sequence
 import contextlib
 
 from oslo_config import cfg
-import oslo_messaging
 
 from ebackup_service.cmd import catalogs
 from ebackup_service.cmd import program
+from ebackup_service.cmd import transports
 from ebackup_service.server import service
 
 
 def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     catalog = catalogs.opened(conf, stack)
-    transport = oslo_messaging.get_rpc_transport(conf)
-    stack.callback(transport.cleanup)
+    transport = transports.opened(conf, stack)
     server = service.ServerService(conf, transport, catalog)
     server.start()
     stack.callback(server.stop)

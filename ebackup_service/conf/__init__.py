@@ -19,6 +19,15 @@ from ebackup_service.conf import repository
 from ebackup_service.conf import server
 
 PROJECT = 'ebackup'
+# Libraries that say more than an operator wants to read.
+LOG_LEVELS = [
+    'alembic=WARNING',
+    'keystonemiddleware=INFO',
+    'oslo_middleware=WARNING',
+    'oslo_policy=INFO',
+    'stevedore=WARNING',
+    'waitress=INFO',
+]
 GROUPS = (base, api, database, http_basic, proxy, repository, server)
 
 
@@ -29,6 +38,8 @@ def register(conf: cfg.ConfigOpts) -> None:
     is set in it, by every configuration that it is registered in.
     """
     log.register_options(conf)
+    levels = log.get_default_log_levels() + LOG_LEVELS
+    conf.set_default('default_log_levels', levels)
     for group in GROUPS:
         group.register_opts(conf)
 

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+import fixtures
+
+from ebackup_service.cmd import api
+from ebackup_service.cmd import catalogs
+from tests.unit.ebackup_service.cmd import base
+
+
+class ApiTest(base.ProgramTestCase):
+    def test_requests_are_answered_until_it_stops(self):
+        self.make_tables()
+        log = self.useFixture(fixtures.FakeLogger())
+        api.start(self.conf, self.stack)
+        port = self.port(log.output)
+        self.assertEqual(
+            {'images': [], 'next': None}, self.get(port, '/v1/images')
+        )
+        self.stack.close()
+        self.assertRaises(
+            base.requests.ConnectionError, self.get, port, '/v1/images'
+        )
+
+    def test_catalog_without_tables_is_noticed_at_the_start(self):
+        self.conf.set_override('state_path', self.directory)
+        self.assertRaises(catalogs.NotReady, api.start, self.conf, self.stack)
+
+    def test_server_that_is_not_there_is_no_error(self):
+        self.make_tables()
+        log = self.useFixture(fixtures.FakeLogger())
+        api.start(self.conf, self.stack)
+        answer = base.requests.post(
+            f'http://127.0.0.1:{self.port(log.output)}/v1/repositories',
+            json={'repository': {'name': 'a', 'url': 'file:///x'}},
+            auth=('root', 'secret'),
+            timeout=30,
+        )
+        self.assertEqual(202, answer.status_code)
+
+
+class MainTest(base.ProgramTestCase):
+    def test_options_come_from_the_command_line(self):
+        run = self.useFixture(
+            fixtures.MockPatchObject(api.program, 'run', return_value=3)
+        ).mock
+        self.assertEqual(3, api.main(['--config-file', 'x']))
+        run.assert_called_once_with(
+            'ebackup-api', api.start, ['--config-file', 'x']
+        )

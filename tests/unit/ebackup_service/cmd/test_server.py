@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+import fixtures
+
+from ebackup_service.cmd import catalogs
+from ebackup_service.cmd import server
+from ebackup_service.server import repositories
+from tests.unit.ebackup_service.cmd import base
+
+
+class ServerTest(base.ProgramTestCase):
+    def test_jobs_that_no_proxy_can_take_fail(self):
+        self.make_tables()
+        self.conf.set_override('proxy_timeout', 0.1, group='server')
+        catalog = catalogs.opened(self.conf, self.stack)
+        repositories.create(catalog, 'a', 'file:///x')
+        server.start(self.conf, self.stack)
+        self.wait_for(lambda: repositories.show(catalog, 'a').state == 'error')
+
+    def test_catalog_without_tables_is_noticed_at_the_start(self):
+        self.conf.set_override('state_path', self.directory)
+        self.assertRaises(
+            catalogs.NotReady, server.start, self.conf, self.stack
+        )
+
+
+class MainTest(base.ProgramTestCase):
+    def test_options_come_from_the_command_line(self):
+        run = self.useFixture(
+            fixtures.MockPatchObject(server.program, 'run', return_value=3)
+        ).mock
+        self.assertEqual(3, server.main(['x']))
+        run.assert_called_once_with('ebackup-server', server.start, ['x'])
