@@ -1,0 +1,420 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Random histories of a volume and its images, against dictionaries of bytes.
+
+A volume is a real, sparse file; the model is what it must hold, block by
+block. Volumes may be large enough for a tree of three levels: what nobody
+wrote costs neither the file nor the model anything.
+"""
+
+import copy
+import dataclasses
+import os
+import shutil
+import tempfile
+import unittest
+import uuid
+
+import hypothesis
+from hypothesis import stateful
+from hypothesis import strategies as st
+
+from ebackup_service.engine import backup
+from ebackup_service.engine import control
+from ebackup_service.engine import progress
+from ebackup_service.engine import restore
+from ebackup_service.production import attached
+from ebackup_service.production import base as production
+from ebackup_service.production import punch
+from ebackup_service.repository import collector
+from ebackup_service.repository import repository
+from ebackup_service.repository import root
+from ebackup_service.repository.storage import registry
+from ebackup_service.repository import tree
+
+CHUNK = 4096
+LEAF = 256 * CHUNK
+LARGEST = 300 * LEAF  # more leaves than an inner page has entries
+
+SIZES = st.one_of(
+    st.sampled_from(
+        [0, 1, CHUNK, LEAF - 1, LEAF, LEAF + 1, 3 * LEAF, 257 * LEAF + 5]
+    ),
+    st.integers(1, 4 * LEAF),
+    st.integers(1, LARGEST),
+)
+# (where it is counted from, by how much): many meet, and many meet edges.
+PLACES = st.one_of(
+    st.tuples(st.just('start'), st.integers(0, 4 * CHUNK)),
+    st.tuples(st.just('start'), st.integers(0, 4 * LEAF)),
+    st.tuples(st.just('leaf'), st.integers(0, 300)),
+    st.tuples(st.just('end'), st.integers(1, 3 * CHUNK)),
+)
+IMAGES = st.sampled_from([0, 1, 2, 3])  # by age
+LENGTHS = st.one_of(
+    st.integers(1, 2 * CHUNK),
+    st.sampled_from([CHUNK, LEAF, 3 * LEAF + 17]),
+)
+
+
+@dataclasses.dataclass
+class Model:
+    """What a volume holds: block number -> bytes, absent ones are zeros."""
+
+    size: int = 0
+    blocks: dict[int, bytes] = dataclasses.field(default_factory=dict)
+
+    def write(self, offset, content):
+        position = 0
+        while position < len(content):
+            number, inside = divmod(offset + position, CHUNK)
+            piece = content[position : position + CHUNK - inside]
+            old = self.blocks.get(number, bytes(CHUNK))
+            new = old[:inside] + piece + old[inside + len(piece) :]
+            if any(new):
+                self.blocks[number] = new
+            else:
+                self.blocks.pop(number, None)
+            position += len(piece)
+
+    def resize(self, size):
+        if size < self.size:
+            number, inside = divmod(size, CHUNK)
+            kept = self.blocks.get(number, b'')[:inside]
+            for gone in [n for n in self.blocks if n >= number]:
+                del self.blocks[gone]
+            self.write(number * CHUNK, kept)
+        self.size = size
+
+    def changed(self, other):
+        """Numbers of the blocks that differ."""
+        return sorted(
+            number
+            for number in self.blocks.keys() | other.blocks.keys()
+            if self.blocks.get(number) != other.blocks.get(number)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Image:
+    model: Model
+    tree: tree.Tree
+
+
+class ChangedSource:
+    """A source whose storage knows what changed since an image."""
+
+    gaps = production.ExtentKind.UNCHANGED
+
+    def __init__(self, source, numbers):
+        self.size = source.size
+        self.read_into = source.read_into
+        self._numbers = numbers
+
+    def extents(self):
+        for number in self._numbers:
+            start = number * CHUNK
+            if start < self.size:
+                yield production.Extent(
+                    start,
+                    min(CHUNK, self.size - start),
+                    production.ExtentKind.DATA,
+                )
+
+
+class StopsSoon(control.Control):
+    """A job that is cancelled after so many checks."""
+
+    def __init__(self, checks):
+        super().__init__()
+        self._left = checks
+
+    def check(self):
+        self._left -= 1
+        if self._left < 0:
+            self.cancel('by the test')
+        super().check()
+
+
+class History(stateful.RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        # In memory where possible: most of the time is spent in fsync().
+        memory = '/dev/shm' if os.path.isdir('/dev/shm') else None
+        self.directory = tempfile.mkdtemp(dir=memory)
+        self.path = os.path.join(self.directory, 'volume')
+        with open(self.path, 'wb'):
+            pass
+        self.model = Model()
+        os.mkdir(os.path.join(self.directory, 'repository'))
+        self.repo = repository.Repository.create(
+            registry.open_storage(f'file://{self.directory}/repository'),
+            pack_size=LEAF,
+        )
+        self.empty = self.repo.usage().used
+        self.storage = attached.AttachedStorage([self.directory], 'here')
+        self.available = {}
+        self.generation = 0
+
+    def teardown(self):
+        while self.available:
+            self.restore_new(0)
+            self.delete(0)
+        self.collect()
+        tombstones = 1000 * self.generation
+        assert self.repo.usage().used <= self.empty + tombstones
+        assert self.repo.usage().packs == 0
+        self.repo.close()
+        shutil.rmtree(self.directory)
+
+    @stateful.precondition(lambda self: self.model.size)
+    @stateful.rule(
+        place=PLACES,
+        length=LENGTHS,
+        seed=st.integers(0, 7),
+        pattern=st.booleans(),
+    )
+    def write(self, place, length, seed, pattern):
+        """Zeros with seed 0; repeated blocks, or all blocks different."""
+        place = self.place(*place)
+        length = min(length, self.model.size - place)
+        if not seed:
+            content = bytes(length)
+        elif pattern:
+            content = bytes([seed]) * length
+        else:
+            content = b''.join(
+                bytes([seed]) + number.to_bytes(15, 'big')
+                for number in range(length // 16 + 1)
+            )[:length]
+        with open(self.path, 'r+b') as file:
+            file.seek(place)
+            file.write(content)
+        self.model.write(place, content)
+
+    @stateful.precondition(lambda self: self.model.size)
+    @stateful.rule(place=PLACES, length=LENGTHS)
+    def discard(self, place, length):
+        place = self.place(*place)
+        length = min(length, self.model.size - place)
+        with open(self.path, 'r+b') as file:
+            punch.zero_range(file.fileno(), place, length)
+        self.model.write(place, bytes(length))
+
+    @stateful.initialize(size=SIZES, length=LENGTHS)
+    def create(self, size, length):
+        self.resize(size)
+        if size:
+            self.write(('start', 0), length, 1, False)
+
+    @stateful.rule(size=SIZES)
+    def resize(self, size):
+        os.truncate(self.path, size)
+        self.model.resize(size)
+
+    @stateful.rule(workers=st.integers(1, 3))
+    def back_up_all(self, workers):
+        self.back_up(None, workers)
+
+    @stateful.precondition(lambda self: self.available)
+    @stateful.rule(base=IMAGES, workers=st.integers(1, 3))
+    def back_up_compared(self, base, workers):
+        self.back_up(self.image(base), workers)
+
+    @stateful.precondition(lambda self: self.available)
+    @stateful.rule(
+        base=IMAGES,
+        workers=st.integers(1, 3),
+        superfluous=st.sets(st.integers(0, 600), max_size=3),
+    )
+    def back_up_changes(self, base, workers, superfluous):
+        """Those that the storage names, among them some that are none."""
+        base = self.image(base)
+        self.back_up(
+            base,
+            workers,
+            sorted({*self.model.changed(base.model), *superfluous}),
+        )
+
+    def back_up(self, base, workers, changed=None):
+        session = self.session()
+        image_id = str(uuid.uuid4())
+        with self.source(changed) as source:
+            job = progress.Progress(source.size)
+            result = backup.run_backup(
+                source,
+                self.repo,
+                session,
+                base and base.tree,
+                CHUNK,
+                workers,
+                control.Control(),
+                job,
+            )
+        assert job.snapshot()['bytes_done'] == self.model.size
+        self.commit(session, image_id, result)
+        self.available[image_id] = Image(
+            copy.deepcopy(self.model),
+            tree.Tree(self.repo, result.tree, self.model.size, CHUNK),
+        )
+
+    @stateful.rule(
+        base=st.one_of(st.none(), IMAGES),
+        checks=st.integers(0, 40),
+        abandon=st.booleans(),
+    )
+    def fail_to_back_up(self, base, checks, abandon):
+        """Cancelled, with or without the chance to clean up."""
+        base = (
+            self.image(base) if base is not None and self.available else None
+        )
+        session = self.session()
+        try:
+            with self.source() as source:
+                result = backup.run_backup(
+                    source,
+                    self.repo,
+                    session,
+                    base and base.tree,
+                    CHUNK,
+                    2,
+                    StopsSoon(checks),
+                    progress.Progress(source.size),
+                )
+        except control.JobStopped:
+            pass
+        else:
+            # It was done before; the proxy dies before it commits.
+            self.commit(session, str(uuid.uuid4()), result, mark=False)
+        if abandon:
+            session.abandon()
+
+    @stateful.precondition(lambda self: len(self.available) > 1)
+    @stateful.rule(image=IMAGES)
+    def delete(self, image):
+        image_id = self.image_id(image)
+        self.repo.delete_image(image_id)
+        del self.available[image_id]
+
+    @stateful.rule()
+    def collect(self):
+        collector.collect(
+            self.repo,
+            lambda image_ids: collector.Live(set(), [], set()),
+            lambda: None,
+        )
+
+    @stateful.precondition(lambda self: self.available)
+    @stateful.rule(image=IMAGES)
+    def restore_new(self, image):
+        """As Cinder does it with a file: it is empty."""
+        image = self.image(image)
+        path = os.path.join(self.directory, 'restored')
+        with open(path, 'wb'):
+            pass
+        self.restore(image, path, image.model.size)
+        self.check(path, image.model)
+
+    @stateful.precondition(lambda self: self.available and self.model.size)
+    @stateful.rule(image=IMAGES, volume_is_new=st.booleans())
+    def restore_over_the_volume(self, image, volume_is_new):
+        """What the volume holds is compared, or is nothing of worth."""
+        image = self.image(image)
+        if image.model.size > self.model.size:
+            self.resize(image.model.size)
+        self.restore(image, self.path, self.model.size, volume_is_new)
+        expected = copy.deepcopy(image.model)
+        expected.resize(self.model.size)
+        end = image.model.size
+        for number, block in self.model.blocks.items():
+            inside = max(end - number * CHUNK, 0)
+            if inside < CHUNK:
+                expected.write(number * CHUNK + inside, block[inside:])
+        self.model = expected
+        self.check(self.path, self.model)
+
+    def image_id(self, age):
+        """Of one of the images that there are, the newest is 0."""
+        return list(self.available)[-1 - age % len(self.available)]
+
+    def image(self, age):
+        return self.available[self.image_id(age)]
+
+    def place(self, origin, count):
+        if origin == 'leaf':
+            count *= LEAF
+        elif origin == 'end':
+            count = self.model.size - count
+        return count % self.model.size
+
+    def session(self):
+        self.generation += 1
+        return self.repo.session(str(uuid.uuid4()), self.generation)
+
+    def commit(self, session, image_id, result, mark=True):
+        session.commit_candidate(
+            root.Root(
+                image_id,
+                root.Chain('project', 'volume'),
+                self.generation,
+                self.model.size,
+                CHUNK,
+                result.tree,
+            )
+        )
+        if mark:
+            session.mark_committed(image_id)
+
+    def source(self, changed=None):
+        attachment = {'kind': 'attached', 'host': 'here', 'path': self.path}
+        source = self.storage.open_source(attachment, self.model.size)
+        if changed is None:
+            return Closing(source, source)
+        return Closing(source, ChangedSource(source, changed))
+
+    def restore(self, image, path, size, volume_is_new=False):
+        attachment = {'kind': 'attached', 'host': 'here', 'path': path}
+        target = self.storage.open_target(attachment, size, volume_is_new)
+        with Closing(target, target):
+            restore.run_restore(
+                self.repo,
+                image.tree,
+                target,
+                volume_is_new,
+                2,
+                control.Control(),
+                progress.Progress(image.model.size),
+            )
+
+    def check(self, path, model):
+        assert os.stat(path).st_size == model.size
+        found = Model(model.size)
+        attachment = {'kind': 'attached', 'host': 'here', 'path': path}
+        source = self.storage.open_source(attachment, model.size)
+        with Closing(source, source), open(path, 'rb') as file:
+            for extent in source.extents():
+                file.seek(extent.offset)
+                found.write(extent.offset, file.read(extent.length))
+        assert found.changed(model) == []
+
+
+class Closing:
+    def __init__(self, closed, used):
+        self._closed = closed
+        self._used = used
+
+    def __enter__(self):
+        return self._used
+
+    def __exit__(self, *failure):
+        self._closed.close()
+
+
+History.TestCase.settings = hypothesis.settings(
+    max_examples=50,
+    stateful_step_count=50,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+HistoryTest: type[unittest.TestCase] = History.TestCase
