@@ -12,8 +12,11 @@ from ebackup_service.api import errors
 from ebackup_service.cmd import all as cmd_all
 from tests.unit.ebackup_service.cmd import base
 
-PROGRAM = 'import sys; from ebackup_service.api import errors
-from ebackup_service.cmd import all as a; '
+PROGRAM = """
+import sys
+from ebackup_service.cmd import all as program
+sys.exit(program.main())
+"""
 # Starting takes seconds where many tests run, stopping has its own limit.
 PATIENCE = 300
 STOP = 20
@@ -49,7 +52,6 @@ class StartTest(base.ProgramTestCase):
         with cmd_all.contextlib.ExitStack() as stack:
             self.assertRaises(OSError, cmd_all.start, self.conf, stack)
 
-
     def test_anonymous_access_is_refused_on_other_addresses(self):
         self.conf.set_override('auth_strategy', 'none', group='api')
         self.conf.set_override('host', '0.0.0.0', group='api')
@@ -66,7 +68,7 @@ class ProcessTest(base.ProgramTestCase):
             [
                 sys.executable,
                 '-c',
-                PROGRAM + 'sys.exit(a.main())',
+                PROGRAM,
                 '--config-file',
                 self.path,
             ],
