@@ -11,6 +11,9 @@ from ebackup_driver import resources
 from ebackup_driver import transport
 
 _PAGE = 500
+# Seconds. A beat that gets lost leaves time for another one before the
+# service misses it.
+_BEAT_TIMEOUT = 4.0
 
 
 class Client:
@@ -21,13 +24,12 @@ class Client:
     """
 
     def __init__(self, http: adapter.Adapter, patience: float = 0.0):
+        self._http = http
         self._transport = transport.Transport(http, patience)
 
     def without_patience(self) -> 'Client':
         """Return a client that tries everything once: for those who loop."""
-        impatient = Client.__new__(Client)
-        impatient._transport = self._transport.with_patience(0.0)
-        return impatient
+        return Client(self._http)
 
     # Images
 
@@ -125,7 +127,10 @@ class Client:
         Never repeated here: a beat that arrives late says something else.
         """
         answer = self._transport.send(
-            'POST', _path('jobs', job_id, 'heartbeat'), repeatable=False
+            'POST',
+            _path('jobs', job_id, 'heartbeat'),
+            repeatable=False,
+            timeout=_BEAT_TIMEOUT,
         )
         return resources.Job.from_dict(_part(answer, 'job'))
 

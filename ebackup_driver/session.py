@@ -74,6 +74,11 @@ def check(conf: cfg.ConfigOpts) -> None:
     :raises NotConfigured: naming the option and what it should be
     """
     group = conf[opts.GROUP]
+    for option in opts.driver_options():
+        try:
+            group[option.dest]
+        except cfg.ConfigFileValueError as error:
+            raise errors.NotConfigured(f'{option.dest}: {error}') from error
     unknown = sorted(set(group.valid_interfaces) - _INTERFACES)
     if unknown:
         raise errors.NotConfigured(

@@ -40,9 +40,6 @@ class Transport:
         self._http = http
         self._patience = patience
 
-    def with_patience(self, patience: float) -> 'Transport':
-        return Transport(self._http, patience)
-
     def send(
         self,
         method: str,
@@ -51,20 +48,30 @@ class Transport:
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         repeatable: bool,
+        timeout: float | None = None,
     ) -> Any:
         """Return the JSON of the answer, None if it has no body.
 
-        repeatable tells whether doing it twice is the same as doing it once.
+        repeatable tells whether doing it twice is the same as doing it once;
+        timeout is in seconds, that of the session if there is none.
 
         :raises ServiceUnreachable: also when Keystone can't be reached
         :raises NotConfigured: no endpoint, or unusable credentials
         :raises ServiceError: one of its subclasses, by the HTTP status
         """
+        options: dict[str, Any] = {}
+        if query:
+            given = {k: v for k, v in query.items() if v is not None}
+            options['params'] = given
+        if body is not None:
+            options['json'] = body
+        if timeout is not None:
+            options['timeout'] = timeout
         started = time.monotonic()
         delay = _FIRST_DELAY
         while True:
             try:
-                return self._send_once(method, path, body, query)
+                return self._send_once(method, path, options)
             except errors.ServiceUnreachable as error:
                 if not repeatable or not self._patience:
                     raise
@@ -87,17 +94,9 @@ class Transport:
             delay = min(delay * 2, _LONGEST_DELAY)
 
     def _send_once(
-        self,
-        method: str,
-        path: str,
-        body: Mapping[str, Any] | None,
-        query: Mapping[str, Any] | None,
+        self, method: str, path: str, options: Mapping[str, Any]
     ) -> Any:
         started = time.monotonic()
-        given = {k: v for k, v in (query or {}).items() if v is not None}
-        options: dict[str, Any] = {'params': given} if given else {}
-        if body is not None:
-            options['json'] = body
         try:
             # log=False: bodies hold the volume's metadata.
             response = self._http.request(

@@ -36,6 +36,8 @@ class PlayedService:
     images, jobs: what it has, as it shows them
     attachments: by job id
     beats_needed: beats after which a job succeeds; None: never by itself
+    failure: (kind, message) with which jobs fail at their next beat
+    warning: what new jobs are to warn of
     looks_to_stop: how often a cancelled job must be asked for before it ended
     hooks: called with each Request before it is carried out; may raise
         Refusal, or change anything
@@ -53,6 +55,7 @@ class PlayedService:
         self.beats_needed = 2
         self.looks_to_stop = 1
         self.failure = None
+        self.warning = None
         self.hooks = []
         self.repositories = {}
         self.proxies = []
@@ -217,6 +220,7 @@ class PlayedService:
             'progress': {'percent': 0},
             'result': None,
             'error': None,
+            'warning': self.warning,
         }
         self.jobs[job['id']] = job
         self.beats[job['id']] = 0

@@ -3,6 +3,7 @@ import json
 
 from cinder.db import api as db
 from cinder import exception
+import fixtures
 from oslo_utils import units
 
 from tests.unit.ebackup_driver import base
@@ -91,6 +92,12 @@ class TestRestore(RestoreTestCase):
         self.service.requests.clear()
         self.restore()
         self.assertEqual(3, len(self.service.jobs))
+
+    def test_a_warning_of_the_service_is_logged(self):
+        self.service.warning = 'Volume is in another availability zone.'
+        logger = self.useFixture(fixtures.FakeLogger())
+        self.restore()
+        self.assertIn('in another availability zone', logger.output)
 
     def test_an_unknown_image_is_an_error(self):
         self.service.images.clear()

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 import threading
 
+import fixtures
 from keystoneauth1 import loading
+from oslo_config import cfg
 
+from ebackup_driver import client as clients
 from ebackup_driver import errors
+from ebackup_driver import opts
 from ebackup_driver import session
 from tests.unit.ebackup_driver import base
 from tests.unit.ebackup_driver import cinder_records
@@ -42,6 +46,17 @@ class TestSharedConnection(base.DriverTestCase):
         client = session.connect(base.CONF).without_patience()
         error = self.assertRaises(errors.ServiceUnreachable, client.job, 'j')
         self.assertRegex(str(error), '^No answer in time: no connection to')
+
+    def test_does_not_wait_long_for_the_answer_to_a_beat(self):
+        self.useFixture(
+            fixtures.MockPatchObject(clients, '_BEAT_TIMEOUT', 0.2)
+        )
+        silent = threading.Event()
+        self.addCleanup(silent.set)
+        self.service.hooks.append(lambda request: silent.wait(30))
+        client = session.connect(base.CONF)
+        self.assertRaises(errors.ServiceUnreachable, client.beat, 'j')
+        self.assertEqual(1, len(self.service.requests))
 
     def test_cannot_be_made_without_authentication(self):
         self.configure(auth_type=None)
@@ -150,3 +165,32 @@ class TestKeystone(base.DriverTestCase):
         )
         session.check(base.CONF)
         self.assertEqual([], list(self.connect().jobs()))
+
+
+class TestCheck(base.ServiceTestCase):
+    def read(self, *lines):
+        path = self.useFixture(fixtures.TempDir()).join('cinder.conf')
+        with open(path, 'w') as stream:
+            print('[ebackup]', *lines, sep='\n', file=stream)
+        conf = cfg.ConfigOpts()
+        opts.register(conf)
+        conf([], default_config_files=[path])
+        return conf
+
+    def test_reads_the_section_of_cinders_file(self):
+        session.check(
+            self.read(
+                'auth_type = http_basic',
+                'username = cinder',
+                'password = s3cret',
+                'endpoint = http://127.0.0.1:8790',
+            )
+        )
+
+    def test_finds_values_out_of_range(self):
+        for line in ('poll_interval = 9', 'service_timeout = long'):
+            conf = self.read('auth_type = none', line)
+            error = self.assertRaises(
+                errors.NotConfigured, session.check, conf
+            )
+            self.assertTrue(str(error).startswith(line.split()[0]))

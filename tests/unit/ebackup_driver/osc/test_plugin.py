@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The commands as OpenStackClient finds and runs them."""
 
+import argparse
 import base64
 import importlib
 import json
@@ -12,7 +13,11 @@ import tomllib
 from unittest import mock
 
 import fixtures
+from keystoneauth1 import noauth
+from keystoneauth1 import session
 
+from ebackup_driver import errors
+from ebackup_driver.osc import plugin
 from tests.unit.ebackup_driver import base
 from tests.unit.ebackup_driver import http_server
 from tests.unit.ebackup_driver import played_identity
@@ -62,6 +67,33 @@ class TestEntryPoints(base.ServiceTestCase):
             parser = command(mock.Mock(), None).get_parser('openstack')
             self.assertIn('--json', parser.format_help())
             self.assertTrue(command.__doc__)
+
+
+class TestPlugin(base.ServiceTestCase):
+    def client(self, **configuration):
+        instance = mock.Mock(
+            session=session.Session(),
+            auth=noauth.NoAuth(endpoint='http://catalog.invalid'),
+            interface=None,
+            region_name=None,
+        )
+        instance.get_configuration.return_value = configuration
+        return plugin.make_client(instance)
+
+    def test_the_endpoint_may_be_set_in_clouds_yaml(self):
+        client = self.client(block_backup_endpoint_override=self.server.url)
+        self.assertEqual([], client.proxies())
+
+    def test_without_that_it_is_looked_up(self):
+        error = self.assertRaises(
+            errors.ServiceUnreachable, self.client().proxies
+        )
+        self.assertIn('http://catalog.invalid', str(error))
+
+    def test_has_an_option_for_its_version(self):
+        parser = plugin.build_option_parser(argparse.ArgumentParser())
+        self.assertEqual('1', parser.parse_args([]).os_ebackup_api_version)
+        self.assertIn('1', plugin.API_VERSIONS)
 
 
 class TestShell(base.ServiceTestCase):
