@@ -5,7 +5,7 @@ The order of the steps is what makes it safe beside sessions that write and
 read: the argument is in the format.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import time
 
@@ -80,23 +80,17 @@ def collect(
             candidates.add(address)
     found = survey.survey(storage, check)
     answer = live(sorted(found))
-    # Not needed if the answer is as promised; see the format.
-    later = survey.survey(storage, check, known=set(found))
+    settled = {i.id for i in found.values() if i.marked or i.deleted}
+    later = survey.survey(storage, check, settled, set(found) - settled)
 
     needed = _mark(
-        repo,
-        [
-            image.summary()
-            for image in [*found.values(), *later.values()]
-            if image.counts and image.id not in answer.dead
-        ],
-        answer.pins,
-        check,
+        repo, list(_needed(found, later, answer)), answer.pins, check
     )
     images_removed = 0
     for image in found.values():
         check()
-        images_removed += _remove_image(repo, image, answer)
+        latest = later.get(image.id, image)
+        images_removed += _remove_image(repo, latest, answer)
     packs_removed = bytes_removed = 0
     for info in storage.list(layout.PACKS):
         check()
@@ -127,6 +121,38 @@ def collect(
             storage, set(found) | set(later), check
         ),
     )
+
+
+def _needed(
+    found: dict[str, survey.Image],
+    later: dict[str, survey.Image],
+    answer: Live,
+) -> Iterator[survey.Summary]:
+    """The images whose trees are to be marked.
+
+    :param found: before the catalog answered
+    :param later: what is new since then, or had no marker
+    :raises Corrupt: the root of one is damaged
+    """
+    for image in found.values():
+        latest = later.get(image.id, image)
+        if image.id in answer.dead:
+            continue
+        if latest.counts:
+            yield latest.summary()
+        elif (
+            latest.deleted
+            and not image.deleted
+            and image.session_id not in answer.sessions
+            and isinstance(image.found, survey.Summary)
+        ):
+            # It was available when the catalog answered, and whoever began
+            # after that may have it as a base.
+            yield image.found
+    # Not needed if the catalog knows all images; see the format.
+    for image in later.values():
+        if image.id not in found and image.counts:
+            yield image.summary()
 
 
 def _mark(
@@ -173,6 +199,9 @@ def _remove_image(
             return 0
         images.delete(repo.storage, image.id)
         return 1
+    if image.found is None and not image.deleted:
+        # Its session has abandoned it since.
+        return 0
     if image.id not in answer.dead and not image.deleted:
         # A root whose session can't be told belongs to any that runs.
         if image.session_id is None:

@@ -59,14 +59,16 @@ def survey(
     storage: base.Storage,
     check: Callable[[], None],
     known: AbstractSet[str] = frozenset(),
+    again: AbstractSet[str] = frozenset(),
 ) -> dict[str, Image]:
     """All images but those that are known, with their roots read.
 
     Memory: about a KiB an image.
 
     :param check: called for each image
+    :param again: images to look at even if nothing is left of them
     """
-    names: dict[str, set[str]] = {}
+    names: dict[str, set[str]] = {image_id: set() for image_id in again}
     for info in storage.list(layout.IMAGES):
         parsed = layout.parse_image(info.key)
         if parsed is not None and parsed[0] not in known:

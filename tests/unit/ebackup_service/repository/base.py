@@ -69,7 +69,7 @@ class RepositoryTestCase(base.BaseTestCase):
             for slot in range(256):
                 begin = index * LEAF + slot * CHUNK
                 plain = data[begin : begin + CHUNK]
-                if any(plain):
+                if plain.strip(b'\0'):
                     leaf.set(slot, chunks.add(hasher(plain), plain))
             tree_writer.put_leaf(index, leaf)
 
@@ -93,12 +93,14 @@ class RepositoryTestCase(base.BaseTestCase):
         target = session.tree(len(data), CHUNK, old)
         hasher = repo.hasher()
         for index in range(-(-len(data) // LEAF)):
+            if not data[index * LEAF : (index + 1) * LEAF].strip(b'\0'):
+                continue
             leaf = page.Leaf(index)
             before = None if old is None else old.leaf(index)
             for slot in range(256):
                 begin = index * LEAF + slot * CHUNK
                 plain = data[begin : begin + CHUNK]
-                if not any(plain):
+                if not plain.strip(b'\0'):
                     continue
                 chunk_id = hasher(plain)
                 known = None if before is None else before.get(slot)

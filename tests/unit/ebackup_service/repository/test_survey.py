@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+from unittest import mock
+
+from ebackup_service.repository import errors
+from ebackup_service.repository import layout
+from ebackup_service.repository import survey
+from tests.unit.ebackup_service.repository import base
+
+
+class SurveyTestCase(base.RepositoryTestCase):
+    def survey(self, **kwargs):
+        return survey.survey(self.storage, base.nothing_to_check, **kwargs)
+
+    def test_image_that_counts(self):
+        image = self.backup(os.urandom(5000), generation=3)
+
+        found = self.survey()[image.id]
+
+        self.assertTrue(found.counts)
+        self.assertEqual(image.session.id, found.session_id)
+        self.assertEqual(
+            (
+                ('project', 'volume', base.CHUNK),
+                3,
+                image.root.tree,
+                5000,
+                base.CHUNK,
+            ),
+            found.summary(),
+        )
+
+    def test_candidate(self):
+        image = self.store(b'x')
+
+        found = self.survey()[image.id]
+
+        self.assertFalse(found.counts)
+        self.assertEqual(
+            (False, False, image.session.id),
+            (found.marked, found.deleted, found.session_id),
+        )
+
+    def test_deleted_image_of_which_something_is_left(self):
+        image = self.backup(b'x')
+        self.storage.create(layout.tombstone_key(image.id), [b''])
+
+        found = self.survey()[image.id]
+
+        self.assertFalse(found.counts)
+        self.assertTrue(found.deleted)
+
+    def test_known_images_are_left_out(self):
+        one, two = self.backup(b'1'), self.backup(b'2')
+
+        self.assertEqual({two.id}, set(self.survey(known={one.id})))
+
+    def test_images_are_looked_at_again(self):
+        image, gone = self.store(b'x'), base.new_id()
+        self.repo.delete_image(image.id)
+
+        found = self.survey(again={image.id, gone})
+
+        self.assertTrue(found[image.id].deleted)
+        self.assertFalse(found[gone].deleted)
+        self.assertFalse(found[gone].counts)
+
+    def test_damaged_root_is_raised_when_it_is_needed(self):
+        image = self.backup(b'x')
+        self.flip(layout.root_key(image.id), 200)
+
+        found = self.survey()[image.id]
+
+        self.assertTrue(found.counts)
+        self.assertIsNone(found.session_id)
+        self.assertRaises(errors.Corrupt, found.summary)
+
+    def test_marker_without_root_is_damage(self):
+        image = self.backup(b'x')
+        self.storage.delete(layout.root_key(image.id))
+
+        found = self.survey()[image.id]
+
+        self.assertTrue(found.counts)
+        error = self.assertRaises(errors.Corrupt, found.summary)
+        self.assertIn('missing', str(error))
+
+    def test_image_that_is_deleted_meanwhile_is_no_damage(self):
+        image = self.backup(b'x')
+        real = self.storage.size
+
+        def size(key):
+            try:
+                return real(key)
+            finally:
+                if key == layout.tombstone_key(image.id):
+                    self.repo.delete_image(image.id)
+
+        with mock.patch.object(self.storage, 'size', size):
+            found = self.survey()[image.id]
+
+        self.assertFalse(found.counts)
+        self.assertTrue(found.deleted)
+
+    def test_check_may_stop_it(self):
+        self.backup(b'x')
+
+        self.assertRaises(
+            ZeroDivisionError, survey.survey, self.storage, lambda: 1 // 0
+        )

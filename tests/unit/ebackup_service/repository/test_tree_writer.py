@@ -1,0 +1,282 @@
+# SPDX-License-Identifier: Apache-2.0
+import random
+import threading
+from unittest import mock
+
+from hypothesis import strategies as st
+
+from ebackup_service.repository import page
+from ebackup_service.repository import tree
+from ebackup_service.repository import tree_writer
+from tests.unit.ebackup_service.repository import base
+from tests.unit.ebackup_service.repository import strategies
+from tests.unit.ebackup_service.repository import test_tree
+
+CHUNK = base.CHUNK
+MIB = 1024 * 1024
+TIB = 1024 * 1024 * MIB
+leaf_with = test_tree.leaf_with
+
+# Leaf indices near the edges of pages of all levels, up to 2**20.
+EDGES = sorted(
+    {
+        max(0, edge + delta)
+        for edge in (0, 255, 256, 512, 65535, 65536, 131072, 2**20 - 3)
+        for delta in (-1, 0, 1, 2)
+    }
+)
+INDICES = st.sampled_from(EDGES)
+SIZES = st.sampled_from(
+    [1, MIB, 2 * MIB, 255 * MIB, 256 * MIB, 257 * MIB, 513 * MIB + 1,
+     65536 * MIB, 65537 * MIB, 65537 * MIB - 1, TIB]
+)  # fmt: skip
+
+
+class WriterTestCase(test_tree.TreeTestCase):
+    def content(self, source):
+        return {
+            index: source.leaf(index).encode() for index in source.leaves()
+        }
+
+    def finish(self, session, target):
+        where = target.finish()
+        session._pages.flush()
+        return tree.Tree(self.repo, where, target.geometry.size, CHUNK)
+
+
+class PutTestCase(WriterTestCase):
+    def test_volume_without_bytes_has_no_tree(self):
+        session = self.repo.session(base.new_id(), 1)
+
+        self.assertIsNone(session.tree(0, CHUNK, None).finish())
+
+    def test_holes_have_no_tree(self):
+        session = self.repo.session(base.new_id(), 1)
+        for size in (1, MIB, TIB):
+            target = session.tree(size, CHUNK, None)
+            target.put_leaf(0, None)
+            target.put_leaf(target.geometry.leaves - 1, page.Leaf(
+                target.geometry.leaves - 1
+            )) if size > MIB else None  # fmt: skip
+            self.assertIsNone(target.finish())
+        session._pages.flush()
+        self.assertEqual(0, session._pages.packs)
+
+    @strategies.given(st.sets(INDICES, max_size=12), st.randoms())
+    def test_any_order_makes_the_same_tree(self, indices, shuffle):
+        ordered = self.write(TIB, [leaf_with(i, 7) for i in sorted(indices)])
+        mixed = list(indices)
+        shuffle.shuffle(mixed)
+
+        other = self.write(TIB, [leaf_with(i, 7) for i in mixed])
+
+        self.assertEqual(
+            {i: leaf_with(i, 7).encode() for i in indices},
+            self.content(other),
+        )
+        # The ids of inner pages depend on where their children are, so the
+        # shapes are compared.
+        self.assertEqual(list(ordered.leaves()), list(other.leaves()))
+
+    def test_pages_that_were_written_early_are_changed_again(self):
+        indices = [(n % 7) * 256 + n // 7 for n in range(70)]
+        with mock.patch.object(tree_writer, '_OPEN', 3):
+            found = self.write(TIB, [leaf_with(i, 1) for i in indices])
+
+        self.assertEqual(
+            {i: leaf_with(i, 1).encode() for i in indices},
+            self.content(found),
+        )
+
+    @strategies.given(
+        st.lists(INDICES, unique=True, max_size=20), st.integers(1, 4)
+    )
+    def test_few_open_pages_are_enough(self, indices, most):
+        with mock.patch.object(tree_writer, '_OPEN', most):
+            found = self.write(TIB, [leaf_with(i, 1) for i in indices])
+
+        self.assertEqual(
+            {i: leaf_with(i, 1).encode() for i in indices},
+            self.content(found),
+        )
+
+    def test_open_pages_are_bounded(self):
+        session = self.repo.session(base.new_id(), 1)
+        target = session.tree(TIB, CHUNK, None)
+        for index in range(0, 2**20, 256):
+            target.put_leaf(index, leaf_with(index, 0))
+            self.assertLessEqual(len(target._open), tree_writer._OPEN + 3)
+        found = self.finish(session, target)
+
+        self.assertEqual(4096, sum(1 for _ in found.leaves()))
+
+    def test_many_threads_put(self):
+        indices = list(range(0, 3000, 3))
+        session = self.repo.session(base.new_id(), 1)
+        target = session.tree(TIB, CHUNK, None)
+
+        def put(first):
+            for index in indices[first::4]:
+                target.put_leaf(index, leaf_with(index, 5))
+
+        threads = [threading.Thread(target=put, args=(n,)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+        found = self.finish(session, target)
+        self.assertEqual(indices, list(found.leaves()))
+        self.assertEqual(
+            leaf_with(2997, 5).encode(), found.leaf(2997).encode()
+        )
+
+    def test_what_does_not_belong_is_refused(self):
+        session = self.repo.session(base.new_id(), 1)
+        target = session.tree(MIB + 1, CHUNK, None)
+
+        for index, leaf in (
+            (-1, None),
+            (2, None),
+            (0, leaf_with(1, 0)),
+            (1, leaf_with(1, 1)),
+        ):
+            self.assertRaises(ValueError, target.put_leaf, index, leaf)
+        target.put_leaf(1, leaf_with(1, 0))
+        target.finish()
+        self.assertRaises(ValueError, target.put_leaf, 0, None)
+
+
+class KeepTestCase(WriterTestCase):
+    def test_unchanged_volume_costs_nothing(self):
+        old = self.write(TIB, [leaf_with(i, 1) for i in EDGES])
+        session = self.repo.session(base.new_id(), 1)
+        target = session.tree(TIB, CHUNK, old)
+        for index in EDGES:
+            target.put_leaf(index, leaf_with(index, 1))
+
+        self.assertEqual(old.root, target.finish())
+        self.assertEqual(0, session._pages.metadata_bytes)
+
+    def test_kept_volume_costs_nothing(self):
+        old = self.write(TIB, [leaf_with(i, 1) for i in EDGES])
+        session = self.repo.session(base.new_id(), 1)
+        target = session.tree(TIB, CHUNK, old)
+
+        target.keep_leaves(0, 2**20)
+
+        self.assertEqual(old.root, target.finish())
+        self.assertEqual(0, session._pages.metadata_bytes)
+
+    def test_one_changed_leaf_costs_one_path(self):
+        old = self.write(TIB, [leaf_with(i, 1) for i in EDGES])
+        session = self.repo.session(base.new_id(), 1)
+        target = session.tree(TIB, CHUNK, old)
+        target.keep_leaves(0, 65536)
+        target.put_leaf(65536, leaf_with(65536, 2))
+        target.keep_leaves(65537, 2**20)
+        found = self.finish(session, target)
+
+        expected = {i: leaf_with(i, 1).encode() for i in EDGES}
+        expected[65536] = leaf_with(65536, 2).encode()
+        self.assertEqual(expected, self.content(found))
+        self.assertEqual(4, session._pages._packs.records)
+
+    def test_base_of_holes(self):
+        holes = tree.Tree(self.repo, None, TIB, CHUNK)
+        session = self.repo.session(base.new_id(), 1)
+        target = session.tree(TIB, CHUNK, holes)
+        target.keep_leaves(0, 2**20)
+
+        self.assertIsNone(target.finish())
+
+    def test_what_can_not_be_kept_is_refused(self):
+        session = self.repo.session(base.new_id(), 1)
+        alone = session.tree(MIB, CHUNK, None)
+        self.assertEqual(0, alone.keepable)
+        self.assertRaises(ValueError, alone.keep_leaf, 0)
+
+        old = self.write(3 * MIB + 5, [leaf_with(3, 0)])
+        for size, keepable in (
+            (3 * MIB + 5, 4),
+            (3 * MIB + 6, 3),
+            (3 * MIB + 4, 3),
+            (3 * MIB, 3),
+            (MIB - 1, 0),
+            (TIB, 3),
+        ):
+            target = session.tree(size, CHUNK, old)
+            self.assertEqual(keepable, target.keepable)
+            self.assertRaises(ValueError, target.keep_leaf, keepable)
+            if keepable:
+                target.keep_leaf(keepable - 1)
+
+    def test_base_with_other_chunks_is_refused(self):
+        old = tree.Tree(self.repo, None, MIB, 2 * CHUNK)
+        session = self.repo.session(base.new_id(), 1)
+
+        self.assertRaises(ValueError, session.tree, MIB, CHUNK, old)
+
+    @strategies.given(
+        old_size=SIZES,
+        new_size=SIZES,
+        old_leaves=st.sets(INDICES, max_size=10),
+        changed=st.dictionaries(
+            INDICES, st.sampled_from(['put', 'hole']), max_size=6
+        ),
+        cuts=st.lists(INDICES, max_size=4),
+        most=st.sampled_from([1, 3, 32]),
+        seed=st.integers(0, 1000),
+    )
+    def test_model(
+        self, old_size, new_size, old_leaves, changed, cuts, most, seed
+    ):
+        """Any mixture of put, kept and unmentioned leaves on any base."""
+
+        def slot(size, index):
+            return 0 if (index + 1) * MIB > size else 9
+
+        old = self.write(
+            old_size,
+            [
+                leaf_with(i, slot(old_size, i))
+                for i in sorted(old_leaves)
+                if i * MIB < old_size
+            ],
+        )
+        expected = {}
+        session = self.repo.session(base.new_id(), 1)
+        with mock.patch.object(tree_writer, '_OPEN', most):
+            target = session.tree(new_size, CHUNK, old)
+            end = target.geometry.leaves
+            calls = []
+            for index, what in changed.items():
+                if index < end:
+                    leaf = None
+                    if what == 'put':
+                        leaf = leaf_with(
+                            index, slot(new_size, index), mark=b'new'
+                        )
+                        expected[index] = leaf.encode()
+                    calls.append((target.put_leaf, index, leaf))
+            # What isn't changed is kept, but for every third range.
+            edges = sorted(
+                {0, target.keepable}
+                | {e for c in changed for e in (c, c + 1)}
+                | set(cuts)
+            )
+            edges = [e for e in edges if e <= target.keepable]
+            for number, (start, stop) in enumerate(
+                zip(edges, edges[1:], strict=False)
+            ):
+                if start in changed or (seed + number) % 3 == 0:
+                    continue
+                calls.append((target.keep_leaves, start, stop))
+                for index in old.leaves(start, stop):
+                    expected[index] = old.leaf(index).encode()
+            random.Random(seed).shuffle(calls)
+            for call, *arguments in calls:
+                call(*arguments)
+            found = self.finish(session, target)
+
+        self.assertEqual(expected, self.content(found))

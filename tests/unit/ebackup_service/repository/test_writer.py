@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+import itertools
+import os
+from unittest import mock
+
+from ebackup_service.repository import codec
+from ebackup_service.repository import errors
+from ebackup_service.repository import layout
+from ebackup_service.repository import location
+from ebackup_service.repository import page
+from ebackup_service.repository import reader
+from ebackup_service.repository import writer
+from tests.unit.ebackup_service.repository import base
+
+CHUNK = base.CHUNK
+
+
+class WriterTestCase(base.RepositoryTestCase):
+    def setUp(self):
+        super().setUp()
+        self.numbers = itertools.count(1)
+        self.chunks = writer.ChunkWriter(
+            self.repo, self.allocate, codec.Encoder('zstd'), 9
+        )
+
+    def allocate(self, kind):
+        return location.PackAddress(b's' * 16, kind, next(self.numbers))
+
+    def add(self, plain):
+        return self.chunks.add(self.repo.chunk_id(plain), memoryview(plain))
+
+    def read(self, where, length):
+        out = bytearray(length)
+        reader.ChunkReader(self.repo).read(where, memoryview(out))
+        return bytes(out)
+
+    def size(self, ordinal):
+        address = location.PackAddress(b's' * 16, location.DATA, ordinal)
+        return self.storage.size(layout.pack_key(address))
+
+
+class ChunkWriterTestCase(WriterTestCase):
+    def test_nothing_is_written_without_need(self):
+        self.chunks.flush()
+        self.chunks.abandon()
+
+        self.assertEqual({'repository.json'}, self.keys())
+        self.assertEqual(1, next(self.numbers))
+
+    def test_chunks_read_back(self):
+        plains = [os.urandom(CHUNK), b'a' * CHUNK, b'x']
+        where = [self.add(plain) for plain in plains]
+        self.chunks.flush()
+
+        for plain, found in zip(plains, where, strict=True):
+            self.assertEqual(9, found.generation)
+            self.assertEqual(plain, self.read(found, len(plain)))
+
+    def test_packs_are_cut_when_full(self):
+        plains = [os.urandom(CHUNK) for _ in range(100)]
+        where = [self.add(plain) for plain in plains]
+        self.chunks.flush()
+
+        packs = {found.pack.ordinal for found in where}
+        self.assertEqual(set(range(1, len(packs) + 1)), packs)
+        for ordinal in sorted(packs)[:-1]:
+            self.assertGreater(self.size(ordinal), base.PACK_SIZE - 5000)
+            self.assertLessEqual(self.size(ordinal), base.PACK_SIZE)
+        for plain, found in zip(plains, where, strict=True):
+            self.assertEqual(plain, self.read(found, CHUNK))
+
+    def test_counters(self):
+        for _ in range(50):
+            self.add(os.urandom(CHUNK))
+        self.chunks.flush()
+        used = sum(info.size for info in self.storage.list(layout.PACKS))
+
+        self.assertEqual(50, self.chunks.records)
+        self.assertEqual(50 * (CHUNK + 64), self.chunks.record_bytes)
+        self.assertEqual(
+            used, self.chunks.record_bytes + self.chunks.overhead_bytes
+        )
+        self.assertEqual(len(self.keys(layout.PACKS)), self.chunks.packs)
+
+    def test_lengths_that_no_record_has_are_refused(self):
+        most = base.PACK_SIZE - 128 - 64 - 48 - 32
+
+        for length in (0, most + 1):
+            self.assertRaises(
+                ValueError, self.chunks.add, bytes(32), bytes(length)
+            )
+        plain = os.urandom(most)
+        where = self.add(plain)
+        self.chunks.flush()
+        self.assertEqual(plain, self.read(where, most))
+
+    def test_failed_flush_can_be_repeated(self):
+        plain = os.urandom(CHUNK)
+        where = self.add(plain)
+        with mock.patch.object(
+            self.storage, 'create', side_effect=errors.StorageFull('full')
+        ):
+            self.assertRaises(errors.StorageFull, self.chunks.flush)
+        more = self.add(plain)
+        self.chunks.flush()
+
+        self.assertEqual(where.pack, more.pack)
+        self.assertEqual(plain, self.read(where, CHUNK))
+        self.assertEqual(plain, self.read(more, CHUNK))
+
+    def test_failed_add_can_be_repeated(self):
+        plains = [os.urandom(CHUNK) for _ in range(40)]
+        where = []
+        with mock.patch.object(
+            self.storage, 'create', side_effect=errors.StorageFull('full')
+        ):
+            for plain in plains:
+                try:
+                    where.append(self.add(plain))
+                except errors.StorageFull:
+                    break
+        self.assertLess(len(where), 40)
+        for plain in plains[len(where) :]:
+            where.append(self.add(plain))
+        self.chunks.flush()
+
+        for plain, found in zip(plains, where, strict=True):
+            self.assertEqual(plain, self.read(found, CHUNK))
+
+    def test_abandoned_pack_is_not_written(self):
+        self.add(os.urandom(CHUNK))
+        self.chunks.abandon()
+        self.chunks.flush()
+
+        self.assertEqual(set(), self.keys(layout.PACKS))
+
+    def test_flushed_writer_goes_on_with_a_new_pack(self):
+        one = self.add(os.urandom(CHUNK))
+        self.chunks.flush()
+        two = self.add(os.urandom(CHUNK))
+
+        self.assertEqual((1, 2), (one.pack.ordinal, two.pack.ordinal))
+        self.assertEqual(one.offset, two.offset)
+
+
+class PageWriterTestCase(WriterTestCase):
+    def setUp(self):
+        super().setUp()
+        self.pages = writer.PageWriter(
+            self.repo, self.allocate, codec.Encoder('zstd'), 9
+        )
+
+    def add_page(self, index):
+        leaf = page.Leaf(index)
+        pack = location.PackAddress(b's' * 16, location.DATA, 1)
+        for slot in range(256):
+            leaf.set(slot, location.Locator(os.urandom(32), pack, 128, 100, 1))
+        plain = leaf.encode()
+        return plain, self.pages.add(self.repo.page_hasher()(plain), plain)
+
+    def test_pages_read_back_from_open_and_written_packs(self):
+        made = [self.add_page(index) for index in range(30)]
+
+        self.assertLess(0, self.pages.packs)
+        for plain, where in made:
+            self.assertEqual(location.PAGE, where.pack.kind)
+            self.assertEqual(plain, self.pages.read(where))
+        self.pages.flush()
+        for plain, where in made:
+            self.assertEqual(plain, self.pages.read(where))
+
+    def test_metadata_bytes_are_those_of_the_packs(self):
+        for index in range(30):
+            self.add_page(index)
+        self.pages.flush()
+
+        used = sum(info.size for info in self.storage.list(layout.PACKS))
+        self.assertEqual(used, self.pages.metadata_bytes)
+
+    def test_abandoned_pack_is_not_written(self):
+        self.add_page(0)
+        self.pages.abandon()
+        self.pages.flush()
+
+        self.assertEqual(set(), self.keys(layout.PACKS))
