@@ -2,6 +2,7 @@
 """One job from its hand-out to its report."""
 
 from collections.abc import Callable
+import dataclasses
 import threading
 import time
 from typing import Any
@@ -122,6 +123,7 @@ class RunningJob:
 
     def _report(self, outcome: messages.Outcome) -> None:
         """Tell the server, while the lease is still being kept."""
+        outcome = dataclasses.replace(outcome, progress=self._task.snapshot())
         end = time.monotonic() + _REPORT
         while True:
             try:

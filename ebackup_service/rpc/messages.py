@@ -180,7 +180,10 @@ class JobError(Message):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome(Message):
-    """How a job ended; ``returned``: it was not begun, others may have it."""
+    """How a job ended; ``returned``: it was not begun, others may have it.
+
+    ``progress`` is the last that there is to tell.
+    """
 
     SCHEMA = schemas.OUTCOME
     PARTS = {'error': JobError}
@@ -188,6 +191,7 @@ class Outcome(Message):
     state: str
     result: dict[str, Any] | None = None
     error: JobError | None = None
+    progress: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -77,6 +77,7 @@ OUTCOME = record(
     state={'enum': ['succeeded', 'failed', 'cancelled', 'returned']},
     result=OPTIONAL_DOCUMENT,
     error=optional(ERROR),
+    progress=DOCUMENT,
 )
 COMMIT = record(
     tree=OPTIONAL_DOCUMENT, size=COUNT, chunk_size=COUNT, statistics=DOCUMENT

@@ -167,6 +167,10 @@ def _account(
     job: job_rows.Job,
     outcome: messages.Outcome,
 ) -> None:
+    if outcome.progress:
+        job_rows.update(
+            session, job.id, job_rows.STATES, progress=outcome.progress
+        )
     usage = (outcome.result or {}).get('usage')
     if usage is not None:
         repository = repository_rows.get(session, job.repository_id)

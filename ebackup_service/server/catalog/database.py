@@ -26,6 +26,15 @@ _SQLITE_WAIT = 30
 _writing = contextvars.ContextVar('ebackup_catalog_writing', default=False)
 
 
+@contextlib.contextmanager
+def _mark(writing: bool) -> Iterator[None]:
+    mark = _writing.set(writing)
+    try:
+        yield
+    finally:
+        _writing.reset(mark)
+
+
 @enginefacade.transaction_context_provider
 class _Context:
     """What oslo.db hangs one transaction on."""
@@ -67,16 +76,12 @@ class Catalog:
 
     @contextlib.contextmanager
     def writer(self) -> Iterator[orm.Session]:
-        mark = _writing.set(True)
-        try:
-            with self._facade.writer.using(_Context()) as session:
-                yield session
-        finally:
-            _writing.reset(mark)
+        with _mark(True), self._facade.writer.using(_Context()) as session:
+            yield session
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[orm.Session]:
-        with self._facade.reader.using(_Context()) as session:
+        with _mark(False), self._facade.reader.using(_Context()) as session:
             yield session
 
     def close(self) -> None:
@@ -128,8 +133,7 @@ def _with_charset(connection: str) -> str:
 def _prepare(engine: sa.Engine) -> None:
     if engine.dialect.name == 'sqlite':
         sa.event.listen(engine, 'connect', _sqlite_connect)
-        # before oslo.db's own, which begins whatever has not begun yet
-        sa.event.listen(engine, 'begin', _sqlite_begin, insert=True)
+        sa.event.listen(engine, 'begin', _sqlite_begin)
     else:
         # Repeatable reads would decide from a past that others have changed.
         engine.update_execution_options(isolation_level='READ COMMITTED')
@@ -142,7 +146,9 @@ def _sqlite_connect(connection: Any, record: Any) -> None:
 
 def _sqlite_begin(connection: sa.Connection) -> None:
     # A transaction that reads first and writes later can't wait for another
-    # writer, it fails at once; so a writer takes the write lock first.
-    if _writing.get() and 'in_transaction' not in connection.info:
+    # writer, it fails at once ('database is locked'); so a writer takes the
+    # write lock first. The transaction that oslo.db has just begun holds
+    # nothing yet, and there is no way to come before it.
+    if _writing.get():
+        connection.exec_driver_sql('COMMIT')
         connection.exec_driver_sql('BEGIN IMMEDIATE')
-        connection.info['in_transaction'] = True

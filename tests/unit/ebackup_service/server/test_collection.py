@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from oslotest import base
+
+from ebackup_service.server.catalog import repository as repository_rows
+from ebackup_service.server import collection
+from ebackup_service.server import images
+from ebackup_service.server import jobs
+from ebackup_service.server import repositories
+from tests.unit.ebackup_service import catalog_fixture
+
+
+class CollectionTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(catalog_fixture.Catalog())
+        self.catalog = self.fixture.catalog
+        self.repository_id = self.fixture.make_repository()
+
+    def delete(self, image):
+        return images.delete(self.catalog, image.id)
+
+
+class TestLive(CollectionTestCase):
+    def setUp(self):
+        super().setUp()
+        job = repositories.collect(self.catalog, 'default')
+        self.gc = self.fixture.run(job.id)
+
+    def live(self, *image_ids, token=None):
+        return collection.live(
+            self.catalog,
+            self.gc.id,
+            self.gc.token if token is None else token,
+            image_ids,
+        )
+
+    def test_images_in_use_are_not_dead(self):
+        available = self.fixture.make_image()
+        creating, _ = self.fixture.reserve()
+        answer = self.live(available.id, creating.id)
+        self.assertTrue(answer.accepted)
+        self.assertEqual([], answer.dead)
+
+    def test_failed_deleting_and_deleted_images_are_dead(self):
+        failed, job = self.fixture.reserve()
+        jobs.cancel(self.catalog, job.id)
+        deleting = self.fixture.make_image()
+        self.delete(deleting)
+        deleted = self.fixture.make_image()
+        job = self.delete(deleted)
+        self.fixture.finish(self.fixture.run(job.id))
+        never_seen = catalog_fixture.new_id()
+        images.delete(self.catalog, never_seen)
+        dead = {failed.id, deleting.id, deleted.id, never_seen}
+        self.assertEqual(dead, set(self.live(*dead).dead))
+
+    def test_unknown_images_are_not_dead(self):
+        self.assertEqual([], self.live(catalog_fixture.new_id()).dead)
+
+    def test_images_of_another_repository_are_not_dead_here(self):
+        self.fixture.make_repository('other')
+        image, job = self.fixture.reserve(repository='other')
+        jobs.cancel(self.catalog, job.id)
+        self.assertEqual([], self.live(image.id).dead)
+
+    def test_more_images_than_one_query_can_name(self):
+        failed, job = self.fixture.reserve()
+        jobs.cancel(self.catalog, job.id)
+        many = [catalog_fixture.new_id() for _ in range(1200)]
+        self.assertEqual([failed.id], self.live(*many, failed.id).dead)
+
+    def test_sessions_are_the_backups_that_run_or_will(self):
+        _, pending = self.fixture.reserve()
+        _, running = self.fixture.reserve()
+        self.fixture.run(running.id)
+        self.fixture.make_image()
+        self.assertEqual({pending.id, running.id}, set(self.live().sessions))
+
+    def test_restore_pins_its_image_even_when_that_is_deleted(self):
+        image = self.fixture.make_image()
+        restore = self.fixture.restore(image)
+        self.delete(image)
+        answer = self.live(image.id)
+        self.assertEqual([image.id], answer.dead)
+        self.assertEqual([image.id], [pin.image_id for pin in answer.pins])
+        jobs.cancel(self.catalog, restore.id)
+        self.assertEqual([], self.live(image.id).pins)
+
+    def test_backup_pins_its_base_even_when_that_is_deleted(self):
+        base_image = self.fixture.make_image()
+        _, job = self.fixture.reserve(volume_id=base_image.volume_id)
+        spec = self.fixture.run(job.id)
+        self.delete(base_image)
+        self.assertEqual(
+            [base_image.id],
+            [pin.image_id for pin in self.live(base_image.id).pins],
+        )
+        self.fixture.finish(spec, 'failed')
+        self.assertEqual([], self.live(base_image.id).pins)
+
+    def test_available_image_that_the_listing_missed_is_pinned(self):
+        listed, missed = self.fixture.make_image(), self.fixture.make_image()
+        self.assertEqual(
+            [missed.id], [pin.image_id for pin in self.live(listed.id).pins]
+        )
+
+    def test_collection_that_was_given_up_learns_nothing(self):
+        self.assertFalse(self.live(token=self.gc.token - 1).accepted)
+        self.fixture.finish(self.gc)
+        self.assertFalse(self.live().accepted)
+
+    def test_only_a_collection_is_answered(self):
+        _, job = self.fixture.reserve()
+        self.gc = self.fixture.run(job.id)
+        self.assertFalse(self.live().accepted)
+
+
+class TestSchedule(CollectionTestCase):
+    def schedule(self):
+        collection.schedule(self.catalog, self.fixture.conf)
+        found, _ = jobs.list(self.catalog, kind='gc')
+        return [job for job in found if not job.finished]
+
+    def litter(self):
+        image = self.fixture.make_image()
+        job = self.delete(image)
+        self.fixture.finish(self.fixture.run(job.id))
+
+    def rest(self):
+        """Let the pause after a collection be over."""
+        with self.catalog.writer() as session:
+            repository_rows.update(
+                session, self.repository_id, collect_after=0
+            )
+
+    def test_clean_repository_is_left_alone(self):
+        self.fixture.make_image()
+        self.assertEqual([], self.schedule())
+
+    def test_deletion_is_followed_by_a_collection(self):
+        self.litter()
+        self.assertEqual(1, len(self.schedule()))
+
+    def test_failed_backup_is_followed_by_a_collection(self):
+        _, job = self.fixture.reserve()
+        jobs.cancel(self.catalog, job.id)
+        self.assertEqual(1, len(self.schedule()))
+
+    def test_one_is_enough(self):
+        self.litter()
+        self.schedule()
+        self.assertEqual(1, len(self.schedule()))
+
+    def test_busy_repository_is_collected_when_it_is_time(self):
+        self.litter()
+        self.fixture.reserve()
+        self.assertEqual([], self.schedule())
+        self.fixture.conf.set_override('gc_interval', 0.001, 'server')
+        self.assertEqual(1, len(self.schedule()))
+
+    def test_interval_of_zero_turns_it_off(self):
+        self.litter()
+        self.fixture.conf.set_override('gc_interval', 0, 'server')
+        self.assertEqual([], self.schedule())
+
+    def test_repository_that_is_not_ready_is_left_alone(self):
+        self.litter()
+        with self.catalog.writer() as session:
+            repository_rows.update(session, self.repository_id, state='error')
+        self.assertEqual([], self.schedule())
+
+    def test_collection_settles_what_was_known_when_it_was_planned(self):
+        self.litter()
+        [job] = self.schedule()
+        spec = self.fixture.run(job.id)
+        self.litter()
+        self.fixture.finish(spec)
+        found = repositories.show(self.catalog, 'default')
+        self.assertEqual(1, found.garbage)
+        self.assertIsNotNone(found.collected_at)
+
+    def test_next_one_comes_after_a_pause(self):
+        self.litter()
+        [job] = self.schedule()
+        self.fixture.finish(self.fixture.run(job.id))
+        self.litter()
+        self.assertEqual([], self.schedule())
+        self.rest()
+        self.assertEqual(1, len(self.schedule()))
+
+    def test_failed_one_is_tried_again_later(self):
+        self.litter()
+        [job] = self.schedule()
+        self.fixture.finish(self.fixture.run(job.id), 'failed')
+        self.assertEqual([], self.schedule())
+        self.rest()
+        self.assertEqual(1, len(self.schedule()))

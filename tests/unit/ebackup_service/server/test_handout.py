@@ -1,0 +1,146 @@
+# SPDX-License-Identifier: Apache-2.0
+
+from oslotest import base
+
+from ebackup_service.rpc import messages
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import service
+from ebackup_service.server import handout
+from ebackup_service.server import jobs
+from ebackup_service.server import repositories
+from tests.unit.ebackup_service import catalog_fixture
+
+TREE = {'id': '00' * 32, 'offset': 1}
+
+
+class TestHandOut(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(catalog_fixture.Catalog())
+        self.catalog = self.fixture.catalog
+        self.repository_id = self.fixture.make_repository()
+
+    def hand_out(self, job):
+        with self.catalog.writer() as session:
+            owner = service.lock(session)
+            now = clock.read(session)
+            return handout.hand_out(
+                session, self.fixture.conf, owner, job, 'here', now
+            )
+
+    def backup(self, **values):
+        image, job = self.fixture.reserve(**values)
+        return image, self.hand_out(job)
+
+    def finished(self, volume_id, tree=TREE):
+        image, job = self.fixture.reserve(volume_id=volume_id)
+        spec = self.fixture.run(job.id)
+        self.fixture.commit(spec, tree)
+        self.fixture.finish(spec, result={})
+        return image
+
+    def test_repository_comes_with_its_owner(self):
+        spec = self.hand_out(repositories.collect(self.catalog, 'default'))
+        with self.catalog.writer() as session:
+            owner = service.lock(session)
+        self.assertEqual(
+            messages.RepositorySpec(
+                id=self.repository_id,
+                name='default',
+                url=f'file://{self.fixture.directory}/default',
+                owner=messages.Owner(owner.uuid, 1),
+                compression='zstd',
+                compression_level=1,
+                minimum_free=0,
+            ),
+            spec.repository,
+        )
+        self.assertIsNone(spec.image)
+
+    def test_image_comes_with_all_that_its_root_holds(self):
+        image, spec = self.backup(
+            record={'display_name': 'x'}, volume_metadata='{}'
+        )
+        self.assertEqual(
+            messages.ImageSpec(
+                id=image.id,
+                project_id=catalog_fixture.PROJECT,
+                volume_id=image.volume_id,
+                generation=1,
+                size=catalog_fixture.CHUNK,
+                chunk_size=catalog_fixture.CHUNK,
+                record={'display_name': 'x'},
+                volume_metadata='{}',
+            ),
+            spec.image,
+        )
+
+    def test_message_survives_the_wire(self):
+        _, spec = self.backup()
+        self.assertEqual(spec, messages.JobSpec.from_dict(spec.to_dict()))
+
+    def test_first_backup_has_no_base(self):
+        _, spec = self.backup()
+        self.assertIsNone(spec.base)
+        self.assertIsNone(self.fixture.job(spec.id).pin)
+
+    def test_base_is_the_newest_image_and_pinned(self):
+        volume_id = catalog_fixture.new_id()
+        self.finished(volume_id)
+        newest = self.finished(volume_id)
+        _, spec = self.backup(volume_id=volume_id)
+        expected = messages.TreeSpec(
+            newest.id, TREE, catalog_fixture.CHUNK, catalog_fixture.CHUNK
+        )
+        self.assertEqual(expected, spec.base)
+        self.assertEqual(expected.to_dict(), self.fixture.job(spec.id).pin)
+
+    def test_two_at_once_have_the_same_base(self):
+        volume_id = catalog_fixture.new_id()
+        base_image = self.finished(volume_id)
+        specs = [self.backup(volume_id=volume_id)[1] for _ in range(2)]
+        self.assertEqual(
+            [base_image.id] * 2, [spec.base.image_id for spec in specs]
+        )
+        self.assertEqual([2, 3], [spec.image.generation for spec in specs])
+
+    def test_deleted_image_is_no_base(self):
+        volume_id = catalog_fixture.new_id()
+        older = self.finished(volume_id)
+        newest = self.finished(volume_id)
+        catalog_fixture.images.delete(self.catalog, newest.id)
+        _, spec = self.backup(volume_id=volume_id)
+        self.assertEqual(older.id, spec.base.image_id)
+
+    def test_image_of_zeros_is_a_base_without_tree(self):
+        volume_id = catalog_fixture.new_id()
+        self.finished(volume_id, None)
+        _, spec = self.backup(volume_id=volume_id)
+        self.assertIsNone(spec.base.tree)
+
+    def test_restore_comes_with_tree_and_target(self):
+        image = self.finished(catalog_fixture.new_id())
+        job = self.fixture.restore(
+            catalog_fixture.images.show(self.catalog, image.id),
+            volume={'size': 3 * catalog_fixture.CHUNK},
+        )
+        spec = self.hand_out(job)
+        self.assertEqual(TREE, spec.tree.tree)
+        self.assertEqual(
+            messages.TargetSpec(
+                job.volume_id, 3 * catalog_fixture.CHUNK, True
+            ),
+            spec.target,
+        )
+        self.assertIsNone(spec.base)
+
+    def test_job_that_has_moved_since_is_not_handed_out(self):
+        _, job = self.fixture.reserve()
+        jobs.cancel(self.catalog, job.id)
+        self.assertIsNone(self.hand_out(job))
+
+    def test_job_that_needs_something_since_read_is_not_handed_out(self):
+        _, job = self.fixture.reserve()
+        self.fixture.attach(job.id)
+        self.assertIsNone(self.hand_out(job))
+        self.assertEqual('pending', self.fixture.job(job.id).state)
