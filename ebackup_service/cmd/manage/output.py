@@ -66,7 +66,7 @@ def cell(column: str, value: Any) -> str:
         return ''
     if isinstance(value, dict):
         return '\n'.join(
-            f'{key}: {cell(key, inner)}'
+            f'{key}: {_nested(key, inner)}'
             for key, inner in value.items()
             if inner is not None
         )
@@ -75,6 +75,13 @@ def cell(column: str, value: Any) -> str:
     if isinstance(value, int) and _counts_bytes(column):
         return size(value)
     return str(value)
+
+
+def _nested(key: str, value: Any) -> str:
+    text = cell(key, value)
+    if isinstance(value, dict | list) and text:
+        return '\n  ' + text.replace('\n', '\n  ')
+    return text
 
 
 def _counts_bytes(column: str) -> bool:

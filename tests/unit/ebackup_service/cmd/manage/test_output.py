@@ -23,6 +23,12 @@ class CellTest(base.BaseTestCase):
                 'progress', {'percent': 5, 'bytes_read': 1024, 'rate': None}
             ),
         )
+        self.assertEqual(
+            'usage: \n  free: 1.0 KiB\n  used: 0 B\nimages: 2',
+            output.cell(
+                'result', {'usage': {'free': 1024, 'used': 0}, 'images': 2}
+            ),
+        )
         self.assertEqual('a\nb', output.cell('jobs', ['a', 'b']))
 
 
