@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from lablib import console
+from lablib import demo
 from lablib import lab as lab_module
 from lablib import lifecycle
 from lablib import report
@@ -108,6 +109,8 @@ def _run(arguments: argparse.Namespace) -> int:
                     arguments.base_port,
                     arguments.backup_threading,
                 )
+            if arguments.command == 'demo':
+                return demo.run(lab)
         case 'down':
             with lab.locked():
                 lifecycle.down(lab)

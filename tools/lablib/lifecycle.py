@@ -124,8 +124,7 @@ def _fingerprint(lab: lab_module.Lab, service: Service) -> str:
     digest.update(repr(sorted(service.environment.items())).encode())
     for path in service.files:
         digest.update(path.read_bytes())
-    if service.ours:
-        digest.update(software.code_digest(lab).encode())
+    digest.update(software.digest(lab, service.ours).encode())
     return digest.hexdigest()
 
 

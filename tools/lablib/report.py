@@ -14,9 +14,9 @@ from lablib import process
 from lablib import service as service_module
 
 
-def environment(lab: lab_module.Lab, user: str) -> str:
-    """Return lines for a shell, so that plain "openstack ..." works."""
-    variables = {
+def variables(lab: lab_module.Lab, user: str) -> dict[str, str]:
+    """Return the environment in which "openstack" acts as that user."""
+    return {
         'OS_AUTH_TYPE': 'password',
         'OS_AUTH_URL': lab.url('keystone', '/v3'),
         'OS_IDENTITY_API_VERSION': '3',
@@ -29,9 +29,13 @@ def environment(lab: lab_module.Lab, user: str) -> str:
         'EBACKUP_URL': lab.url('ebackup'),
         'LAB_DIR': str(lab.directory),
     }
+
+
+def environment(lab: lab_module.Lab, user: str) -> str:
+    """Return lines for a shell, so that plain "openstack ..." works."""
     lines = [
         f'export {name}={shlex.quote(value)}'
-        for name, value in variables.items()
+        for name, value in variables(lab, user).items()
     ]
     binaries = shlex.quote(str(lab.venv / 'bin'))
     lines.append(f'export PATH={binaries}:"$PATH"')

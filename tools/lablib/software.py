@@ -36,12 +36,10 @@ def install(lab: lab_module.Lab) -> None:
         tree / 'requirements.txt',
         tree / 'tools/lablib/requirements.txt',
     ]
-    python = system.python()
-    wanted = _digest([constraints, *requirements], python)
-    stamp = lab.venv / 'complete'
+    _make_venv(lab, constraints)
+    stamp = lab.venv / 'packages.complete'
+    wanted = _digest([constraints, *requirements])
     if not _holds(stamp, wanted):
-        with console.step('making a venv'):
-            _make_venv(lab, python, constraints)
         with console.step('installing Cinder, Keystone and the rest'):
             arguments: list[str | os.PathLike[str]] = ['-c', constraints]
             for path in requirements:
@@ -86,34 +84,29 @@ def copy(lab: lab_module.Lab) -> None:
                 path.unlink()
 
 
-def code_digest(lab: lab_module.Lab) -> str:
-    """Return what changes when our code does; its services then restart."""
-    paths = [
-        path
-        for path in lab.source.rglob('*')
-        if path.is_file()
-        and '__pycache__' not in path.parts
-        and path.relative_to(lab.source).parts[0] in (*_PACKAGES, 'labcloud')
-    ]
+def digest(lab: lab_module.Lab, ours: bool) -> str:
+    """Return what changes when installed packages do; or our code, too."""
+    paths = [lab.venv / 'packages.complete']
+    if ours:
+        for package in (*_PACKAGES, pathlib.Path(_CLOUD).name):
+            for path in (lab.source / package).rglob('*'):
+                if path.is_file() and path.suffix != '.pyc':
+                    paths.append(path)
     return _digest(paths)
 
 
-def _make_venv(
-    lab: lab_module.Lab, python: str, constraints: pathlib.Path
-) -> None:
-    shutil.rmtree(lab.venv, ignore_errors=True)
-    _run([python, '-m', 'venv', lab.venv])
-    _run(
-        [
-            lab.binary('pip'),
-            '--disable-pip-version-check',
-            'install',
-            '--quiet',
-            '-c',
-            constraints,
-            'uv',
-        ]
-    )
+def _make_venv(lab: lab_module.Lab, constraints: pathlib.Path) -> None:
+    """Make a venv with uv in it, unless there is one on the same Python."""
+    python = system.python()
+    stamp = lab.venv / 'venv.complete'
+    if _holds(stamp, python):
+        return
+    with console.step('making a venv'):
+        shutil.rmtree(lab.venv, ignore_errors=True)
+        _run([python, '-m', 'venv', lab.venv])
+        pip = [lab.binary('pip'), '--disable-pip-version-check', 'install']
+        _run([*pip, '--quiet', '-c', constraints, 'uv'])
+    stamp.write_text(python)
 
 
 def _uv_install(
