@@ -174,7 +174,8 @@ class TreeWriter:
         if found is not None:
             self._open.move_to_end(key)
             return found
-        # The lowest go first: the others would come back as their parents.
+        # The lowest go first, so that the parents of an open page are open:
+        # closing one never opens another.
         while len(self._open) >= _OPEN:
             self._close(min(self._open, key=lambda k: k[0]))
         if level == self._height:
@@ -182,10 +183,6 @@ class TreeWriter:
         else:
             parent = self._opened(level + 1, index // page.FANOUT)
             where = parent.get(index % page.FANOUT)
-        # Closing pages may have opened this one, to enter them into it.
-        found = self._open.get(key)
-        if found is not None:
-            return found
         if where is None:
             loaded = page.Page(level, index)
         else:

@@ -116,13 +116,6 @@ class RootedDirectory:
         with contextlib.suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(path, dir_fd=self._root)
 
-    def exists(self, path: str) -> bool:
-        try:
-            os.stat(path, dir_fd=self._root, follow_symlinks=False)
-        except (FileNotFoundError, NotADirectoryError):
-            return False
-        return True
-
     def sync(self, directory: str) -> None:
         """Make the names in a directory durable, and its own name too."""
         self._sync_one(directory)

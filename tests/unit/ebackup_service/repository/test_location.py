@@ -29,7 +29,19 @@ class LocatorTestCase(base.BaseTestCase):
             ]
         ),  # fmt: skip
         st.sampled_from(
-            [None, -1, 2**32, 1.5, True, '', 'x' * 64, [], {}, 'é' * 32]
+            [
+                None,
+                -1,
+                2**32,
+                1.5,
+                True,
+                '',
+                'x' * 64,
+                [],
+                {},
+                'é' * 32,
+                'ab' * 31,
+            ]
         ),
     )
     def test_nonsense_is_refused(self, where, name, value):
