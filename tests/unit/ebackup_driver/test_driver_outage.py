@@ -104,6 +104,8 @@ class TestInTheMiddle(OutageTestCase):
         self.server.start()
 
     def test_single_failures_do_not_add_up(self):
+        # Together they last longer than the timeout.
+        self.configure(service_timeout=3.0)
         self.service.beats_needed = 20
 
         def hook(request):
