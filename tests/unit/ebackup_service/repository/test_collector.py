@@ -308,30 +308,33 @@ class RunningTestCase(CollectorTestCase):
         self.assertEqual(first.data, self.restore(first.id))
 
     def test_session_that_starts_while_it_collects(self):
-        """All of it after the catalog's answer."""
+        """All of it after the catalog's answer, one after the other."""
         first = self.backup(self.data)
+        self.store(os.urandom(MIB))
+        answered = []
         made = []
-        steps = []
-
-        def check():
-            steps.append(1)
-            if len(steps) % 7 == 5 and len(made) < 3:
-                made.append(
-                    self.backup(
-                        self.changed(len(made)),
-                        base=first,
-                        generation=2 + len(made),
-                    )
-                )
 
         def live(ids):
             self.repo.delete_image(first.id)
+            answered.append(ids)
             pin = (first.root.tree, first.root.size, base.CHUNK)
             return collector.Live({first.id}, [pin], set())
 
-        collector.collect(self.repo, live, check)
+        def check():
+            if answered and len(made) < 10:
+                number = len(made)
+                made.append(
+                    self.backup(
+                        self.changed(number),
+                        base=made[-1] if made else first,
+                        generation=2 + number,
+                    )
+                )
 
-        self.assertEqual(3, len(made))
+        result = collector.collect(self.repo, live, check)
+
+        self.assertLess(8, result.packs_removed)
+        self.assertEqual(10, len(made))
         for image in made:
             self.assertEqual(image.data, self.restore(image.id))
 

@@ -60,11 +60,7 @@ class FaultTestCase(base.RepositoryTestCase):
             from ebackup_service.repository import errors
             from tests.unit.ebackup_service.repository import base
 
-            class Case(base.RepositoryTestCase):
-                def runTest(self):
-                    pass
-
-            case = Case()
+            case = base.RepositoryTestCase()
             case.storage = base.nas.NasStorage(sys.argv[1])
             case.repo = base.repository.Repository.open(case.storage)
             resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))
@@ -92,11 +88,7 @@ class FaultTestCase(base.RepositoryTestCase):
             import os, sys
             from tests.unit.ebackup_service.repository import base
 
-            class Case(base.RepositoryTestCase):
-                def runTest(self):
-                    pass
-
-            case = Case()
+            case = base.RepositoryTestCase()
             case.storage = base.nas.NasStorage(sys.argv[1])
             case.repo = base.repository.Repository.open(case.storage)
             while True:

@@ -211,6 +211,16 @@ class KeepTestCase(WriterTestCase):
             if keepable:
                 target.keep_leaf(keepable - 1)
 
+    def test_nothing_behind_a_smaller_volume_is_kept(self):
+        old = self.write(TIB, [leaf_with(i, 0) for i in (0, 254, 255, 256)])
+        session = self.repo.session(base.new_id(), 1)
+        for size, kept in ((255 * MIB, [0, 254]), (256 * MIB, [0, 254, 255])):
+            target = session.tree(size, CHUNK, old)
+            target.keep_leaves(0, size // MIB)
+            found = self.finish(session, target)
+
+            self.assertEqual(kept, list(found.leaves()))
+
     def test_base_with_other_chunks_is_refused(self):
         old = tree.Tree(self.repo, None, MIB, 2 * CHUNK)
         session = self.repo.session(base.new_id(), 1)
