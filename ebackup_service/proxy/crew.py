@@ -47,11 +47,10 @@ class Crew:
             if spec.id in self._jobs:
                 LOG.warning('Job %s is running already', spec.id)
                 return
+            if self._stopping:
+                job.stop('proxy-stopping', _stopping(self._conf), True)
+            job.start()
             self._jobs[spec.id] = job
-            stopping = self._stopping
-        if stopping:
-            job.stop('proxy-stopping', _stopping(self._conf), True)
-        job.start()
 
     def cancel(self, job_id: str, token: int, reason: str) -> None:
         with self._lock:

@@ -27,6 +27,12 @@ _REPOSITORY_KINDS: dict[type[repository_errors.RepositoryError], str] = {
     repository_errors.ImageMissing: 'image-missing',
     repository_errors.ImageDeleted: 'image-deleted',
 }
+_KNOWN = (
+    production_errors.ProductionError,
+    errors.ProxyError,
+    job_control.JobStopped,
+    repository_errors.RepositoryError,
+)
 # What Cinder keeps of a message.
 _LONGEST = 255
 
@@ -40,25 +46,38 @@ def outcome(
 
     :param stop: why the job was told to stop, if it was
     """
-    if isinstance(error, job_control.JobStopped) and stop is not None:
+    if isinstance(cause(error), job_control.JobStopped) and stop is not None:
         state = 'cancelled' if stop.kind == 'cancelled' else 'failed'
         return messages.Outcome(state, None, stop)
     return messages.Outcome('failed', None, describe(job, error))
 
 
+def cause(error: BaseException) -> BaseException:
+    """The error that counts, of those that happened in each other's course.
+
+    What goes wrong while something that went wrong is cleaned up must not
+    hide it: the last one that is known, if any is.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, _KNOWN):
+            return found
+        hidden = None if found.__suppress_context__ else found.__context__
+        found = found.__cause__ or hidden
+    return error
+
+
 def describe(job: messages.JobSpec, error: BaseException) -> messages.JobError:
+    """The error that the job's row carries."""
+    known = cause(error)
     if isinstance(
-        error, production_errors.ProductionError | errors.ProxyError
+        known, production_errors.ProductionError | errors.ProxyError
     ):
-        return _error(error.kind, str(error), error.retryable)
-    if isinstance(error, job_control.JobStopped):
-        return _error(error.kind, str(error), True)
-    if isinstance(error, repository_errors.RepositoryError):
-        for cls in type(error).__mro__:
-            if cls in _REPOSITORY_KINDS:
-                kind = _REPOSITORY_KINDS[cls]
-                return _error(kind, str(error), error.retryable)
-        return _error('repository-error', str(error), error.retryable)
+        return _error(known.kind, str(known), known.retryable)
+    if isinstance(known, job_control.JobStopped):
+        return _error(known.kind, str(known), True)
+    if isinstance(known, repository_errors.RepositoryError):
+        return _error(_kind(known), str(known), known.retryable)
     # A bug of ours, or of what we call: the log has what a row must not.
     LOG.error('%s job %s failed', job.kind, job.id, exc_info=error)
     return _error(
@@ -67,6 +86,13 @@ def describe(job: messages.JobSpec, error: BaseException) -> messages.JobError:
         'the proxy.',
         False,
     )
+
+
+def _kind(error: repository_errors.RepositoryError) -> str:
+    for cls in type(error).__mro__:
+        if cls in _REPOSITORY_KINDS:
+            return _REPOSITORY_KINDS[cls]
+    return 'repository-error'
 
 
 def _error(kind: str, message: str, retryable: bool) -> messages.JobError:

@@ -54,8 +54,10 @@ class ProxyService:
     def stop(self) -> None:
         """Finish what ends within ``shutdown_timeout``, stop the rest.
 
-        Returns within that time and some seconds.
+        Returns within that time and some seconds; may be called again.
         """
+        if self._stopped.is_set():
+            return
         self._crew.close()
         self._announce()
         self._crew.finish(self._conf.proxy.shutdown_timeout)

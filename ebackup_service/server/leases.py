@@ -77,7 +77,6 @@ def _refusal(
         or job.state != job_rows.RUNNING
         or job.token != token
         or job.lease_until is None
-        or job.lease_until <= now
     ):
         return _lost(job)
     if job.cancel_reason is not None:
@@ -86,7 +85,26 @@ def _refusal(
         return messages.Grant(
             False, 0.0, 'heartbeat-lost', _heartbeat_lost(conf, job)
         )
+    if job.lease_until <= now:
+        return _lost(job)
     return None
+
+
+def explain(
+    conf: cfg.ConfigOpts, job: job_rows.Job, error: messages.JobError, now: int
+) -> messages.JobError:
+    """What a proxy's report of a lost lease means, seen from here.
+
+    A proxy only knows that its time was over. If the driver had not beaten
+    for long, that is why: a lease never reaches beyond the beat.
+    """
+    beat_at = job.beat_at
+    quiet = clock.milliseconds(conf.server.heartbeat_timeout / 2)
+    if error.kind != 'lease-lost' or beat_at is None or now < beat_at + quiet:
+        return error
+    return messages.JobError(
+        'heartbeat-lost', _heartbeat_lost(conf, job), True
+    )
 
 
 def _lost(job: job_rows.Job | None) -> messages.Grant:

@@ -20,6 +20,7 @@ from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server import collection
 from ebackup_service.server import jobs
+from ebackup_service.server import leases
 
 LOG = log.getLogger(__name__)
 
@@ -83,20 +84,24 @@ def finish(
             return _ACCEPTED if repeated else _FENCED
         if outcome.state == 'returned' and jobs.take_back(session, job):
             return _ACCEPTED
-        ended = _end(session, job, outcome)
+        ended = _end(session, conf, job, outcome)
         if ended:
             _account(session, conf, job, outcome)
     return _ACCEPTED if ended else _FENCED
 
 
 def _end(
-    session: orm.Session, job: job_rows.Job, outcome: messages.Outcome
+    session: orm.Session,
+    conf: cfg.ConfigOpts,
+    job: job_rows.Job,
+    outcome: messages.Outcome,
 ) -> bool:
     if outcome.state == job_rows.SUCCEEDED:
         return _succeed(session, job, outcome.result or {})
     error = outcome.error or messages.JobError(
         'proxy-stopping', f'Proxy {job.proxy} gave the job back.', True
     )
+    error = leases.explain(conf, job, error, clock.read(session))
     state = job_rows.FAILED
     if job.cancel_reason is not None or outcome.state == job_rows.CANCELLED:
         state = job_rows.CANCELLED

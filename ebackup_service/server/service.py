@@ -66,9 +66,12 @@ class ServerService:
     def stop(self) -> None:
         """Hand out nothing more; returns within some seconds.
 
-        Running jobs go on at their proxies for as long as their leases
-        last; the next server to start, or another one, sees to them.
+        May be called again. Running jobs go on at their proxies for as long
+        as their leases last; the next server to start, or another one, sees
+        to them.
         """
+        if self._stopping.is_set():
+            return
         self._stopping.set()
         self._due.set()
         self._ticker.join(_STOP_SECONDS)

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A message bus in memory, and ears on it."""
 
+from collections.abc import Callable
+import math
 import queue
 from typing import Any
 
 import fixtures
 import oslo_messaging
+from oslo_messaging._drivers import impl_fake
 
 from ebackup_service.rpc import clients
 from ebackup_service.rpc import listeners
@@ -58,12 +61,39 @@ class Bus(fixtures.Fixture):
 
     def break_down(self) -> None:
         """Nothing can be sent any more, as when a broker is away."""
+        self.useFixture(Outage(lambda method: True))
 
-        def send(*args: Any, **kwargs: Any) -> None:
-            raise oslo_messaging.MessageDeliveryFailure('broker is away')
+    def break_down_for(self, method: str, times: int) -> 'Outage':
+        """The next so many messages of one method get lost."""
+        outage: Outage = self.useFixture(
+            Outage(lambda sent: sent == method, times)
+        )
+        return outage
+
+
+class Outage(fixtures.Fixture):
+    """Makes the bus refuse messages; ``left``: how many it still will."""
+
+    def __init__(
+        self, wanted: Callable[[str], bool], times: float = math.inf
+    ) -> None:
+        super().__init__()
+        self._wanted = wanted
+        self.left = times
+
+    def _setUp(self) -> None:
+        send = impl_fake.FakeDriver.send
+
+        def refuse(
+            driver: Any, target: Any, context: Any, message: Any, **kw: Any
+        ) -> Any:
+            if self.left and self._wanted(message['method']):
+                self.left -= 1
+                raise oslo_messaging.MessageDeliveryFailure('broker is away')
+            return send(driver, target, context, message, **kw)
 
         self.useFixture(
             fixtures.MonkeyPatch(
-                'oslo_messaging._drivers.impl_fake.FakeDriver.send', send
+                'oslo_messaging._drivers.impl_fake.FakeDriver.send', refuse
             )
         )

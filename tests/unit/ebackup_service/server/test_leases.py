@@ -2,6 +2,8 @@
 
 from oslotest import base
 
+from ebackup_service.rpc import messages
+from ebackup_service.server.catalog import clock
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
 from ebackup_service.server import repositories
@@ -102,6 +104,11 @@ class TestRenew(LeasesTestCase):
         self.refused('cancelled', grant)
         self.assertEqual('Not today.', grant.message)
 
+    def test_lease_that_ended_with_the_beat_says_so(self):
+        spec = self.fixture.run(self.job.id)
+        self.fixture.age(self.job.id, 11)
+        self.refused('heartbeat-lost', self.renew(spec))
+
     def test_without_the_drivers_beat_there_is_no_lease(self):
         spec = self.fixture.run(self.job.id)
         with self.catalog.writer() as session:
@@ -114,6 +121,30 @@ class TestRenew(LeasesTestCase):
         self.refused('heartbeat-lost', self.renew(spec))
         jobs.beat(self.catalog, spec.id)
         self.assertTrue(self.renew(spec).granted)
+
+
+class TestExplain(LeasesTestCase):
+    def explain(self, kind='lease-lost'):
+        with self.catalog.reader() as session:
+            now = clock.read(session)
+        error = messages.JobError(kind, 'The lease ended.', True)
+        job = self.fixture.job(self.job.id)
+        return leases.explain(self.conf, job, error, now).kind
+
+    def test_lease_was_lost_as_the_driver_was(self):
+        self.fixture.age(self.job.id, 9)
+        self.assertEqual('heartbeat-lost', self.explain())
+
+    def test_lease_was_lost_though_the_driver_was_there(self):
+        self.assertEqual('lease-lost', self.explain())
+
+    def test_anything_else_is_left_as_it_is(self):
+        self.fixture.age(self.job.id, 9)
+        self.assertEqual('path-busy', self.explain('path-busy'))
+
+    def test_job_without_driver(self):
+        self.job = self.collect()
+        self.assertEqual('lease-lost', self.explain())
 
 
 class TestExpire(LeasesTestCase):

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import os
+import threading
+
+from oslotest import base
+
+from ebackup_service.engine import throttle
+from ebackup_service.proxy import jobs as proxy_jobs
+from ebackup_service.server import images
+from ebackup_service.server import jobs
+from ebackup_service.server import repositories
+from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service import proxy_fixture
+
+CHUNK = catalog_fixture.CHUNK
+
+
+class TestRunningJob(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(
+            proxy_fixture.Proxy({'server': {'lease': 2.0}})
+        )
+        self.catalog = self.fixture.catalog
+        self.fixture.create_repository()
+        self.ended = threading.Event()
+
+    def backup(self, content=b'x' * CHUNK):
+        path = self.fixture.write_volume(content)
+        image, job = self.fixture.reserve(size=len(content))
+        self.fixture.attach(job.id, path)
+        return image, self.job(self.fixture.spec(job.id))
+
+    def job(self, spec):
+        return proxy_jobs.RunningJob(
+            self.fixture.conf,
+            spec,
+            self.fixture.server,
+            throttle.Limiter(self.fixture.conf.proxy.max_bytes_per_second),
+            lambda job: self.ended.set(),
+        )
+
+    def run_job(self, job):
+        job.start()
+        self.assertTrue(self.ended.wait(30))
+        self.assertTrue(job.join(5))
+        found = self.fixture.job(job.spec.id)
+        return found.state, found.error and found.error['kind']
+
+    def test_success_is_reported_with_result_and_progress(self):
+        image, job = self.backup()
+        self.assertEqual(('succeeded', None), self.run_job(job))
+        found = self.fixture.job(job.spec.id)
+        self.assertEqual('full', found.result['kind'])
+        self.assertEqual(100, found.progress['percent'])
+        self.assertEqual('available', self.fixture.image(image.id).state)
+
+    def test_failure_is_reported_with_its_cause(self):
+        image, job = self.backup()
+        os.unlink(f'{self.fixture.volumes}/volume')
+        self.assertEqual(('failed', 'path-unknown'), self.run_job(job))
+        self.assertEqual('error', self.fixture.image(image.id).state)
+
+    def test_every_kind_of_job_is_known(self):
+        image, job = self.backup()
+        self.run_job(job)
+        found = images.show(self.catalog, image.id)
+        target = self.fixture.write_volume(b'', 'target')
+        restore = self.fixture.restore(found)
+        self.fixture.attach(restore.id, target)
+        begin = (
+            lambda: restore,
+            lambda: images.delete(self.catalog, image.id),
+            lambda: repositories.collect(self.catalog, 'default'),
+            lambda: repositories.check(self.catalog, 'default'),
+        )
+        for function in begin:
+            self.ended.clear()
+            job = self.job(self.fixture.spec(function().id))
+            self.assertEqual(('succeeded', None), self.run_job(job))
+
+    def test_cancelled_before_it_began(self):
+        _, job = self.backup()
+        jobs.cancel(self.catalog, job.spec.id)
+        self.assertEqual(('cancelled', 'cancelled'), self.run_job(job))
+        self.assertIsNone(self.fixture.job(job.spec.id).started_at)
+
+    def test_stopped_by_the_server_before_it_began_is_not_begun(self):
+        _, job = self.backup()
+        with self.catalog.writer() as session:
+            catalog_fixture.job_rows.update(
+                session, job.spec.id, ('running',), beat_at=0
+            )
+        self.assertEqual(('failed', 'heartbeat-lost'), self.run_job(job))
+        self.assertEqual(set(), self.fixture.objects())
+
+    def test_proxy_that_stops_gives_it_back(self):
+        _, job = self.backup()
+        job.stop('proxy-stopping', 'why', True)
+        self.assertEqual(('pending', None), self.run_job(job))
+
+    def test_message_of_an_older_token_is_ignored(self):
+        _, job = self.backup()
+        self.fixture.finish(job.spec, 'returned')
+        newer = self.fixture.spec(job.spec.id)
+        self.assertEqual(job.spec.token + 1, newer.token)
+        self.assertEqual(('running', None), self.run_job(job))
+        self.assertEqual(set(), self.fixture.objects())
+
+    def test_cancelled_while_it_runs(self):
+        self.fixture.conf.set_override('max_bytes_per_second', 1, 'proxy')
+        image, job = self.backup(os.urandom(8 * 2**20))
+        job.start()
+        catalog_fixture.wait_for(
+            lambda: self.fixture.job(job.spec.id).progress, 'progress'
+        )
+        jobs.cancel(self.catalog, job.spec.id, 'Not today.')
+        self.assertTrue(self.ended.wait(5))
+        found = self.fixture.job(job.spec.id)
+        self.assertEqual('cancelled', found.state)
+        self.assertEqual('Not today.', found.error['message'])
+        self.assertEqual(set(), self.fixture.objects())
+        self.assertEqual('error', self.fixture.image(image.id).state)
+
+    def test_driver_that_dies_while_it_runs(self):
+        self.fixture.conf.set_override('max_bytes_per_second', 1, 'proxy')
+        self.fixture.conf.set_override('heartbeat_timeout', 1.0, 'server')
+        _, job = self.backup(os.urandom(8 * 2**20))
+        jobs.beat(self.catalog, job.spec.id)
+        job.start()
+        self.assertTrue(self.ended.wait(10))
+        found = self.fixture.job(job.spec.id)
+        self.assertEqual('failed', found.state)
+        self.assertIn(found.error['kind'], ('heartbeat-lost', 'lease-lost'))
+        self.assertEqual(set(), self.fixture.objects())
+
+    def test_report_is_repeated_until_the_server_has_it(self):
+        _, job = self.backup()
+        down = self.fixture.bus.break_down_for('finish', times=2)
+        self.assertEqual(('succeeded', None), self.run_job(job))
+        self.assertEqual(0, down.left)
+
+    def test_report_that_nobody_takes_is_given_up_when_told(self):
+        _, job = self.backup()
+        self.fixture.bus.break_down_for('finish', times=1000)
+        job.start()
+        catalog_fixture.wait_for(
+            lambda: self.fixture.image(job.spec.image.id).root, 'commit'
+        )
+        job.give_up()
+        self.assertTrue(self.ended.wait(10))
+        self.assertEqual('running', self.fixture.job(job.spec.id).state)

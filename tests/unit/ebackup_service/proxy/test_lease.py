@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import time
+
+from oslotest import base
+
+from ebackup_service.engine import control
+from ebackup_service.engine import throttle
+from ebackup_service.proxy import lease
+from ebackup_service.proxy import task as proxy_task
+from ebackup_service.server.catalog import clock
+from ebackup_service.server import jobs
+from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service import proxy_fixture
+
+
+class TestLeaseKeeper(base.BaseTestCase):
+    """With leases of a second, so that renewals come every fifth of one."""
+
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(
+            proxy_fixture.Proxy({'server': {'lease': 1.0}})
+        )
+        self.catalog = self.fixture.catalog
+        self.fixture.make_repository()
+        _, job = self.fixture.reserve()
+        self.fixture.attach(job.id)
+        self.spec = self.fixture.spec(job.id)
+        self.task = proxy_task.Task(
+            self.fixture.conf,
+            self.spec,
+            self.fixture.server,
+            throttle.Limiter(0),
+        )
+        self.keeper = lease.LeaseKeeper(self.task)
+        self.addCleanup(self.keeper.end)
+
+    def stopped(self):
+        try:
+            self.task.control.check()
+        except control.JobStopped as error:
+            return error
+        return None
+
+    def wait_until_stopped(self):
+        return catalog_fixture.wait_for(self.stopped, 'stop')
+
+    def test_job_may_go_on_as_long_as_it_is_renewed(self):
+        began = time.monotonic()
+        self.assertTrue(self.keeper.begin())
+        first = self.fixture.job(self.spec.id).lease_until
+        catalog_fixture.wait_for(
+            lambda: self.fixture.job(self.spec.id).lease_until > first + 1500,
+            'renewals',
+        )
+        self.assertGreater(time.monotonic() - began, 1.0)
+        self.task.control.check()
+        self.assertIsNone(self.keeper.stop_reason)
+
+    def test_deadline_is_before_the_servers(self):
+        self.assertTrue(self.keeper.begin())
+        self.keeper.end()
+        until = self.fixture.job(self.spec.id).lease_until
+        while True:
+            with self.catalog.reader() as session:
+                now = clock.read(session)
+            if self.stopped():
+                break
+            # the job still went on after that instant
+            self.assertLess(now, until)
+
+    def test_job_stops_by_itself_when_the_server_is_silent(self):
+        self.assertTrue(self.keeper.begin())
+        self.fixture.bus.break_down()
+        error = self.wait_until_stopped()
+        self.assertIsInstance(error, control.LeaseLost)
+        self.assertIsNone(self.keeper.stop_reason)
+
+    def test_cancelled_job_stops(self):
+        self.assertTrue(self.keeper.begin())
+        jobs.cancel(self.catalog, self.spec.id, 'Not today.')
+        self.wait_until_stopped()
+        reason = self.keeper.stop_reason
+        self.assertEqual(
+            ('cancelled', 'Not today.', False),
+            (reason.kind, reason.message, reason.retryable),
+        )
+
+    def test_job_whose_driver_is_gone_stops(self):
+        self.assertTrue(self.keeper.begin())
+        with self.catalog.writer() as session:
+            catalog_fixture.job_rows.update(
+                session, self.spec.id, ('running',), beat_at=0
+            )
+        self.wait_until_stopped()
+        reason = self.keeper.stop_reason
+        self.assertEqual(
+            ('heartbeat-lost', True), (reason.kind, reason.retryable)
+        )
+
+    def test_job_that_was_given_up_stops(self):
+        self.assertTrue(self.keeper.begin())
+        self.fixture.finish(self.spec, 'failed')
+        self.wait_until_stopped()
+        self.assertEqual('lease-lost', self.keeper.stop_reason.kind)
+
+    def test_first_reason_is_the_one_that_counts(self):
+        self.keeper.stop_job('proxy-stopping', 'first', True)
+        self.keeper.stop_job('cancelled', 'second', False)
+        self.assertEqual('first', self.keeper.stop_reason.message)
+
+    def test_progress_is_told(self):
+        self.task.snapshot = lambda: {'percent': 42}
+        self.assertTrue(self.keeper.begin())
+        catalog_fixture.wait_for(
+            lambda: self.fixture.job(self.spec.id).progress,
+            'progress',
+        )
+
+    def test_job_that_was_cancelled_already_does_not_begin(self):
+        jobs.cancel(self.catalog, self.spec.id)
+        self.assertFalse(self.keeper.begin())
+        self.assertEqual('cancelled', self.keeper.stop_reason.kind)
+
+    def test_job_that_was_told_to_stop_does_not_begin(self):
+        self.keeper.stop_job('proxy-stopping', 'why', True)
+        self.assertFalse(self.keeper.begin())
+        self.assertIsNone(self.fixture.job(self.spec.id).started_at)
+
+    def test_job_does_not_begin_without_a_server(self):
+        self.fixture.bus.break_down()
+        self.assertFalse(self.keeper.begin())
+        self.assertIsNone(self.keeper.stop_reason)
+        self.assertIsNotNone(self.stopped())

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import os
+
+from oslotest import base
+
+from ebackup_service.engine import control
+from ebackup_service.proxy import backup
+from ebackup_service.proxy import errors
+from ebackup_service.proxy import maintenance
+from ebackup_service.proxy import restore
+from ebackup_service.repository import errors as repository_errors
+from ebackup_service.server import images
+from ebackup_service.server import repositories
+from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service import proxy_fixture
+
+CHUNK = catalog_fixture.CHUNK
+
+
+class MaintenanceTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(proxy_fixture.Proxy())
+        self.catalog = self.fixture.catalog
+
+    def task(self, job):
+        return self.fixture.task(self.fixture.spec(job.id))
+
+
+class TestCreate(MaintenanceTestCase):
+    def create(self):
+        _, job = repositories.create(self.catalog, 'default', self.fixture.url)
+        return self.task(job)
+
+    def test_repository_is_made_and_claimed(self):
+        task = self.create()
+        result = maintenance.create(task)
+        spec = task.spec.repository
+        repo = self.fixture.open_repository()
+        self.assertEqual(spec.id, repo.id)
+        repo.check_owner(spec.owner.service_id, spec.owner.generation)
+        self.assertEqual(0, result['usage']['images'])
+
+    def test_second_try_finds_what_the_first_one_made(self):
+        task = self.create()
+        maintenance.create(task)
+        maintenance.create(task)
+        self.assertEqual(
+            task.spec.repository.id, self.fixture.open_repository().id
+        )
+
+    def test_place_with_other_things_in_it(self):
+        os.makedirs(f'{self.fixture.directory}/repository/packs/aa')
+        place = f'{self.fixture.directory}/repository/packs/aa/something'
+        with open(place, 'w'):
+            pass
+        self.assertRaises(
+            repository_errors.ObjectExists,
+            maintenance.create,
+            self.create(),
+        )
+
+    def test_place_with_another_repository(self):
+        self.fixture.create_repository()
+        _, job = repositories.create(self.catalog, 'second', self.fixture.url)
+        self.assertRaises(
+            repository_errors.RepositoryMismatch,
+            maintenance.create,
+            self.task(job),
+        )
+
+
+class UpkeepTestCase(MaintenanceTestCase):
+    def setUp(self):
+        super().setUp()
+        self.fixture.create_repository()
+        self.path = self.fixture.write_volume(os.urandom(2 * CHUNK))
+
+    def collect(self):
+        return self.task(repositories.collect(self.catalog, 'default'))
+
+
+class TestDelete(UpkeepTestCase):
+    def test_image_is_gone_and_stays_gone(self):
+        image = self.fixture.backup(self.path)
+        task = self.task(images.delete(self.catalog, image.id))
+        for _ in range(2):
+            maintenance.delete(task)
+        repo = self.fixture.open_repository()
+        self.assertFalse(repo.is_marked(image.id))
+        self.assertIn(f'tombstones/{image.id}', self.fixture.objects())
+
+    def test_stopped(self):
+        image = self.fixture.backup(self.path)
+        task = self.task(images.delete(self.catalog, image.id))
+        task.control.cancel('Not today.')
+        self.assertRaises(control.JobStopped, maintenance.delete, task)
+        self.assertTrue(self.fixture.open_repository().is_marked(image.id))
+
+
+class TestCollect(UpkeepTestCase):
+    def delete(self, image):
+        task = self.task(images.delete(self.catalog, image.id))
+        self.fixture.finish(task.spec, result=maintenance.delete(task))
+
+    def packs(self):
+        return {
+            name
+            for name in self.fixture.objects()
+            if name.startswith('packs/')
+        }
+
+    def test_packs_of_deleted_images_are_freed(self):
+        self.delete(self.fixture.backup(self.path))
+        result = maintenance.collect(self.collect())
+        self.assertEqual(set(), self.packs())
+        self.assertEqual(0, result['usage']['packs'])
+        self.assertGreater(result['bytes_removed'], 2 * CHUNK)
+
+    def test_what_is_in_use_is_kept(self):
+        image = self.fixture.backup(self.path)
+        before = self.packs()
+        maintenance.collect(self.collect())
+        self.assertEqual(before, self.packs())
+        self.assertTrue(self.fixture.open_repository().is_marked(image.id))
+
+    def test_image_that_is_being_restored_is_kept_until_then(self):
+        image = self.fixture.backup(self.path)
+        target = self.fixture.write_volume(b'', 'target')
+        task = self.fixture.restore_task(image, target)
+        self.delete(image)
+        before = self.packs()
+        gc = self.collect()
+        maintenance.collect(gc)
+        self.assertEqual(before, self.packs())
+        self.fixture.finish(gc.spec)
+        self.fixture.finish(task.spec)
+        maintenance.collect(self.collect())
+        self.assertEqual(set(), self.packs())
+
+    def test_base_of_a_running_backup_is_kept(self):
+        volume_id = catalog_fixture.new_id()
+        image = self.fixture.backup(self.path, volume_id=volume_id)
+        task = self.fixture.backup_task(self.path, volume_id=volume_id)
+        self.delete(image)
+        before = self.packs()
+        maintenance.collect(self.collect())
+        self.assertEqual(before, self.packs())
+        result = backup.run(task)
+        self.assertEqual(0, result['chunks_stored'])
+        self.fixture.finish(task.spec, result=result)
+        target = self.fixture.write_volume(b'', 'target')
+        found = images.show(self.catalog, task.image.id)
+        again = self.fixture.restore_task(found, target)
+        restore.run(again)
+        with open(self.path, 'rb') as old, open(target, 'rb') as new:
+            self.assertEqual(old.read(), new.read())
+
+    def test_packs_of_a_running_backup_are_kept(self):
+        task = self.fixture.backup_task(self.path)
+        repo = self.fixture.open_repository()
+        session = repo.session(task.spec.id, 1)
+        writer = session.writer()
+        writer.add(repo.chunk_id(b'x' * 100), memoryview(b'x' * 100))
+        writer.flush()
+        before = self.packs()
+        self.assertEqual(1, len(before))
+        gc = self.collect()
+        maintenance.collect(gc)
+        self.assertEqual(before, self.packs())
+        self.fixture.finish(gc.spec)
+        self.fixture.finish(task.spec, 'failed')
+        maintenance.collect(self.collect())
+        self.assertEqual(set(), self.packs())
+        writer.abandon()
+
+    def test_collection_that_was_given_up_removes_nothing(self):
+        self.delete(self.fixture.backup(self.path))
+        before = self.packs()
+        gc = self.collect()
+        self.fixture.finish(gc.spec, 'failed')
+        self.assertRaises(errors.Fenced, maintenance.collect, gc)
+        self.assertEqual(before, self.packs())
+
+
+class TestCheck(UpkeepTestCase):
+    def check(self, read_data):
+        job = repositories.check(self.catalog, 'default', read_data)
+        task = self.task(job)
+        result = maintenance.check(task)
+        self.fixture.finish(task.spec, result=result)
+        return result
+
+    def damage(self):
+        [name] = [
+            name
+            for name in self.fixture.objects()
+            if name.startswith('packs/') and '/d-' in name
+        ]
+        path = f'{self.fixture.directory}/repository/{name}'
+        os.chmod(path, 0o600)
+        with open(path, 'r+b') as pack:
+            pack.seek(CHUNK)
+            pack.write(b'damage')
+
+    def test_sound_repository(self):
+        self.fixture.backup(self.path)
+        result = self.check(True)
+        self.assertEqual((1, 0), (result['images'], result['damaged']))
+        self.assertEqual([], result['problems'])
+
+    def test_damaged_data_is_found_when_it_is_read(self):
+        self.fixture.backup(self.path)
+        self.damage()
+        self.assertEqual(0, self.check(False)['damaged'])
+        result = self.check(True)
+        self.assertEqual(1, result['damaged'])
+        self.assertEqual(1, len(result['problems']))

@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import dataclasses
+import os
+
+from oslotest import base
+
+from ebackup_service.engine import control
+from ebackup_service.production import errors as production_errors
+from ebackup_service.proxy import errors
+from ebackup_service.proxy import restore
+from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service import proxy_fixture
+
+CHUNK = catalog_fixture.CHUNK
+
+
+class TestRun(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(proxy_fixture.Proxy())
+        self.fixture.create_repository()
+        self.content = os.urandom(2 * CHUNK) + bytes(CHUNK) + b'end'
+        path = self.fixture.write_volume(self.content)
+        self.image = self.fixture.backup(path)
+        self.target = self.fixture.write_volume(b'', 'target')
+
+    def task(self, **values):
+        return self.fixture.restore_task(self.image, self.target, **values)
+
+    def read(self):
+        with open(self.target, 'rb') as file:
+            return file.read()
+
+    def test_volume_gets_the_image_byte_for_byte(self):
+        task = self.task()
+        result = restore.run(task)
+        self.assertEqual(self.content, self.read())
+        self.assertEqual(2 * CHUNK + 3, result['bytes_written'])
+        self.assertEqual(100, task.snapshot()['percent'])
+
+    def test_larger_volume_gets_its_full_size(self):
+        restore.run(self.task(volume={'size': 9 * CHUNK}))
+        padding = bytes(9 * CHUNK - len(self.content))
+        self.assertEqual(self.content + padding, self.read())
+
+    def test_image_that_was_deleted_meanwhile_is_restored_all_the_same(self):
+        task = self.task()
+        self.fixture.open_repository().delete_image(self.image.id)
+        restore.run(task)
+        self.assertEqual(self.content, self.read())
+
+    def test_volume_that_is_not_there(self):
+        os.unlink(self.target)
+        self.assertRaises(
+            production_errors.PathUnknown, restore.run, self.task()
+        )
+
+    def test_stopped_restore_writes_no_more(self):
+        task = self.task()
+        task.control.extend(0.0)
+        self.assertRaises(control.LeaseLost, restore.run, task)
+        self.assertNotEqual(self.content, self.read())
+
+    def test_job_without_target(self):
+        task = self.task()
+        task.spec = dataclasses.replace(task.spec, target=None)
+        self.assertRaises(errors.JobInvalid, restore.run, task)
