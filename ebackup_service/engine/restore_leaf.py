@@ -19,9 +19,6 @@ from ebackup_service.repository import reader as repository_reader
 from ebackup_service.repository import tree as repository_tree
 
 IO_SIZE = 4 << 20  # bytes of one read or write of the volume, at most
-# Bytes fetched before they are written: a leaf of the default chunk size, so
-# that its records are read from the repository in large pieces.
-FETCH_SIZE = 16 << 20
 # Bytes zeroed at a time: where no hole can be punched they are written.
 ZERO_SIZE = 64 << 20
 
@@ -70,9 +67,8 @@ class Worker:
         self._reader = reader
         self._counters = counters
         self._chunk_size = job.tree.chunk_size
-        self._buffer = buffers.ChunkBuffer(self._chunk_size, FETCH_SIZE)
-        self._io_chunks = max(IO_SIZE // self._chunk_size, 1)
-        self._io_size = self._io_chunks * self._chunk_size
+        self._buffer = buffers.ChunkBuffer(self._chunk_size, IO_SIZE)
+        self._io_size = self._buffer.count * self._chunk_size
 
     def run(self) -> None:
         for task in self._job.tasks:
@@ -162,33 +158,49 @@ class Worker:
     def _fetch(
         self, leaf: page.Page, start: int, end: int, wanted: runs.Mask
     ) -> None:
-        """Write the chunks of the mask, of a leaf that begins at start."""
-        for first in range(0, len(wanted), self._buffer.count):
-            group = wanted[first : first + self._buffer.count]
-            begin = start + first * self._chunk_size
-            length = min(len(group) * self._chunk_size, end - begin)
-            chunks = self._buffer.cut(length)
-            for slot, plain in self._reader.read_leaf(
-                leaf, (np.flatnonzero(group) + first).tolist()
-            ):
-                self._job.crew.check()
-                chunk = chunks[slot - first]
-                if len(plain) != len(chunk):
-                    raise repository_reader.corrupt(
-                        leaf.locator(slot),
-                        f'{len(plain)} bytes instead of {len(chunk)}',
-                    )
-                chunk[:] = plain
-            for run_first, run_stop in runs.of_mask(group, self._io_chunks):
-                self._write(
-                    begin,
-                    run_first * self._chunk_size,
-                    min(run_stop * self._chunk_size, length),
-                )
-            self._counters.chunks_changed += int(group.sum())
+        """Write the chunks of the mask, of a leaf that begins at start.
 
-    def _write(self, offset: int, begin: int, end: int) -> None:
-        """Write a part of the buffer, whose beginning belongs at offset."""
-        self._job.crew.pace(end - begin)
-        self._job.target.write(offset + begin, self._buffer.bytes[begin:end])
-        self._counters.bytes_written += end - begin
+        They come in the order in which they are stored, mostly that of the
+        volume, and are written as soon as the next one is elsewhere: a larger
+        buffer would fall out of the processor's cache before it is written.
+        """
+        count, chunks = self._buffer.count, self._buffer.chunks
+        whole = (end - start) // self._chunk_size
+        window, filled = 0, bytearray(count)
+        for slot, plain in self._reader.read_leaf(
+            leaf, np.flatnonzero(wanted).tolist()
+        ):
+            if slot // count != window:
+                self._write(start + window * self._io_size, end, filled)
+                window, filled = slot // count, bytearray(count)
+            chunk = chunks[slot % count]
+            if slot >= whole or len(plain) != self._chunk_size:
+                chunk = self._last_chunk(leaf, slot, chunk, len(plain))
+            chunk[:] = plain
+            filled[slot % count] = 1
+        self._write(start + window * self._io_size, end, filled)
+
+    def _last_chunk(
+        self, leaf: page.Page, slot: int, chunk: memoryview, length: int
+    ) -> memoryview:
+        """As much of the chunk's buffer as the volume's end leaves of it."""
+        number = leaf.index * page.FANOUT + slot
+        room = self._job.tree.geometry.chunk_length(number)
+        if length != room:
+            raise repository_reader.corrupt(
+                leaf.locator(slot), f'{length} bytes instead of {room}'
+            )
+        return chunk[:room]
+
+    def _write(self, offset: int, end: int, filled: bytearray) -> None:
+        """Write some chunks of the buffer, whose beginning is at offset."""
+        mask = np.frombuffer(filled, dtype=np.bool_)
+        for first, stop in runs.of_mask(mask):
+            begin = first * self._chunk_size
+            length = min(stop * self._chunk_size, end - offset) - begin
+            self._job.crew.pace(length)
+            self._job.target.write(
+                offset + begin, self._buffer.bytes[begin : begin + length]
+            )
+            self._counters.bytes_written += length
+        self._counters.chunks_changed += filled.count(1)

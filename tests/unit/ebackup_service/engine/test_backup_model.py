@@ -315,9 +315,15 @@ class History(stateful.RuleBasedStateMachine):
         self.check(path, image.model)
 
     @stateful.precondition(lambda self: self.available and self.model.size)
-    @stateful.rule(image=IMAGES, volume_is_new=st.booleans())
-    def restore_over_the_volume(self, image, volume_is_new):
+    @stateful.rule(
+        image=IMAGES,
+        volume_is_new=st.booleans(),
+        place=PLACES,
+        length=LENGTHS,
+    )
+    def restore_over_the_volume(self, image, volume_is_new, place, length):
         """What the volume holds is compared, or is nothing of worth."""
+        self.write(place, length, 5, True)
         image = self.image(image)
         if image.model.size > self.model.size:
             self.resize(image.model.size)

@@ -269,13 +269,19 @@ class FaultTest(RestoreTestCase):
 
     def test_chunk_of_another_length(self):
         """Valid by its id, and yet not what belongs in this place."""
-        content = noise(CHUNK + 5)
-        image, _ = self.back_up(content)
-        longer = tree.Tree(self.repo, image.root, CHUNK + 9, CHUNK)
-        error = self.assertRaises(
-            repository_errors.Corrupt,
-            self.restore,
-            longer,
-            volumes.MemoryTarget(bytes(CHUNK + 9)),
-        )
-        self.assertIn('5 bytes instead of 9', str(error))
+        image, _ = self.back_up(noise(CHUNK + 5))
+        for size, reason in (
+            (CHUNK + 9, '5 bytes instead of 9'),
+            (CHUNK + 3, '5 bytes instead of 3'),
+            (2 * CHUNK, f'5 bytes instead of {CHUNK}'),
+            (CHUNK - 1, f'{CHUNK} bytes instead of {CHUNK - 1}'),
+        ):
+            other = tree.Tree(self.repo, image.root, size, CHUNK)
+            target = volumes.MemoryTarget(bytes(size))
+            error = self.assertRaises(
+                repository_errors.Corrupt, self.restore, other, target
+            )
+            # Where the volume has fewer chunks, the leaf itself is damaged.
+            if size >= CHUNK:
+                self.assertIn(reason, str(error))
+            self.assertEqual(0, target.flushed)
