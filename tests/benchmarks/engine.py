@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One job of the engine, in a process of its own, as a proxy runs it.
+
+    python -m tests.benchmarks.engine backup REPOSITORY VOLUME [BASE IMAGE]
+    python -m tests.benchmarks.engine restore REPOSITORY VOLUME IMAGE
+
+Prints a JSON object: ``wall`` and ``cpu`` seconds from opening the volume to
+the committed image or the flushed volume, ``image`` (its id), ``statistics``.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from typing import Any
+import uuid
+
+from ebackup_service.engine import backup
+from ebackup_service.engine import control
+from ebackup_service.engine import progress
+from ebackup_service.engine import restore
+from ebackup_service.production import attached
+from ebackup_service.repository import repository
+from ebackup_service.repository import root
+from ebackup_service.repository.storage import registry
+from tests.benchmarks import data
+
+HOST = 'benchmark'
+
+
+def open_repository(path: str) -> repository.Repository:
+    new = not os.path.exists(path)
+    storage = registry.open_storage(f'file://{path}', make=True)
+    if new:
+        return repository.Repository.create(storage)
+    return repository.Repository.open(storage)
+
+
+def volume(path: str) -> tuple[attached.AttachedStorage, dict[str, str]]:
+    return (
+        attached.AttachedStorage([os.path.dirname(path)], HOST),
+        {'kind': 'attached', 'host': HOST, 'path': path},
+    )
+
+
+def back_up(
+    repo: repository.Repository,
+    path: str,
+    base_image: str | None,
+    workers: int,
+) -> dict[str, Any]:
+    generation = 1
+    base = None
+    if base_image is not None:
+        base_root = repo.root(base_image)
+        base = repo.tree(base_root)
+        generation = base_root.generation + 1
+    storage, attachment = volume(path)
+    source = storage.open_source(attachment, os.path.getsize(path))
+    image_id = str(uuid.uuid4())
+    session = repo.session(str(uuid.uuid4()), generation)
+    result = backup.run_backup(
+        source,
+        repo,
+        session,
+        base,
+        data.CHUNK,
+        workers,
+        control.Control(),
+        progress.Progress(source.size),
+    )
+    session.commit_candidate(
+        root.Root(
+            image_id,
+            root.Chain('benchmark', 'benchmark'),
+            generation,
+            source.size,
+            data.CHUNK,
+            result.tree,
+        )
+    )
+    session.mark_committed(image_id)
+    source.close()
+    written = session.counters
+    return {
+        'image': image_id,
+        'statistics': {
+            **result.statistics,
+            'metadata_bytes': written.metadata_bytes,
+        },
+    }
+
+
+def run_restore(
+    repo: repository.Repository, path: str, image_id: str, workers: int
+) -> dict[str, Any]:
+    tree = repo.tree(repo.root(image_id))
+    storage, attachment = volume(path)
+    target = storage.open_target(attachment, tree.size, volume_is_new=True)
+    statistics = restore.run_restore(
+        repo,
+        tree,
+        target,
+        True,
+        workers,
+        control.Control(),
+        progress.Progress(tree.size),
+    )
+    target.close()
+    return {'image': image_id, 'statistics': statistics}
+
+
+def cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def main(arguments: list[str]) -> None:
+    verb, place, path, *image = arguments
+    repo = open_repository(place)
+    workers = os.cpu_count() or 1
+    cpu, wall = cpu_seconds(), time.monotonic()
+    if verb == 'backup':
+        answer = back_up(repo, path, image[0] if image else None, workers)
+    else:
+        answer = run_restore(repo, path, image[0], workers)
+    answer['wall'] = time.monotonic() - wall
+    answer['cpu'] = cpu_seconds() - cpu
+    repo.close()
+    print(json.dumps(answer))
+
+
+if __name__ == '__main__':
+    main(sys.argv[1:])
