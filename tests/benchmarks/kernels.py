@@ -15,6 +15,7 @@ reads and writes. Prints a JSON object: kernel -> CPU seconds.
 
 import collections
 from collections.abc import Callable
+from collections.abc import Sequence
 import json
 import mmap
 import os
@@ -33,14 +34,14 @@ READ = 4 << 20
 KEY = bytes(range(32))
 WORTH_IT = 0.97  # what shrinks less is stored as it is
 
-Spent = collections.Counter
+Spent = dict[str, float]
 
 
 class Clock:
     """CPU seconds of this thread since the last look."""
 
     def __init__(self) -> None:
-        self.spent: Spent[str] = collections.Counter()
+        self.spent: Spent = collections.defaultdict(float)
         self._last = time.thread_time()
 
     def charge(self, kernel: str | None) -> None:
@@ -53,12 +54,15 @@ class Clock:
 
 def run(workers: int, work: Callable[[Clock], None]) -> dict[str, float]:
     """work(clock) in several threads; sums of what the clocks show."""
-    total: Spent[str] = collections.Counter()
+    total: Spent = collections.defaultdict(float)
+    lock = threading.Lock()
 
     def one() -> None:
         clock = Clock()
         work(clock)
-        total.update(clock.spent)
+        with lock:
+            for kernel, seconds in clock.spent.items():
+                total[kernel] += seconds
 
     threads = [threading.Thread(target=one) for _ in range(workers)]
     for thread in threads:
@@ -93,7 +97,7 @@ def buffer() -> memoryview:
     )
 
 
-def hashed(chunks: list[memoryview]) -> None:
+def hashed(chunks: Sequence[bytes | memoryview]) -> None:
     for chunk in chunks:
         blake3.blake3(chunk, key=KEY).digest()
 
