@@ -76,7 +76,7 @@ def finish(
 ) -> messages.Decision:
     """Take a job's end. Repeated, it is accepted and changes nothing."""
     with catalog.writer() as session:
-        job = job_rows.get(session, job_id)
+        job = job_rows.locked(session, job_id)
         if job is None or job.token != token:
             return _FENCED
         if job.state != job_rows.RUNNING:

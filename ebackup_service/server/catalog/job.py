@@ -106,6 +106,20 @@ def get(session: orm.Session, job_id: str) -> Job | None:
     return None if row is None else _job(row)
 
 
+def locked(session: orm.Session, job_id: str) -> Job | None:
+    """A job that nobody else changes until the transaction ends.
+
+    Whoever changes a job and its image takes the job first, so that two of
+    them never wait for each other.
+    """
+    session.execute(
+        sa.select(models.Job.id)
+        .where(models.Job.id == job_id)
+        .with_for_update()
+    )
+    return get(session, job_id)
+
+
 def page(
     session: orm.Session,
     filters: dict[str, Any],

@@ -157,7 +157,7 @@ class Catalog(fixtures.Fixture):
 
     def announce(self, host: str = 'here', **capabilities: Any) -> None:
         """Let a proxy be alive, as far as the catalog knows."""
-        known = {'max_jobs': 4, 'production': ['attached']}
+        known = {'max_jobs': 16, 'production': ['attached']}
         with self.catalog.writer() as session:
             proxy_rows.announce(session, host, '1', {**known, **capabilities})
 

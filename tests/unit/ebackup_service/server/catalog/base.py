@@ -3,7 +3,9 @@
 
 import fixtures
 from oslotest import base
+import sqlalchemy as sa
 
+from ebackup_service.server.catalog import models
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.server.catalog import databases
 
@@ -38,6 +40,12 @@ class _ServerTestCase(base.BaseTestCase):
             catalog_fixture.Catalog(connection=self.server.connection)
         )
         self.catalog = self.fixture.catalog
+        self.addCleanup(self._empty)
+
+    def _empty(self):
+        with self.catalog.engine.begin() as connection:
+            models.Base.metadata.drop_all(connection)
+            connection.execute(sa.text('DROP TABLE alembic_version'))
 
 
 class MariaDbTestCase(_ServerTestCase):

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import os
+import time
+
+from oslotest import base
+
+from ebackup_service.server import images
+from ebackup_service.server import jobs
+from ebackup_service.server import proxies
+from tests.unit.ebackup_service import service_fixture
+
+MIB = 2**20
+
+
+class TestProxyService(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(
+            service_fixture.Service({'proxy': {'shutdown_timeout': 0.2}})
+        )
+        self.catalog = self.fixture.catalog
+        self.fixture.create_repository()
+
+    def status(self):
+        return proxies.list(self.catalog, self.fixture.conf)[0]
+
+    def slow(self):
+        """A backup that runs for weeks at the proxy of this test."""
+        self.fixture.proxy.stop()
+        self.fixture.start_proxy(
+            {'proxy': {'max_bytes_per_second': 1, 'shutdown_timeout': 0.2}}
+        )
+        path = self.fixture.write_volume(os.urandom(8 * MIB))
+        image, job = self.fixture.begin_backup(path)
+
+        def begun():
+            return jobs.beat(self.catalog, job.id).started_at
+
+        service_fixture.wait_for(begun, 'begin')
+        return image, job
+
+    def test_configuration_needs_no_database(self):
+        self.fixture.proxy.stop()
+        self.fixture.start_proxy(
+            {'database': {'connection': 'mysql+pymysql://nobody@nowhere/x'}}
+        )
+        path = self.fixture.write_volume(b'x')
+        self.assertEqual('available', self.fixture.backup(path).state)
+
+    def test_it_announces_that_it_stops(self):
+        self.fixture.proxy.stop()
+        self.assertTrue(self.status().proxy.capabilities['stopping'])
+
+    def test_stop_is_bounded_and_reported(self):
+        image, job = self.slow()
+        began = time.monotonic()
+        self.fixture.proxy.stop()
+        self.assertLess(time.monotonic() - began, 10)
+        found = self.fixture.job(job.id)
+        self.assertEqual(
+            ('failed', 'proxy-stopping'), (found.state, found.error['kind'])
+        )
+        self.assertEqual('error', self.fixture.image(image.id).state)
+
+    def test_restarted_proxy_goes_on_with_what_waits(self):
+        self.fixture.proxy.stop()
+        path = self.fixture.write_volume(b'x')
+        _, job = self.fixture.begin_backup(path)
+        self.fixture.start_proxy()
+        self.fixture.wait_for_job(job.id, 'succeeded')
+
+    def test_image_that_is_deleted_while_it_is_made(self):
+        image, job = self.slow()
+        delete = images.delete(self.catalog, image.id)
+        began = time.monotonic()
+        self.fixture.wait_for_job(delete.id, 'succeeded', beat=False)
+        self.assertLess(time.monotonic() - began, 10)
+        self.assertEqual('cancelled', self.fixture.job(job.id).state)
+        self.assertEqual('deleted', self.fixture.image(image.id).state)
+
+    def test_jobs_are_cancelled_within_five_seconds(self):
+        _, job = self.slow()
+        began = time.monotonic()
+        jobs.cancel(self.catalog, job.id)
+        self.fixture.wait_for_job(job.id, 'cancelled')
+        self.assertLess(time.monotonic() - began, 5)
+
+
+class TestLostServer(base.BaseTestCase):
+    def test_proxy_survives_a_bus_that_is_away(self):
+        fixture = self.useFixture(
+            service_fixture.Service(
+                {'proxy': {'announce_interval': 0.05}}, server=False
+            )
+        )
+        fixture.start_server()
+        service_fixture.wait_for(
+            lambda: proxies.list(fixture.catalog, fixture.conf), 'announce'
+        )
