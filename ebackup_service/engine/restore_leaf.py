@@ -19,8 +19,9 @@ from ebackup_service.repository import reader as repository_reader
 from ebackup_service.repository import tree as repository_tree
 
 IO_SIZE = 4 << 20  # bytes of one read or write of the volume, at most
-# Bytes zeroed at a time: where no hole can be punched they are written.
-ZERO_SIZE = 64 << 20
+# Bytes zeroed at a time: where no hole can be punched they are written, and a
+# job has to stop within a second.
+ZERO_SIZE = 16 << 20
 
 
 class Mode(enum.Enum):

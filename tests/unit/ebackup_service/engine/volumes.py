@@ -27,7 +27,7 @@ LEAF = 256 * CHUNK
 SIZES = {
     'backup_leaf.READ_SIZE': LEAF // 4,
     'restore_leaf.IO_SIZE': LEAF // 4,
-    'restore_leaf.ZERO_SIZE': 4 * LEAF,
+    'restore_leaf.ZERO_SIZE': LEAF,
     'restore.HOLE_SIZE': 4 * LEAF,
 }
 
