@@ -7,6 +7,7 @@ Each message is a frozen dataclass with ``to_dict()`` for the wire and
 """
 
 import dataclasses
+import functools
 from typing import Any
 from typing import ClassVar
 from typing import Self
@@ -31,14 +32,12 @@ class Message:
     @classmethod
     def from_dict(cls, document: Any) -> Self:
         """:raises errors.MessageInvalid: naming the first wrong part."""
-        try:
-            jsonschema.validate(document, cls.SCHEMA)
-        except jsonschema.ValidationError as error:
+        for error in _validator(cls).iter_errors(document):
             # not error.message: that quotes the value, which may be secret
             raise errors.MessageInvalid(
                 f'{cls.__name__}: {error.json_path} does not match '
                 f'"{error.validator}" of the schema.'
-            ) from None
+            )
         return cls._build(document)
 
     @classmethod
@@ -48,6 +47,11 @@ class Message:
             if values[name] is not None:
                 values[name] = part._build(values[name])
         return cls(**values)
+
+
+@functools.cache
+def _validator(cls: type[Message]) -> jsonschema.Draft202012Validator:
+    return jsonschema.Draft202012Validator(cls.SCHEMA)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import threading
+
+from oslotest import base
+
+from ebackup_service.rpc import errors
+from ebackup_service.rpc import listeners
+from ebackup_service.rpc import messages
+from ebackup_service.rpc import topics
+from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service import messages_fixture
+from tests.unit.ebackup_service.rpc import test_messages
+
+
+class PlayedServer:
+    """Answers the same each time, and keeps what it was asked."""
+
+    target = listeners.VERSION
+
+    def __init__(self):
+        self.asked = []
+        self.awake = threading.Event()
+
+    def announce(self, context, **arguments):
+        self.asked.append(arguments)
+
+    def renew(self, context, **arguments):
+        self.asked.append(arguments)
+        return messages.Grant(True, 3.5).to_dict()
+
+    def commit_image(self, context, **arguments):
+        self.asked.append(arguments)
+        return messages.Decision(False, 'because').to_dict()
+
+    def finish(self, context, **arguments):
+        self.asked.append(arguments)
+        return messages.Decision(True).to_dict()
+
+    def live(self, context, **arguments):
+        self.asked.append(arguments)
+        return messages.Live(True, ['a'], [], ['b']).to_dict()
+
+    def wake(self, context):
+        self.awake.set()
+
+
+class ClientsTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        conf = self.useFixture(catalog_fixture.Catalog()).conf
+        self.bus = self.useFixture(messages_fixture.Bus(conf))
+
+
+class TestServerClient(ClientsTestCase):
+    def setUp(self):
+        super().setUp()
+        self.played = PlayedServer()
+        self.bus.listen(topics.SERVER, 'any', self.played)
+        self.client = self.bus.server_client()
+
+    def test_announce(self):
+        self.client.announce('h', '1', {'max_jobs': 4}, ['j'])
+        self.assertEqual(
+            [
+                {
+                    'host': 'h',
+                    'version': '1',
+                    'capabilities': {'max_jobs': 4},
+                    'jobs': ['j'],
+                }
+            ],
+            self.played.asked,
+        )
+
+    def test_renew(self):
+        grant = self.client.renew('j', 2, {'percent': 1})
+        self.assertEqual(messages.Grant(True, 3.5), grant)
+        self.assertEqual(
+            [{'job_id': 'j', 'token': 2, 'progress': {'percent': 1}}],
+            self.played.asked,
+        )
+
+    def test_commit(self):
+        commit = messages.Commit({'id': 'x'}, 1, 65536, {})
+        decision = self.client.commit_image('j', 2, commit)
+        self.assertEqual(messages.Decision(False, 'because'), decision)
+        self.assertEqual(commit.to_dict(), self.played.asked[0]['root'])
+
+    def test_finish(self):
+        outcome = messages.Outcome('succeeded', {'x': 1})
+        self.assertTrue(self.client.finish('j', 2, outcome).accepted)
+        self.assertEqual(outcome.to_dict(), self.played.asked[0]['outcome'])
+
+    def test_live(self):
+        answer = self.client.live('j', 2, ['a', 'c'])
+        self.assertEqual((['a'], ['b']), (answer.dead, answer.sessions))
+
+    def test_wake(self):
+        self.client.wake()
+        self.assertTrue(self.played.awake.wait(10))
+
+    def test_bus_that_is_away(self):
+        self.bus.break_down()
+        for call in (
+            lambda: self.client.renew('j', 1, {}),
+            self.client.wake,
+        ):
+            self.assertRaises(errors.PeerUnreachable, call)
+
+
+class TestSilence(ClientsTestCase):
+    def test_nobody_answers(self):
+        client = self.bus.server_client()
+        error = self.assertRaises(
+            errors.PeerUnreachable, client.announce, 'h', '1', {}, []
+        )
+        self.assertIn('announce', str(error))
+
+
+class TestProxyClient(ClientsTestCase):
+    def setUp(self):
+        super().setUp()
+        self.heard = self.bus.hear_as_proxy('h')
+        self.other = self.bus.hear_as_proxy('other')
+        self.client = self.bus.proxy_client()
+
+    def test_job_goes_to_its_host_only(self):
+        job = test_messages.EXAMPLES[1]
+        self.client.run_job('h', job)
+        method, arguments = self.heard.get(timeout=10)
+        self.assertEqual('run_job', method)
+        self.assertEqual(job, messages.JobSpec.from_dict(arguments['job']))
+        self.assertTrue(self.other.empty())
+
+    def test_cancellation(self):
+        self.client.cancel_job('h', 'j', 2, 'why')
+        self.assertEqual(
+            (
+                'cancel_job',
+                {'job_id': 'j', 'token': 2, 'reason': 'why'},
+            ),
+            self.heard.get(timeout=10),
+        )
