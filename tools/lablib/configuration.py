@@ -88,6 +88,9 @@ def _cinder(lab: lab_module.Lab) -> Sections:
     types = volume_types(lab)
     file = lab.etc / 'cinder.conf'
     helper = f'{lab.binary("privsep-helper")} --config-file {file}'
+    if not system.is_root():
+        # It wants to be root, though there is nothing to do for it here.
+        helper = f'unshare --map-root-user {helper}'
     sections: Sections = {
         'DEFAULT': {
             'host': HOST,

@@ -19,7 +19,7 @@ import pathlib
 import sys
 
 _CLONE_NEWNS = 0x20000
-_MS_BIND, _MS_REC, _MS_PRIVATE = 0x1000, 0x4000, 0x40000
+_MS_BIND, _MS_REC, _MS_SLAVE = 0x1000, 0x4000, 0x80000
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -60,8 +60,8 @@ def reveal(directory: pathlib.Path, user: int, groups: list[int]) -> None:
     if not closed:
         return
     _checked(_libc.unshare(_CLONE_NEWNS), 'unshare')
-    # What is mounted from here on stays here.
-    _mount('none', '/', '', _MS_REC | _MS_PRIVATE, '')
+    # What is mounted here stays here; what is unmounted outside goes away.
+    _mount('none', '/', '', _MS_REC | _MS_SLAVE, '')
     # By now a descriptor of this namespace; it stays valid when the path to
     # the directory is covered.
     held = os.open(directory, os.O_PATH | os.O_DIRECTORY)

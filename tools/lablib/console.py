@@ -3,9 +3,9 @@
 
 from collections.abc import Callable
 from collections.abc import Iterator
-from concurrent import futures
 import contextlib
 import sys
+import threading
 import time
 
 
@@ -33,27 +33,40 @@ def step(what: str) -> Iterator[None]:
 def together(works: list[tuple[str, Callable[[], None]]]) -> None:
     """Do several things at the same time; print each when it is done.
 
-    All are waited for; then the first exception, if any, is raised.
+    All are waited for; then the first exception, if any, is raised. An
+    interruption by the user is not kept waiting for them.
     """
     if len(works) == 1:
         [(what, work)] = works
         with step(what):
             work()
-    elif works:
-        with futures.ThreadPoolExecutor(len(works)) as pool:
-            done = [pool.submit(_alongside, *work) for work in works]
-        for one in done:
-            one.result()
+        return
+    failures: list[BaseException] = []
+    threads = [
+        threading.Thread(
+            target=_alongside, args=(what, work, failures), daemon=True
+        )
+        for what, work in works
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
 
 
-def _alongside(what: str, work: Callable[[], None]) -> None:
+def _alongside(
+    what: str, work: Callable[[], None], failures: list[BaseException]
+) -> None:
     started = time.monotonic()
     try:
         work()
-    except BaseException:
+    except BaseException as failure:
+        failures.append(failure)
         say(f'{_start_of_line(what)}failed')
-        raise
-    say(f'{_start_of_line(what)}{time.monotonic() - started:6.1f} s')
+    else:
+        say(f'{_start_of_line(what)}{time.monotonic() - started:6.1f} s')
 
 
 def _start_of_line(what: str) -> str:

@@ -27,7 +27,7 @@ from lablib import volumes
 _FILES = 300_000_000
 _CHANGE = 20_000_000
 # Seconds.
-_TIMEOUT = 600
+_TIMEOUT = 300
 _PREFIX = 'demo-'
 
 
