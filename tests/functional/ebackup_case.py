@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tests of the product share: eBackup's own view of a backup."""
+
+from typing import Any
+
+import fixtures
+
+from tests.functional import base
+
+
+class EBackupTestCase(base.LabTestCase):
+    """Looks at images, jobs and the repository through eBackup's API."""
+
+    def call(
+        self, method: str, path: str, user: str = 'admin', **body: Any
+    ) -> Any:
+        """Return the document that the API answers; errors fail the test."""
+        answer = self.service(user).request(
+            path, method, **({'json': body} if body else {})
+        )
+        self.assertLess(answer.status_code, 400, answer.text)
+        return answer.json() if answer.content else None
+
+    def image(self, backup_id: str) -> dict[str, Any]:
+        return self.call('GET', f'/v1/images/{backup_id}')['image']
+
+    def job(self, job_id: str) -> dict[str, Any]:
+        return self.call('GET', f'/v1/jobs/{job_id}')['job']
+
+    def jobs(self, backup_id: str, kind: str) -> list[dict[str, Any]]:
+        """Return the jobs of an image, newest first."""
+        path = f'/v1/jobs?image_id={backup_id}&kind={kind}'
+        return self.call('GET', path)['jobs']
+
+    def wait_for_job(self, job_id: str) -> dict[str, Any]:
+        """Return a job once it has ended, however it did."""
+
+        def ended() -> dict[str, Any] | None:
+            found = self.job(job_id)
+            over = found['state'] not in ('pending', 'running')
+            return found if over else None
+
+        return self.wait_for(ended, f'job {job_id} has ended')
+
+    def wait_for_progress(self, backup_id: str, kind: str) -> dict[str, Any]:
+        """Return the image's newest job of a kind, in the middle of it."""
+
+        def moving() -> dict[str, Any] | None:
+            for found in self.jobs(backup_id, kind)[:1]:
+                self.assertIn(found['state'], ('pending', 'running'), found)
+                if found['progress'].get('bytes_done'):
+                    return found
+            return None
+
+        return self.wait_for(moving, f'{kind} of {backup_id} moves bytes')
+
+    def collect(self) -> dict[str, Any]:
+        """Collect garbage; return the job when it has succeeded."""
+        path = '/v1/repositories/default/collect'
+        job = self.wait_for_job(self.call('POST', path)['job']['id'])
+        self.assertEqual('succeeded', job['state'], job)
+        return job
+
+    def used(self) -> int:
+        """Return the bytes of all files of the repository."""
+        files = (self.lab.directory / 'repository').rglob('*')
+        return sum(f.stat().st_size for f in files if f.is_file())
+
+
+class Throttle(fixtures.Fixture):
+    """Lets the proxy move no more than so many bytes per second."""
+
+    def __init__(self, test: EBackupTestCase, rate: int) -> None:
+        self._test = test
+        self._rate = rate
+
+    def _setUp(self) -> None:
+        self.addCleanup(self._set, None)
+        self._set(self._rate)
+
+    def _set(self, rate: int | None) -> None:
+        lab = self._test.lab
+        extra = lab.directory / 'etc' / 'ebackup.d' / 'throttle.conf'
+        if rate is None:
+            extra.unlink(missing_ok=True)
+        else:
+            extra.write_text(f'[proxy]\nmax_bytes_per_second = {rate}\n')
+        lab.run('restart', lab.service('ebackup-proxy'))

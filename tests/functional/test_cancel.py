@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Operations that are withdrawn in the middle."""
+
+import os
+
+from tests.functional import base
+from tests.functional import ebackup_case
+
+MIB = base.MIB
+# A volume of 1 GiB takes more than half a minute.
+SLOW = 32 * MIB
+
+
+class CancelTestCase(ebackup_case.EBackupTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.volume = self.create_volume()
+        self.write(self.volume, 0, os.urandom(8 * MIB))
+
+    def slow(self) -> None:
+        self.useFixture(ebackup_case.Throttle(self, SLOW))
+
+    def test_force_delete_of_a_backup_being_made(self):
+        self.slow()
+        backup = self.start_backup(self.volume)
+        job = self.wait_for_progress(backup, 'backup')
+        self.admin.block_storage.delete_backup(backup, force=True)
+        self.wait_until_gone(self.admin.block_storage.get_backup, backup)
+        self.assertEqual('cancelled', self.job(job['id'])['state'])
+        answer = self.service().get(f'/v1/images/{backup}')
+        self.assertEqual(404, answer.status_code)
+        fetch = self.demo.block_storage.get_volume
+        self.wait_for_status(fetch, self.volume, 'available')
+
+    def test_reset_of_a_backup_being_made(self):
+        self.slow()
+        backup = self.start_backup(self.volume)
+        job = self.wait_for_progress(backup, 'backup')
+        self.admin.block_storage.reset_backup_status(backup, 'error')
+        self.assertEqual('cancelled', self.wait_for_job(job['id'])['state'])
+        fetch = self.demo.block_storage.get_volume
+        self.wait_for_status(fetch, self.volume, 'available')
+        self.assertEqual(
+            'error', self.admin.block_storage.get_backup(backup).status
+        )
+
+    def test_reset_of_a_restore(self):
+        backup = self.backup(self.volume)
+        self.write(self.volume, 0, os.urandom(8 * MIB))
+        self.slow()
+        self.start_restore(backup, self.volume)
+        job = self.wait_for_progress(backup, 'restore')
+        self.admin.block_storage.reset_backup_status(backup, 'error')
+        self.assertEqual('cancelled', self.wait_for_job(job['id'])['state'])
+        fetch = self.demo.block_storage.get_volume
+        self.wait_for_status(fetch, self.volume, 'error')
+        self.wait_for_backup(backup, 'available')
+
+    def test_operator_cancels_the_job(self):
+        self.slow()
+        backup = self.start_backup(self.volume)
+        job = self.wait_for_progress(backup, 'backup')
+        self.call('POST', f'/v1/jobs/{job["id"]}/cancel')
+        found = self.wait_for_backup(backup, 'error')
+        self.assertIn('ancelled', found.fail_reason)
+        fetch = self.demo.block_storage.get_volume
+        self.wait_for_status(fetch, self.volume, 'available')
+
+    def test_progress_can_be_read(self):
+        self.slow()
+        backup = self.start_backup(self.volume)
+        progress = self.wait_for_progress(backup, 'backup')['progress']
+        self.assertEqual(base.GIB, progress['bytes_total'])
+        self.assertLess(0, progress['percent'])
+        self.assertLess(progress['percent'], 100)
+        self.assertLess(0, progress['rate'])
+        self.assertLess(0, progress['remaining'])

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Services that are not there, or are killed in the middle."""
+
+import os
+
+from tests.functional import base
+from tests.functional import ebackup_case
+
+MIB = base.MIB
+SLOW = 32 * MIB
+
+
+class FaultTestCase(ebackup_case.EBackupTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.volume = self.create_volume()
+        self.write(self.volume, 0, os.urandom(8 * MIB))
+        self.digest = self.sha256(self.volume)
+        self.addCleanup(self.lab.run, 'up')
+
+    def slow(self) -> None:
+        self.useFixture(ebackup_case.Throttle(self, SLOW))
+
+    def wait_for_volume(self, *wanted: str):
+        fetch = self.demo.block_storage.get_volume
+        return self.wait_for_status(fetch, self.volume, *wanted)
+
+    def next_backup_is_right(self) -> None:
+        backup = self.backup(self.volume)
+        self.assertEqual(self.digest, self.sha256(self.restore(backup)))
+        self.collect()
+
+    def test_service_unreachable_when_cinder_calls(self):
+        self.lab.run('stop', self.lab.service('ebackup-api'))
+        backup = self.start_backup(self.volume)
+        found = self.wait_for_backup(backup, 'error')
+        self.assertIn('eBackup service', found.fail_reason)
+        self.wait_for_volume('available')
+        self.lab.run('start', self.lab.service('ebackup-api'))
+        self.next_backup_is_right()
+
+    def test_service_killed_in_a_backup(self):
+        self.slow()
+        kept = self.backup(self.create_volume())
+        backup = self.start_backup(self.volume)
+        job = self.wait_for_progress(backup, 'backup')
+        self.lab.run('kill', self.lab.service('ebackup-proxy'))
+        self.lab.run('up')
+        self.wait_for_backup(backup, 'error')
+        self.wait_for_volume('available')
+        self.assertEqual('failed', self.wait_for_job(job['id'])['state'])
+        self.assertEqual('available', self.image(kept)['state'])
+        self.next_backup_is_right()
+
+    def test_service_killed_in_a_restore(self):
+        backup = self.backup(self.volume)
+        self.slow()
+        self.start_restore(backup, self.volume)
+        job = self.wait_for_progress(backup, 'restore')
+        self.lab.run('kill', self.lab.service('ebackup-proxy'))
+        self.lab.run('up')
+        self.wait_for_volume('error_restoring')
+        self.wait_for_backup(backup, 'available')
+        self.assertEqual('failed', self.wait_for_job(job['id'])['state'])
+        self.admin.block_storage.reset_volume_status(
+            self.volume, 'available', 'detached', 'none'
+        )
+        self.restore(backup, self.volume)
+        self.assertEqual(self.digest, self.sha256(self.volume))
+
+    def test_cinder_backup_killed_in_a_backup(self):
+        self.slow()
+        backup = self.start_backup(self.volume)
+        job = self.wait_for_progress(backup, 'backup')
+        self.lab.run('kill', self.lab.service('cinder-backup'))
+        ended = self.wait_for_job(job['id'])
+        self.assertEqual('heartbeat-lost', ended['error']['kind'])
+        self.lab.run('up')
+        self.wait_for_backup(backup, 'error')
+        self.wait_for_volume('available')
+        self.next_backup_is_right()
+
+    def test_cinder_backup_killed_in_a_restore(self):
+        backup = self.backup(self.volume)
+        self.slow()
+        self.start_restore(backup, self.volume)
+        job = self.wait_for_progress(backup, 'restore')
+        self.lab.run('kill', self.lab.service('cinder-backup'))
+        ended = self.wait_for_job(job['id'])
+        self.assertEqual('heartbeat-lost', ended['error']['kind'])
+        self.lab.run('up')
+        self.wait_for_backup(backup, 'available')
+        self.wait_for_volume('error_restoring')
+
+    def test_service_stopped_by_sigterm_reports_its_jobs(self):
+        self.slow()
+        backup = self.start_backup(self.volume)
+        job = self.wait_for_progress(backup, 'backup')
+        self.lab.run('restart', self.lab.service('ebackup-proxy'))
+        self.wait_for_backup(backup, 'error')
+        self.assertEqual(
+            'proxy-stopping', self.job(job['id'])['error']['kind']
+        )
