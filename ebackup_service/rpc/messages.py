@@ -7,7 +7,6 @@ Each message is a frozen dataclass with ``to_dict()`` for the wire and
 """
 
 import dataclasses
-import functools
 from typing import Any
 from typing import ClassVar
 from typing import Self
@@ -24,6 +23,10 @@ class Message:
     SCHEMA: ClassVar[schemas.Schema]
     # fields that are messages themselves
     PARTS: ClassVar[dict[str, type['Message']]] = {}
+    validator: ClassVar[jsonschema.Draft202012Validator]
+
+    def __init_subclass__(cls) -> None:
+        cls.validator = jsonschema.Draft202012Validator(cls.SCHEMA)
 
     def to_dict(self) -> dict[str, Any]:
         assert dataclasses.is_dataclass(self)
@@ -32,7 +35,7 @@ class Message:
     @classmethod
     def from_dict(cls, document: Any) -> Self:
         """:raises errors.MessageInvalid: naming the first wrong part."""
-        for error in _validator(cls).iter_errors(document):
+        for error in cls.validator.iter_errors(document):
             # not error.message: that quotes the value, which may be secret
             raise errors.MessageInvalid(
                 f'{cls.__name__}: {error.json_path} does not match '
@@ -47,11 +50,6 @@ class Message:
             if values[name] is not None:
                 values[name] = part._build(values[name])
         return cls(**values)
-
-
-@functools.cache
-def _validator(cls: type[Message]) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator(cls.SCHEMA)
 
 
 @dataclasses.dataclass(frozen=True)

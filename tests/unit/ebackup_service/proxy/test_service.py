@@ -8,6 +8,7 @@ from oslotest import base
 from ebackup_service.server import images
 from ebackup_service.server import jobs
 from ebackup_service.server import proxies
+from tests.unit.ebackup_service import messages_fixture
 from tests.unit.ebackup_service import service_fixture
 
 MIB = 2**20
@@ -85,6 +86,65 @@ class TestProxyService(base.BaseTestCase):
         jobs.cancel(self.catalog, job.id)
         self.fixture.wait_for_job(job.id, 'cancelled')
         self.assertLess(time.monotonic() - began, 5)
+
+
+class TestLostProxy(base.BaseTestCase):
+    """A proxy that is cut off from the servers, in the middle of a job."""
+
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(
+            service_fixture.Service(
+                {
+                    'server': {'lease': 1.0},
+                    'proxy': {'max_bytes_per_second': 2 * MIB},
+                }
+            )
+        )
+        self.catalog = self.fixture.catalog
+        self.fixture.create_repository()
+        path = self.fixture.write_volume(os.urandom(32 * MIB))
+        self.image, self.job = self.fixture.begin_backup(path)
+        service_fixture.wait_for(self.begun, 'begin')
+
+    def begun(self):
+        return jobs.beat(self.catalog, self.job.id).started_at
+
+    def cut_off(self):
+        for method in ('renew', 'finish'):
+            self.useFixture(
+                messages_fixture.Outage(
+                    lambda sent, method=method: sent == method
+                )
+            )
+
+    def test_job_fails_image_too_and_nothing_is_left(self):
+        self.cut_off()
+        found = self.fixture.wait_for_job(self.job.id, 'failed')
+        self.assertEqual('proxy-lost', found.error['kind'])
+        self.assertIn('here', found.error['message'])
+        self.assertEqual('error', self.fixture.image(self.image.id).state)
+        objects = os.path.join(self.fixture.repository_path, 'packs')
+        service_fixture.wait_for(
+            lambda: (
+                not [
+                    name for _, _, names in os.walk(objects) for name in names
+                ]
+            ),
+            'removal of what was stored',
+        )
+
+    def test_proxy_that_comes_back_takes_the_next_job(self):
+        outages = [self.useFixture(messages_fixture.Outage(lambda sent: True))]
+        self.fixture.wait_for_job(self.job.id, 'failed')
+        outages[0].left = 0
+        path = self.fixture.write_volume(b'x')
+        self.assertEqual('available', self.fixture.backup(path).state)
+
+    def test_driver_that_vanishes(self):
+        self.fixture.conf.set_override('heartbeat_timeout', 1.0, 'server')
+        found = self.fixture.wait_for_job(self.job.id, 'failed', beat=False)
+        self.assertEqual('heartbeat-lost', found.error['kind'])
 
 
 class TestLostServer(base.BaseTestCase):
