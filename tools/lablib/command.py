@@ -102,7 +102,7 @@ def _run(arguments: argparse.Namespace) -> int:
             profile = arguments.profile
             if profile is None:
                 profile = lab.settings.profile if lab.exists else 'default'
-            with lab.locked():
+            with lab.locked(create=True):
                 lifecycle.up(
                     lab,
                     profile,

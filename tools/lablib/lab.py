@@ -137,13 +137,18 @@ class Lab:
         (self.state / f'{stage}.done').touch()
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, create: bool = False) -> Iterator[None]:
         """Keep other runs of tools/lab from changing this lab meanwhile.
 
         The lock is on the directory itself, so that it needs no file and
-        does not survive us.
+        does not survive us. Where there is no directory, and none is to be
+        made, there is nothing to lock.
         """
-        self.directory.mkdir(parents=True, exist_ok=True)
+        if create:
+            self.directory.mkdir(parents=True, exist_ok=True)
+        elif not self.directory.is_dir():
+            yield
+            return
         descriptor = os.open(self.directory, os.O_RDONLY)
         try:
             try:

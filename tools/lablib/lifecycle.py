@@ -46,6 +46,7 @@ def up(
     _prepare(lab)
     for wave in service_module.waves(lab):
         _start(lab, [s for s in wave if not _is_well(lab, s)])
+        _go_through(lab, 'after', setup.after, wave)
     console.say(f'lab is up after {time.monotonic() - started:.0f} s')
 
 
@@ -64,17 +65,21 @@ def down(lab: lab_module.Lab) -> None:
 def destroy(lab: lab_module.Lab) -> None:
     """Remove the lab with everything in it."""
     if not lab.exists:
-        if lab.directory.exists() and any(lab.directory.iterdir()):
-            raise console.Problem(
-                f'{lab.directory} holds something, but no lab; it is left '
-                'as it is'
-            )
-        lab.directory.rmdir()
+        if lab.directory.exists():
+            if any(lab.directory.iterdir()):
+                raise console.Problem(
+                    f'{lab.directory} holds something, but no lab; it is '
+                    'left as it is'
+                )
+            lab.directory.rmdir()
         return
     down(lab)
     with console.step(f'removing {lab.directory}'):
         volumes.release(lab)
-        # The file that says that this is a lab goes last.
+        # What says that something is complete goes first, and the file that
+        # says that this is a lab goes last: we may be interrupted.
+        for stamp in [*lab.venv.glob('*.complete'), *lab.state.glob('*.done')]:
+            stamp.unlink()
         for path in sorted(lab.directory.iterdir()):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
@@ -136,8 +141,6 @@ def _is_well(lab: lab_module.Lab, service: Service) -> bool:
     if record['fingerprint'] != _fingerprint(lab, service):
         console.say(f'  {service.name} is out of date')
         return False
-    if not _finished(lab, service):
-        return False
     deadline = time.monotonic() + _HEALTH_TIMEOUT
     while time.monotonic() < deadline and one.pid is not None:
         if service.ready(lab, record['started']):
@@ -145,13 +148,6 @@ def _is_well(lab: lab_module.Lab, service: Service) -> bool:
         time.sleep(0.2)
     console.say(f'  {service.name} does not answer')
     return False
-
-
-def _finished(lab: lab_module.Lab, service: Service) -> bool:
-    """Tell whether what is done after its first start has been done."""
-    return lab.done(f'{service.name}-after') or not setup.after(
-        lab, service.name
-    )
 
 
 def _start(lab: lab_module.Lab, services: list[Service]) -> None:
@@ -172,7 +168,6 @@ def _start(lab: lab_module.Lab, services: list[Service]) -> None:
             for s in services
         ]
     )
-    _go_through(lab, 'after', setup.after, services)
 
 
 def _wait(lab: lab_module.Lab, service: Service) -> None:
