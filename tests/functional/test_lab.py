@@ -122,6 +122,18 @@ class TestAttaching(base.LabTestCase):
             with open(backing) as file:
                 self.assertNotEqual(path, file.read().strip())
 
+    def test_device_that_is_held_open_is_not_given_out_again(self) -> None:
+        if not ROOT:
+            self.skipTest('attaching as a block device needs root')
+        volume = self.create_volume(volume_type=BLOCK)
+        attachment = self.use_volume(volume)
+        first = self._device(attachment)
+        with open(first, 'rb'):
+            self.release_volume(volume, attachment)
+            attachment = self.use_volume(volume)
+            self.assertNotEqual(first, self._device(attachment))
+            self.release_volume(volume, attachment)
+
     def test_file_volume_is_attached_as_its_plain_file(self) -> None:
         volume = self.create_volume(volume_type=FILE)
         attachment = self.use_volume(volume)

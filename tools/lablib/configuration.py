@@ -124,10 +124,6 @@ def _cinder(lab: lab_module.Lab) -> Sections:
         'oslo_concurrency': {'lock_path': home / 'lock'},
         'oslo_policy': {'policy_file': lab.etc / 'cinder-policy.yaml'},
         'keystone_authtoken': _token_check(lab, 'cinder'),
-        'service_user': {
-            **_account(lab, 'cinder'),
-            'send_service_user_token': True,
-        },
         'privsep': {'helper_command': helper},
         'cinder_sys_admin': {'helper_command': helper},
         'privsep_osbrick': {'helper_command': helper},

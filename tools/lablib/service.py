@@ -135,7 +135,8 @@ def _ebackup(lab: lab_module.Lab, name: str, program: str) -> Service:
     holder = 'ebackup' if program == 'all' else 'ebackup-proxy'
     command = [lab.binary(f'ebackup-{program}'), '--config-file', str(file)]
     # Whoever uses the lab may put options of their own there.
-    command += ['--config-dir', str(lab.etc / 'ebackup.d')]
+    more = lab.etc / 'ebackup.d'
+    command += ['--config-dir', str(more)]
     if system.is_root():
         groups = [lab.settings.user]
         if program in ('all', 'proxy'):
@@ -157,7 +158,7 @@ def _ebackup(lab: lab_module.Lab, name: str, program: str) -> Service:
         if program == 'api'
         else readiness.ebackup_works(holder),
         environment=_environment() | {'HOME': home},
-        files=[file],
+        files=[file, *sorted(more.glob('*.conf'))],
         ours=True,
         port=lab.port('ebackup') if serves else None,
         # It finishes or ends its jobs in [proxy] shutdown_timeout.

@@ -66,7 +66,12 @@ def find(lab: lab_module.Lab, volume_id: str) -> pathlib.Path:
 def _worth_an_image(lab: lab_module.Lab) -> bool:
     if any(lab.volumes.iterdir()) or shares_blocks(lab.volumes):
         return False
-    return system.is_root() and system.find('mkfs.xfs') is not None
+    if not system.is_root():
+        return False
+    if system.find('mkfs.xfs') is None:
+        console.say('  without package xfsprogs, snapshots are whole copies')
+        return False
+    return True
 
 
 def _mount_image(lab: lab_module.Lab) -> None:
