@@ -79,10 +79,7 @@ class ProxyService:
         }
         try:
             self._server.announce(
-                self._conf.proxy.host,
-                _version(),
-                capabilities,
-                self._crew.ids(),
+                self._conf.proxy.host, _version(), capabilities
             )
         except rpc_errors.PeerUnreachable as error:
             LOG.warning('Proxy not announced: %s', error)

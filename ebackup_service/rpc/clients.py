@@ -30,11 +30,7 @@ class ServerClient:
         self._client = _client(transport, topics.SERVER)
 
     def announce(
-        self,
-        host: str,
-        version: str,
-        capabilities: dict[str, Any],
-        jobs: Sequence[str],
+        self, host: str, version: str, capabilities: dict[str, Any]
     ) -> None:
         self._call(
             topics.RENEW_TIMEOUT,
@@ -42,7 +38,6 @@ class ServerClient:
             host=host,
             version=version,
             capabilities=capabilities,
-            jobs=[*jobs],
         )
 
     def renew(

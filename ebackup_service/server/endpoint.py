@@ -39,7 +39,6 @@ class ServerEndpoint:
         host: str,
         version: str,
         capabilities: dict[str, Any],
-        jobs: list[str],
     ) -> None:
         _announce(self._catalog, host, version, capabilities)
 

@@ -121,13 +121,19 @@ def _succeed(
         (job_rows.RUNNING,),
         job_rows.SUCCEEDED,
         job_rows.held(job.token),
-        result=result,
+        result={**result, **_notes(job)},
         cancel_reason=None,
     )
     if ended:
         LOG.info('%s job %s succeeded', job.kind, job.id)
         _conclude(session, job)
     return ended
+
+
+def _notes(job: job_rows.Job) -> dict[str, Any]:
+    """What was found odd at the reservation, for whoever reads the result."""
+    key = 'availability_zone_mismatch'
+    return {key: job.parameters[key]} if key in job.parameters else {}
 
 
 def _acknowledge(
@@ -183,8 +189,18 @@ def _account(
         repository_rows.update(
             session,
             job.repository_id,
-            usage={**known, **usage},
+            usage={**_estimate(known, job, outcome.result or {}), **usage},
             used_at=clock.now(),
         )
     if job.kind == job_rows.GC:
         collection.note(session, conf, job, outcome.state)
+
+
+def _estimate(
+    usage: dict[str, Any], job: job_rows.Job, result: dict[str, Any]
+) -> dict[str, Any]:
+    """With what a backup added, until a collection or check counts again."""
+    if job.kind != job_rows.BACKUP or 'used' not in usage:
+        return usage
+    added = (result.get('bytes_stored', 0), result.get('metadata_bytes', 0))
+    return {**usage, 'used': usage['used'] + sum(added)}

@@ -10,6 +10,7 @@ from sqlalchemy import orm
 
 from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import database
+from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server.catalog import service
@@ -85,17 +86,20 @@ def show(catalog: database.Catalog, name: str) -> repository_rows.Repository:
 
 
 def usage(catalog: database.Catalog, name: str) -> dict[str, Any]:
-    """What the proxies last reported: bytes total, free, used; packs, images.
+    """What the proxies last reported: bytes total, free and used, and packs.
 
-    ``measured_at`` is None, and so are the others, before the first report.
+    ``measured_at`` is None, and so are these, before the first report.
+    ``images`` are the available ones by the catalog.
 
     :raises errors.NotFound: no repository of that name.
     """
-    repository = show(catalog, name)
-    figures = dict.fromkeys(('total', 'free', 'used', 'packs', 'images'))
+    with catalog.reader() as session:
+        repository = _find(session, name)
+        images = image_rows.count(session, repository.id)
     return {
-        **figures,
+        **dict.fromkeys(('total', 'free', 'used', 'packs')),
         **(repository.usage or {}),
+        'images': images,
         'measured_at': repository.used_at,
     }
 

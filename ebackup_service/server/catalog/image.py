@@ -206,6 +206,16 @@ def missed(
     return [image for image in found if image is not None]
 
 
+def count(session: orm.Session, repository_id: str) -> int:
+    """How many images of a repository are available."""
+    return session.execute(
+        sa.select(sa.func.count())
+        .select_from(models.Image)
+        .where(models.Image.repository_id == repository_id)
+        .where(models.Image.state == AVAILABLE)
+    ).scalar_one()
+
+
 def pin(image: Image) -> dict[str, Any]:
     """What a job row holds of an image that its job needs."""
     return {

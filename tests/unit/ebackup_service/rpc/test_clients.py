@@ -60,14 +60,13 @@ class TestServerClient(ClientsTestCase):
         self.client = self.bus.server_client()
 
     def test_announce(self):
-        self.client.announce('h', '1', {'max_jobs': 4}, ['j'])
+        self.client.announce('h', '1', {'max_jobs': 4})
         self.assertEqual(
             [
                 {
                     'host': 'h',
                     'version': '1',
                     'capabilities': {'max_jobs': 4},
-                    'jobs': ['j'],
                 }
             ],
             self.played.asked,
@@ -113,7 +112,7 @@ class TestSilence(ClientsTestCase):
     def test_nobody_answers(self):
         client = self.bus.server_client()
         error = self.assertRaises(
-            errors.PeerUnreachable, client.announce, 'h', '1', {}, []
+            errors.PeerUnreachable, client.announce, 'h', '1', {}
         )
         self.assertIn('announce', str(error))
 

@@ -52,7 +52,7 @@ class TestListen(base.BaseTestCase):
     def test_caller_learns_of_a_failure_but_not_its_details(self):
         self.addCleanup(self.close)
         error = self.assertRaises(
-            errors.PeerUnreachable, self.client.announce, 'h', '1', {}, []
+            errors.PeerUnreachable, self.client.announce, 'h', '1', {}
         )
         self.assertIn('KeyError', str(error))
         self.assertNotIn('secret', str(error))

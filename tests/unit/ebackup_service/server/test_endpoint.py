@@ -38,7 +38,7 @@ class TestServerEndpoint(base.BaseTestCase):
         return image, self.fixture.run(job.id)
 
     def test_announce(self):
-        self.client.announce('a', '1.2', {'max_jobs': 3}, [])
+        self.client.announce('a', '1.2', {'max_jobs': 3})
         [status] = proxies.list(self.catalog, self.fixture.conf)
         self.assertEqual(
             ('a', '1.2', {'max_jobs': 3}),

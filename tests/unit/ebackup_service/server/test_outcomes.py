@@ -171,6 +171,34 @@ class TestFinish(OutcomesTestCase):
         self.fixture.finish(self.fixture.run(job.id), 'failed', error=ERROR)
         self.assertEqual('deleting', self.fixture.image(image.id).state)
 
+    def test_backup_is_added_to_what_was_last_counted(self):
+        gc = repositories.collect(self.catalog, 'default')
+        counted = {'used': 100, 'packs': 2, 'free': 50}
+        self.fixture.finish(self.fixture.run(gc.id), result={'usage': counted})
+        self.fixture.commit(self.spec)
+        self.fixture.finish(
+            self.spec,
+            result={
+                'bytes_stored': 7,
+                'metadata_bytes': 2,
+                'usage': {'free': 40},
+            },
+        )
+        usage = repositories.usage(self.catalog, 'default')
+        self.assertEqual(
+            (109, 1, 2, 40),
+            tuple(usage[name] for name in ('used', 'images', 'packs', 'free')),
+        )
+
+    def test_zone_mismatch_is_told_in_the_result(self):
+        image = self.fixture.make_image(volume={'availability_zone': 'a'})
+        job = self.fixture.restore(image, volume={'availability_zone': 'b'})
+        self.fixture.finish(self.fixture.run(job.id), result={})
+        self.assertIn(
+            'availability zone b',
+            self.fixture.job(job.id).result['availability_zone_mismatch'],
+        )
+
     def test_restore_changes_no_image(self):
         image = self.fixture.make_image()
         job = self.fixture.restore(image)
