@@ -2,8 +2,9 @@
 """Runs benchmarks in rounds, engine and kernels taking turns.
 
 CPU seconds of one machine change with what its neighbours do, so only what was
-measured in the same minute is compared: each job of the engine is followed by
-its kernels on the same bytes, and the median of the ratios counts.
+measured in the same minute is compared: the kernels run before and after each
+job of the engine, on the same bytes, and their mean counts; of the rounds'
+ratios the median.
 """
 
 from collections.abc import Callable
@@ -79,12 +80,13 @@ class Round:
     def _run_full(self) -> Sample:
         if self._full is None:
             warm(self._volume.path)
-            engine = process.run(
-                'engine', 'backup', self._repository, self._volume.path
+            self._full = _between_kernels(
+                ('backup', self._volume.path),
+                lambda: process.run(
+                    'engine', 'backup', self._repository, self._volume.path
+                ),
             )
-            self._image = engine['image']
-            kernels = process.run('kernels', 'backup', self._volume.path)
-            self._full = {'engine': engine, 'kernels': kernels}
+            self._image = self._full['engine']['image']
         return self._full
 
     def _base(self) -> str:
@@ -106,27 +108,30 @@ class Round:
     ) -> Sample:
         base = self._base()
         warm(path)
-        return {
-            'engine': process.run(
+        return _between_kernels(
+            ('backup', path, compressed),
+            lambda: process.run(
                 'engine', 'backup', self._repository, path, base
             ),
-            'kernels': process.run('kernels', 'backup', path, compressed),
-        }
+        )
 
     def _run_restore(self) -> Sample:
         base = self._base()
-        for path in self._repository.rglob('d-*'):
-            warm(path)
-        # As Cinder hands a file over: there, and empty.
-        self._restored.write_bytes(b'')
-        engine = process.run(
-            'engine', 'restore', self._repository, self._restored, base
+
+        def restore() -> dict[str, Any]:
+            for path in self._repository.rglob('d-*'):
+                warm(path)
+            # As Cinder hands a file over: there, and empty.
+            self._restored.write_bytes(b'')
+            return process.run(
+                'engine', 'restore', self._repository, self._restored, base
+            )
+
+        sample = _between_kernels(
+            ('restore', self._volume.path, self._directory), restore
         )
         self._compare()
-        kernels = process.run(
-            'kernels', 'restore', self._volume.path, self._directory
-        )
-        return {'engine': engine, 'kernels': kernels}
+        return sample
 
     def _compare(self) -> None:
         """A restore that is not right has no speed."""
@@ -150,10 +155,27 @@ def warm(path: pathlib.Path) -> None:
             pass
 
 
+def _between_kernels(
+    arguments: tuple[str | pathlib.Path, ...],
+    engine: Callable[[], dict[str, Any]],
+) -> Sample:
+    before = process.run('kernels', *arguments)
+    measured = engine()
+    after = process.run('kernels', *arguments)
+    return {
+        'engine': measured,
+        'kernels': {
+            kernel: (before[kernel] + after[kernel]) / 2
+            for kernel in before
+            if kernel != 'anonymous'
+        },
+    }
+
+
 def report(volume: data.Volume, samples: list[Sample]) -> dict[str, Any]:
     """Medians over the rounds; seconds, bytes, and MB/s of volume size."""
     engines = [sample['engine'] for sample in samples]
-    kernels = [_kernels(sample) for sample in samples]
+    kernels = [sample['kernels'] for sample in samples]
     sums = [sum(each.values()) for each in kernels]
     return {
         'figures': {
@@ -185,10 +207,6 @@ def report(volume: data.Volume, samples: list[Sample]) -> dict[str, Any]:
             ],
         },
     }
-
-
-def _kernels(sample: Sample) -> dict[str, float]:
-    return {k: v for k, v in sample['kernels'].items() if k != 'anonymous'}
 
 
 def _median(samples: list[dict[str, float]], name: str) -> float:
