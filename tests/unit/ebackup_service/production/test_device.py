@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import mmap
 import os
+import stat
 
+import fixtures
 from oslotest import base
 
 from ebackup_service.production import base as contract
@@ -104,6 +106,46 @@ class SourceTest(DeviceTestCase):
         first.close()
         self.source().read_into(0, memoryview(buffer))
         self.assertEqual(b'changed', buffer)
+
+
+class ReplacedTest(DeviceTestCase):
+    """Another device appears under the name that was checked."""
+
+    def setUp(self):
+        super().setUp()
+        self.directory = self.useFixture(fixtures.TempDir()).path
+        self.path = os.path.join(self.directory, 'volume')
+        self.other = self.useFixture(loops.LoopDevice(SIZE))
+        self.make_node(self.loop.path)
+
+    def make_node(self, device_path):
+        number = os.stat(device_path).st_rdev
+        os.mknod(self.path, stat.S_IFBLK | 0o600, number)
+        try:
+            os.close(os.open(self.path, os.O_RDONLY))
+        except PermissionError:
+            self.skipTest(f'{self.directory} allows no devices')
+
+    def test_between_the_check_and_the_opening(self):
+        place = paths.look(self.path, [self.directory])
+        os.unlink(self.path)
+        self.make_node(self.other.path)
+        for opener in (device.open_source, device.open_target):
+            self.assertRaises(errors.PathReplaced, opener, place, SIZE)
+
+    def test_after_the_opening_the_descriptor_counts(self):
+        place = paths.look(self.path, [self.directory])
+        target = device.open_target(place, SIZE)
+        self.addCleanup(target.close)
+        os.unlink(self.path)
+        self.make_node(self.other.path)
+        target.write(0, memoryview(b'content'))
+        target.flush()
+        target.close()
+        with open(self.loop.path, 'rb') as file:
+            self.assertEqual(b'content', file.read(7))
+        with open(self.other.path, 'rb') as file:
+            self.assertEqual(bytes(7), file.read(7))
 
 
 class TargetTest(DeviceTestCase):
