@@ -96,21 +96,20 @@ class RunningJob:
         LOG.info('%s job %s begins', self.spec.kind, self.spec.id)
         try:
             result = _KINDS[self.spec.kind](self._task)
+            outcome = messages.Outcome('succeeded', result)
         except Exception as error:
             outcome = failures.outcome(
                 self.spec, error, self._keeper.stop_reason
             )
-            assert outcome.error is not None
-            LOG.warning(
-                '%s job %s %s: %s',
-                self.spec.kind,
-                self.spec.id,
-                outcome.state,
-                outcome.error.message,
-            )
-            return outcome
-        LOG.info('%s job %s is done', self.spec.kind, self.spec.id)
-        return messages.Outcome('succeeded', result)
+        LOG.log(
+            log.WARNING if outcome.error else log.INFO,
+            '%s job %s %s%s',
+            self.spec.kind,
+            self.spec.id,
+            outcome.state,
+            f': {outcome.error.message}' if outcome.error else '',
+        )
+        return outcome
 
     def _decline(self, reason: messages.JobError) -> None:
         """Nothing was begun: a proxy that stops gives the job back."""

@@ -39,6 +39,15 @@ class TestRun(base.BaseTestCase):
         self.assertEqual(2 * CHUNK + 3, result['bytes_written'])
         self.assertEqual(100, task.snapshot()['percent'])
 
+    def test_volumes_of_every_size(self):
+        for size in (0, 1, CHUNK - 1, CHUNK, CHUNK + 1):
+            self.content = os.urandom(size)
+            path = self.fixture.write_volume(self.content)
+            self.image = self.fixture.backup(path)
+            self.target = self.fixture.write_volume(b'', f'target-{size}')
+            restore.run(self.task())
+            self.assertEqual(self.content, self.read())
+
     def test_larger_volume_gets_its_full_size(self):
         restore.run(self.task(volume={'size': 9 * CHUNK}))
         padding = bytes(9 * CHUNK - len(self.content))
