@@ -165,6 +165,12 @@ class TestProgram(base.LabTestCase):
         before.pop(name)
         self.assertEqual(before, after)
 
+    def test_started_service_is_ready_at_once(self) -> None:
+        # Cinder's scheduler may refuse backups for a minute after a start.
+        volume = self.create_volume(volume_type=FILE)
+        self.lab.run('restart', self.lab.service('cinder-backup'))
+        self.backup(volume)
+
     def test_volume_path_is_printed(self) -> None:
         volume = self.create_volume(volume_type=FILE)
         printed = self.lab.run('volume-path', volume)

@@ -114,6 +114,18 @@ def process_of(lab: lab_module.Lab, service: Service) -> process.Process:
     return process.Process(lab.run, service.name)
 
 
+def is_ready(lab: lab_module.Lab, service: Service) -> bool:
+    """Tell whether a service that runs does what it is there for."""
+    one = process_of(lab, service)
+    record = one.record
+    if record is None:
+        return False
+    ready = service.ready(lab, record['started'], record.get('proven', False))
+    if ready:
+        one.prove()
+    return ready
+
+
 def _named(lab: lab_module.Lab, name: str) -> Service:
     known = {s.name: s for s in service_module.services(lab)}
     if name not in known:
@@ -129,7 +141,7 @@ def _fingerprint(lab: lab_module.Lab, service: Service) -> str:
     digest.update(repr(sorted(service.environment.items())).encode())
     for path in service.files:
         digest.update(path.read_bytes())
-    digest.update(software.digest(lab, service.ours).encode())
+    digest.update(software.digest(lab, service.code).encode())
     return digest.hexdigest()
 
 
@@ -143,7 +155,7 @@ def _is_well(lab: lab_module.Lab, service: Service) -> bool:
         return False
     deadline = time.monotonic() + _HEALTH_TIMEOUT
     while time.monotonic() < deadline and one.pid is not None:
-        if service.ready(lab, record['started']):
+        if is_ready(lab, service):
             return True
         time.sleep(0.2)
     console.say(f'  {service.name} does not answer')
@@ -172,9 +184,8 @@ def _start(lab: lab_module.Lab, services: list[Service]) -> None:
 
 def _wait(lab: lab_module.Lab, service: Service) -> None:
     one = process_of(lab, service)
-    record = one.record
     deadline = time.monotonic() + _START_TIMEOUT
-    while record is None or not service.ready(lab, record['started']):
+    while not is_ready(lab, service):
         if one.pid is None:
             raise console.Problem(_why(lab, service, 'ended'))
         if time.monotonic() > deadline:

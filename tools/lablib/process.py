@@ -71,9 +71,19 @@ class Process:
             'boot': _BOOT.read_text().strip(),
             'started': time.time(),
             'fingerprint': fingerprint,
+            'proven': False,
         }
         # It is our child; ending is noticed by its state, not by waiting.
         child.returncode = 0
+        self._write(record)
+
+    def prove(self) -> None:
+        """Record that it was seen to work since it was started."""
+        record = self.record
+        if record is not None and not record.get('proven'):
+            self._write(record | {'proven': True})
+
+    def _write(self, record: dict[str, Any]) -> None:
         temporary = self._file.with_suffix('.new')
         temporary.write_text(json.dumps(record))
         temporary.replace(self._file)

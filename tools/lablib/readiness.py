@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How one knows that a service is up.
 
-Each function returns a check, which is called with the lab and the time (in
-seconds since the epoch) at which the service was started.
+Each function returns a check. It is called with the lab, the time (in seconds
+since the epoch) at which the service was started, and whether a check has
+succeeded since; it may have to be called more than once to see that it does.
 """
 
 from collections.abc import Callable
@@ -14,12 +15,12 @@ from lablib import lab as lab_module
 from lablib import process
 from lablib import rest
 
-Check = Callable[[lab_module.Lab, float], bool]
+Check = Callable[[lab_module.Lab, float, bool], bool]
 
 
 def answers(service: str, path: str) -> Check:
     """Something answers at this path of the service's API."""
-    return lambda lab, started: rest.answers(lab.url(service, path))
+    return lambda lab, started, proven: rest.answers(lab.url(service, path))
 
 
 def listens(port: str) -> Check:
@@ -29,7 +30,7 @@ def listens(port: str) -> Check:
 def speaks(port: str, question: bytes, answer: bytes | None) -> Check:
     """It accepts connections and answers; None: need not say anything."""
 
-    def check(lab: lab_module.Lab, started: float) -> bool:
+    def check(lab: lab_module.Lab, started: float, proven: bool) -> bool:
         try:
             with socket.create_connection(
                 ('127.0.0.1', lab.port(port)), timeout=2
@@ -46,13 +47,24 @@ def speaks(port: str, question: bytes, answer: bytes | None) -> Check:
 
 
 def all_of(*checks: Check) -> Check:
-    return lambda lab, started: all(c(lab, started) for c in checks)
+    return lambda *arguments: all(check(*arguments) for check in checks)
 
 
 def cinder_reports(binary: str | None = None) -> Check:
     """Cinder's services (of this binary) have reported since the start."""
+    first: dict[tuple[str, str], str] = {}
 
-    def check(lab: lab_module.Lab, started: float) -> bool:
+    def reported(entry: dict[str, str], started: float, proven: bool) -> bool:
+        updated = entry['updated_at']
+        if entry['state'] != 'up' or not _since(updated, started):
+            return False
+        if proven:
+            return True
+        # The first sign of life comes from its constructor, long before it
+        # has cleaned up and serves; the second one when it does.
+        return first.setdefault(_key(entry), updated) != updated
+
+    def check(lab: lab_module.Lab, started: float, proven: bool) -> bool:
         types = configuration.volume_types(lab)
         wanted = {
             ('cinder-scheduler', configuration.HOST),
@@ -65,14 +77,18 @@ def cinder_reports(binary: str | None = None) -> Check:
             listed = rest.client(lab).get('cinder', '/v3/os-services')
         except (OSError, rest.Failure):
             return False
-        there = {
-            (entry['binary'], entry['host'])
+        # All are looked at each time, so that none waits for another.
+        return wanted <= {
+            _key(entry)
             for entry in listed['services']
-            if entry['state'] == 'up' and _since(entry['updated_at'], started)
+            if reported(entry, started, proven)
         }
-        return wanted <= there
 
     return check
+
+
+def _key(entry: dict[str, str]) -> tuple[str, str]:
+    return entry['binary'], entry['host']
 
 
 def ebackup_works(proxy: str) -> Check:
@@ -82,7 +98,7 @@ def ebackup_works(proxy: str) -> Check:
     of the server; the API has to do then.
     """
 
-    def check(lab: lab_module.Lab, started: float) -> bool:
+    def check(lab: lab_module.Lab, started: float, proven: bool) -> bool:
         if process.Process(lab.run, proxy).pid is None:
             return rest.answers(lab.url('ebackup', '/healthcheck'))
         try:
@@ -105,5 +121,5 @@ def _since(text: str | None, started: float) -> bool:
     if not text:
         return False
     instant = datetime.datetime.fromisoformat(text)
-    # Cinder's have no zone. Some are rounded down.
-    return instant.replace(tzinfo=datetime.UTC).timestamp() >= started - 1
+    # Cinder's have no zone.
+    return instant.replace(tzinfo=datetime.UTC).timestamp() >= started

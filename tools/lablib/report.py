@@ -75,7 +75,7 @@ def _service(
     state, uptime = 'stopped', 0.0
     if pid is not None and record is not None:
         uptime = time.time() - record['started']
-        well = service.ready(lab, record['started'])
+        well = lifecycle.is_ready(lab, service)
         state = 'running' if well else 'failing'
     elif record is not None:
         state = 'died'

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The services of a lab: how each is started, and how one knows it is up."""
 
-from collections.abc import Callable
 import dataclasses
 import os
 import pathlib
@@ -10,19 +9,16 @@ from lablib import lab as lab_module
 from lablib import readiness
 from lablib import system
 
-Check = Callable[[lab_module.Lab, float], bool]
-
 
 @dataclasses.dataclass(frozen=True)
 class Service:
     name: str
     command: list[str]
-    # Called with the lab and the time of the service's start.
-    ready: Check
+    ready: readiness.Check
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     files: list[pathlib.Path] = dataclasses.field(default_factory=list)
-    # Runs code of this tree, and so has to restart when that changes.
-    ours: bool = False
+    # Packages of this tree that it runs: it restarts when those change.
+    code: tuple[str, ...] = ()
     port: int | None = None
     # Seconds that it gets to end by itself.
     patience: float = 15
@@ -72,6 +68,7 @@ def _keystone(lab: lab_module.Lab) -> Service:
         ready=readiness.answers('keystone', '/v3'),
         environment=_environment(),
         files=[file],
+        code=('labcloud',),
         port=lab.port('keystone'),
     )
 
@@ -94,7 +91,7 @@ def _cinder(lab: lab_module.Lab) -> Service:
         ),
         environment=_cinder_environment(lab),
         files=[file],
-        ours=True,
+        code=('labcloud', 'ebackup_driver'),
         port=lab.port('cinder'),
         patience=20,
     )
@@ -103,6 +100,10 @@ def _cinder(lab: lab_module.Lab) -> Service:
 def _cinder_processes(lab: lab_module.Lab) -> list[Service]:
     file = lab.etc / 'cinder.conf'
     native = lab.settings.backup_threading == 'native'
+    code = {
+        'cinder-volume': ('labcloud',),
+        'cinder-backup': ('ebackup_driver',),
+    }
     threading = {'OS_CINDER_DISABLE_EVENTLET_PATCHING': str(int(native))}
     return [
         Service(
@@ -114,7 +115,7 @@ def _cinder_processes(lab: lab_module.Lab) -> list[Service]:
             environment=_cinder_environment(lab)
             | (threading if name == 'cinder-backup' else {}),
             files=[file],
-            ours=name in ('cinder-backup', 'cinder-volume'),
+            code=code.get(name, ()),
             port=lab.port('cinder') if name == 'cinder-api' else None,
             patience=20,
         )
@@ -159,7 +160,7 @@ def _ebackup(lab: lab_module.Lab, name: str, program: str) -> Service:
         else readiness.ebackup_works(holder),
         environment=_environment() | {'HOME': home},
         files=[file, *sorted(more.glob('*.conf'))],
-        ours=True,
+        code=('ebackup_service',),
         port=lab.port('ebackup') if serves else None,
         # It finishes or ends its jobs in [proxy] shutdown_timeout.
         patience=30,

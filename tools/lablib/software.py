@@ -84,14 +84,13 @@ def copy(lab: lab_module.Lab) -> None:
                 path.unlink()
 
 
-def digest(lab: lab_module.Lab, ours: bool) -> str:
-    """Return what changes when installed packages do; or our code, too."""
+def digest(lab: lab_module.Lab, packages: tuple[str, ...]) -> str:
+    """Return what changes when PyPI's packages do, or these of this tree."""
     paths = [lab.venv / 'packages.complete']
-    if ours:
-        for package in (*_PACKAGES, pathlib.Path(_CLOUD).name):
-            for path in (lab.source / package).rglob('*'):
-                if path.is_file() and path.suffix != '.pyc':
-                    paths.append(path)
+    for package in packages:
+        for path in (lab.source / package).rglob('*'):
+            if path.is_file() and path.suffix != '.pyc':
+                paths.append(path)
     return _digest(paths)
 
 
