@@ -35,7 +35,9 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     app = deploy.application(conf, catalog, server.wake)
     http = http_server.HttpServer(conf, app)
     proxy = proxy_service.ProxyService(conf, transport)
-    for service in (server, proxy, http):
+    # A proxy that finishes its jobs needs the others: the driver beats for
+    # them through the API.
+    for service in (server, http, proxy):
         service.start()
         stack.callback(service.stop)
 
