@@ -1,0 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests of one module each; the tree mirrors that of the packages."""
+
+import hypothesis
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile(
+    'project',
+    deadline=None,
+    print_blob=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile('project')
