@@ -141,7 +141,8 @@ def _fingerprint(lab: lab_module.Lab, service: Service) -> str:
     digest.update(repr(sorted(service.environment.items())).encode())
     for path in service.files:
         digest.update(path.read_bytes())
-    digest.update(software.digest(lab, service.code).encode())
+    if service.code is not None:
+        digest.update(software.digest(lab, service.code).encode())
     return digest.hexdigest()
 
 

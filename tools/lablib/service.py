@@ -17,8 +17,9 @@ class Service:
     ready: readiness.Check
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     files: list[pathlib.Path] = dataclasses.field(default_factory=list)
-    # Packages of this tree that it runs: it restarts when those change.
-    code: tuple[str, ...] = ()
+    # Packages of this tree that it runs; None: it does not run from the venv.
+    # It restarts when they change, or those of PyPI do.
+    code: tuple[str, ...] | None = None
     port: int | None = None
     # Seconds that it gets to end by itself.
     patience: float = 15
