@@ -101,9 +101,11 @@ class ServerClient:
             return self._client.prepare(timeout=timeout).call(
                 {}, method, **arguments
             )
-        except oslo_messaging.MessagingException as error:
+        except Exception as error:
+            # not only MessagingException: what the driver below raises when
+            # its broker goes away in the middle comes through as it is
             raise errors.PeerUnreachable(
-                f'The server did not answer {method!r}: {error}'
+                f'The server did not answer {method!r}: {_brief(error)}'
             ) from error
 
 
@@ -131,7 +133,12 @@ class ProxyClient:
 def _cast(client: Any, method: str, **arguments: Any) -> None:
     try:
         client.cast({}, method, **arguments)
-    except oslo_messaging.MessagingException as error:
+    except Exception as error:
         raise errors.PeerUnreachable(
-            f'{method!r} could not be sent: {error}'
+            f'{method!r} could not be sent: {_brief(error)}'
         ) from error
+
+
+def _brief(error: Exception) -> str:
+    """Without the traceback that comes with an error of the other side."""
+    return str(error).partition('\n')[0]

@@ -13,6 +13,7 @@ from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import proxy as proxy_rows
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server import repositories
@@ -22,7 +23,6 @@ LOG = log.getLogger(__name__)
 # A collection of its own accord follows deletions when nothing else goes on,
 # but not each of a series of them.
 _PAUSE = 10.0
-_PAUSE_AFTER_FAILURE = 300.0
 
 _DEAD = (image_rows.ERROR, image_rows.DELETING, image_rows.DELETED)
 
@@ -77,7 +77,11 @@ def schedule(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
     if not conf.server.gc_interval:
         return
     with catalog.reader() as session:
-        if not any(_due(session, conf)):
+        proxies = proxy_rows.every(session)
+        reachable = any(
+            proxy.age < conf.server.proxy_timeout for proxy in proxies
+        )
+        if not reachable or not _due(session, conf):
             return
     with catalog.writer() as session:
         service.lock(session)
@@ -110,21 +114,8 @@ def _due(
     return due
 
 
-def note(
-    session: orm.Session,
-    conf: cfg.ConfigOpts,
-    job: job_rows.Job,
-    state: str,
-) -> None:
-    """Note the end of a collection: what is left, when the next may come."""
-    if state != job_rows.SUCCEEDED:
-        pause = min(conf.server.gc_interval, _PAUSE_AFTER_FAILURE)
-        repository_rows.update(
-            session,
-            job.repository_id,
-            collect_after=clock.now() + clock.milliseconds(pause),
-        )
-        return
+def conclude(session: orm.Session, job: job_rows.Job) -> None:
+    """Note a success: what garbage is left, and when the next may come."""
     repository_rows.update(
         session,
         job.repository_id,

@@ -19,6 +19,10 @@ LOG = log.getLogger(__name__)
 
 Failure = dict[str, Any]
 
+# Seconds after which an unsuccessful collection may be followed by another
+# of the service's own accord.
+_COLLECT_AGAIN = 60.0
+
 
 def failure(kind: str, message: str, retryable: bool = False) -> Failure:
     """A job's error as the API shows it."""
@@ -202,6 +206,11 @@ def settle(session: orm.Session, job: job_rows.Job, error: Failure) -> None:
             error=error,
         )
         repository_rows.littered(session, job.repository_id)
+    elif job.kind == job_rows.GC:
+        pause = clock.milliseconds(_COLLECT_AGAIN)
+        repository_rows.update(
+            session, job.repository_id, collect_after=clock.now() + pause
+        )
     elif job.kind == job_rows.CREATE:
         repository_rows.update(
             session,

@@ -86,7 +86,7 @@ def finish(
             return _ACCEPTED
         ended = _end(session, conf, job, outcome)
         if ended:
-            _account(session, conf, job, outcome)
+            _account(session, job, outcome)
     return _ACCEPTED if ended else _FENCED
 
 
@@ -170,13 +170,12 @@ def _conclude(session: orm.Session, job: job_rows.Job) -> None:
             state=repository_rows.AVAILABLE,
             error=None,
         )
+    elif job.kind == job_rows.GC:
+        collection.conclude(session, job)
 
 
 def _account(
-    session: orm.Session,
-    conf: cfg.ConfigOpts,
-    job: job_rows.Job,
-    outcome: messages.Outcome,
+    session: orm.Session, job: job_rows.Job, outcome: messages.Outcome
 ) -> None:
     if outcome.progress:
         job_rows.update(
@@ -192,8 +191,6 @@ def _account(
             usage={**_estimate(known, job, outcome.result or {}), **usage},
             used_at=clock.now(),
         )
-    if job.kind == job_rows.GC:
-        collection.note(session, conf, job, outcome.state)
 
 
 def _estimate(

@@ -59,9 +59,9 @@ class Bus(fixtures.Fixture):
     def server_client(self) -> clients.ServerClient:
         return clients.ServerClient(self.transport)
 
-    def break_down(self) -> None:
+    def break_down(self, error: Exception | None = None) -> None:
         """Nothing can be sent any more, as when a broker is away."""
-        self.useFixture(Outage(lambda method: True))
+        self.useFixture(Outage(lambda method: True, error=error))
 
     def break_down_for(self, method: str, times: int) -> 'Outage':
         """The next so many messages of one method get lost."""
@@ -75,10 +75,16 @@ class Outage(fixtures.Fixture):
     """Makes the bus refuse messages; ``left``: how many it still will."""
 
     def __init__(
-        self, wanted: Callable[[str], bool], times: float = math.inf
+        self,
+        wanted: Callable[[str], bool],
+        times: float = math.inf,
+        error: Exception | None = None,
     ) -> None:
         super().__init__()
         self._wanted = wanted
+        self._error = error or oslo_messaging.MessageDeliveryFailure(
+            'broker is away'
+        )
         self.left = times
 
     def _setUp(self) -> None:
@@ -89,7 +95,7 @@ class Outage(fixtures.Fixture):
         ) -> Any:
             if self.left and self._wanted(message['method']):
                 self.left -= 1
-                raise oslo_messaging.MessageDeliveryFailure('broker is away')
+                raise self._error
             return send(driver, target, context, message, **kw)
 
         self.useFixture(

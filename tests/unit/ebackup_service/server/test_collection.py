@@ -117,6 +117,10 @@ class TestLive(CollectionTestCase):
 
 
 class TestSchedule(CollectionTestCase):
+    def setUp(self):
+        super().setUp()
+        self.fixture.announce()
+
     def schedule(self):
         collection.schedule(self.catalog, self.fixture.conf)
         found, _ = jobs.list(self.catalog, kind='gc')
@@ -179,6 +183,21 @@ class TestSchedule(CollectionTestCase):
         found = repositories.show(self.catalog, 'default')
         self.assertEqual(1, found.garbage)
         self.assertIsNotNone(found.collected_at)
+
+    def test_collection_that_no_proxy_took_is_not_tried_again_at_once(self):
+        self.litter()
+        [job] = self.schedule()
+        self.fixture.age_proxy('here', 60)
+        self.fixture.age(job.id, 60)
+        self.assertEqual({}, self.fixture.assign())
+        self.assertEqual('failed', self.fixture.job(job.id).state)
+        self.fixture.announce()
+        self.assertEqual([], self.schedule())
+
+    def test_nothing_is_planned_while_no_proxy_is_alive(self):
+        self.litter()
+        self.fixture.age_proxy('here', 60)
+        self.assertEqual([], self.schedule())
 
     def test_next_one_comes_after_a_pause(self):
         self.litter()
