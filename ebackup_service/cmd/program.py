@@ -37,6 +37,7 @@ EXPECTED = (
 def run(prog: str, start: Start, args: Sequence[str] | None) -> int:
     """Start, wait for SIGTERM or SIGINT, stop; return the exit code."""
     told = _Told()
+    watchdog: threading.Timer | None = None
     try:
         conf = service_conf.load(prog, sys.argv[1:] if args is None else args)
         log.setup(conf, service_conf.PROJECT)
@@ -45,11 +46,17 @@ def run(prog: str, start: Start, args: Sequence[str] | None) -> int:
         with contextlib.ExitStack() as stack:
             start(conf, stack)
             LOG.info('%s is ready', prog)
-            told.wait(conf.api.shutdown_timeout + conf.proxy.shutdown_timeout)
+            told.wait()
+            watchdog = _watch(
+                conf.api.shutdown_timeout + conf.proxy.shutdown_timeout
+            )
             LOG.info('%s is stopping', prog)
     except EXPECTED as error:
         print(f'{prog}: {error}', file=sys.stderr)
         return 1
+    finally:
+        if watchdog is not None:
+            watchdog.cancel()
     LOG.info('%s has stopped', prog)
     return 0
 
@@ -66,18 +73,22 @@ class _Told:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._tell)
 
-    def wait(self, patience: float) -> None:
-        """Wait to be told; from then on the process ends in bounded time."""
+    def wait(self) -> None:
         self._told.wait()
-        limit = patience + MARGIN
-        watchdog = threading.Timer(limit, _abort, [limit])
-        watchdog.daemon = True
-        watchdog.start()
 
     def _tell(self, number: int, _frame: Any) -> None:
         if self._told.is_set():
             os._exit(128 + number)
         self._told.set()
+
+
+def _watch(patience: float) -> threading.Timer:
+    """See to it that the process ends in bounded time, unless cancelled."""
+    limit = patience + MARGIN
+    watchdog = threading.Timer(limit, _abort, [limit])
+    watchdog.daemon = True
+    watchdog.start()
+    return watchdog
 
 
 def _abort(limit: float) -> None:

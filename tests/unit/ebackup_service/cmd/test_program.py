@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import contextlib
 import io
+import logging
 import os
 import signal
 import threading
@@ -23,7 +24,7 @@ class RunTest(base.BaseTestCase):
             self.addCleanup(signal.signal, number, signal.getsignal(number))
         # It would replace the log handlers of the test's process.
         self.useFixture(fixtures.MockPatchObject(program.log, 'setup'))
-        self.log = self.useFixture(fixtures.FakeLogger(level=0))
+        self.log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
         self.path = self.useFixture(fixtures.TempDir()).join('ebackup.conf')
         self._write('[api]\nport = 1\n')
 
@@ -95,6 +96,16 @@ class RunTest(base.BaseTestCase):
             signal.raise_signal(signal.SIGTERM)
 
         self.assertRaises(Ended, self._run, start)
+
+    def test_nothing_ends_a_process_that_has_stopped(self):
+        self._run(lambda conf, stack: signal.raise_signal(signal.SIGTERM))
+        timers = [
+            thread
+            for thread in threading.enumerate()
+            if isinstance(thread, threading.Timer)
+            and not thread.finished.is_set()
+        ]
+        self.assertEqual([], timers)
 
     def test_parts_that_do_not_stop_are_given_up(self):
         ended = threading.Event()
