@@ -34,7 +34,7 @@ def begin(
         if job.kind == job_rows.DELETE:
             return job
         if job.kind == job_rows.BACKUP:
-            jobs.request_cancel(session, job, 'Its image was deleted.')
+            jobs.request_cancel(session, job.id, 'Its image was deleted.')
     job_id = str(uuid.uuid4())
     job_rows.insert(
         session,

@@ -182,12 +182,25 @@ def _fail_without_proxy(
     proxies: Iterable[proxy_rows.Proxy],
     now: int,
 ) -> None:
-    wanted = (job.attachment or {}).get('host')
-    ages = [proxy.age for proxy in proxies if wanted in (None, proxy.host)]
+    attachment = job.attachment or {}
+    wanted = attachment.get('host')
+    timeout = conf.server.proxy_timeout
+    # those that may come back; of one that is there nothing is to be awaited
+    away = [
+        proxy.age
+        for proxy in proxies
+        if wanted in (None, proxy.host)
+        and (proxy.age >= timeout or proxy.capabilities.get('stopping'))
+    ]
     waited = (now - (job.ready_at or now)) / 1000
-    if min([waited, *ages]) <= conf.server.proxy_timeout:
+    if min([waited, *away]) <= timeout:
         return
-    if wanted is None:
+    if any(wanted == proxy.host and proxy.age < timeout for proxy in proxies):
+        message = (
+            f'The proxy on host {wanted} can not reach volumes of kind '
+            f'{attachment.get("kind")}: install what provides that there.'
+        )
+    elif wanted is None:
         message = (
             'No proxy runs anywhere: start ebackup-proxy on at least one '
             'host that reaches the repository.'

@@ -127,10 +127,11 @@ def _same(image: image_rows.Image, request: dict[str, Any]) -> None:
             'snapshot or size.',
         )
     if image.state == image_rows.ERROR:
-        message = (image.error or {}).get('message', 'unknown reason')
+        message = (image.error or {}).get('message', 'nobody knows why')
         raise errors.Conflict(
             'image-failed',
-            f'The backup failed: {message} Delete image {image.id} first.',
+            f'The backup failed: {message.rstrip(".")}. Delete image '
+            f'{image.id} before it is made again.',
         )
 
 

@@ -149,17 +149,24 @@ def cancel(
     :raises errors.NotFound: no such job.
     """
     with catalog.writer() as session:
-        request_cancel(session, _find(session, job_id), reason)
+        request_cancel(session, job_id, reason)
         return _find(session, job_id)
 
 
-def request_cancel(
-    session: orm.Session, job: job_rows.Job, reason: str
-) -> None:
-    """Cancel a pending job, or note that a running one shall stop."""
-    if not job_rows.update(
-        session, job.id, (job_rows.RUNNING,), cancel_reason=reason[:255]
-    ):
+def request_cancel(session: orm.Session, job_id: str, reason: str) -> None:
+    """Cancel a pending job, or note that a running one shall stop.
+
+    The job's row is locked first: handed out or taken back in between, it
+    would escape.
+    """
+    job = job_rows.locked(session, job_id)
+    if job is None or job.finished:
+        return
+    if job.state == job_rows.RUNNING:
+        job_rows.update(
+            session, job_id, (job_rows.RUNNING,), cancel_reason=reason[:255]
+        )
+    else:
         end(session, job, job_rows.CANCELLED, failure('cancelled', reason))
 
 

@@ -152,6 +152,15 @@ class TestWithoutProxy(DispatchTestCase):
         self.assigned()
         self.assertEqual('no-proxy', self.error(job))
 
+    def test_proxy_that_can_not_reach_the_volume_is_not_waited_for(self):
+        self.fixture.announce(production=['rbd'])
+        job = self.ready()
+        self.fixture.age(job.id, 3)
+        self.assigned()
+        self.assertEqual('no-proxy', self.error(job))
+        message = self.fixture.job(job.id).error['message']
+        self.assertIn('volumes of kind attached', message)
+
     def test_upkeep_fails_when_there_is_no_proxy_at_all(self):
         job = repositories.collect(self.catalog, 'default')
         self.fixture.age(job.id, 3)

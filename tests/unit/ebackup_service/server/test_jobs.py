@@ -183,6 +183,20 @@ class TestCancel(JobsTestCase):
         self.assertEqual('available', self.fixture.image(image.id).state)
 
 
+class TestRequestCancel(JobsTestCase):
+    def test_job_that_was_handed_out_since_it_was_read_is_asked_to_stop(self):
+        self.fixture.run(self.job.id)
+        self.assertEqual('pending', self.job.state)
+        with self.catalog.writer() as session:
+            jobs.request_cancel(session, self.job.id, 'Not today.')
+        found = self.fixture.job(self.job.id)
+        self.assertEqual('Not today.', found.cancel_reason)
+
+    def test_unknown_job(self):
+        with self.catalog.writer() as session:
+            jobs.request_cancel(session, 'x', 'Not today.')
+
+
 class TestEnd(JobsTestCase):
     def end(self, job):
         with self.catalog.writer() as session:

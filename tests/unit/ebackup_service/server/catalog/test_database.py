@@ -11,6 +11,7 @@ from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import service
 from ebackup_service.server.catalog import statement
+from ebackup_service.server import jobs
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.server.catalog import base
 
@@ -90,6 +91,25 @@ class Concurrency:
         )
         self.assertEqual(5, len(handed))
         self.assertEqual(5, len(set(handed)))
+
+    def test_cancellation_does_not_miss_a_job_that_is_handed_out(self):
+        self.fixture.announce(max_jobs=100)
+        made = []
+        for _ in range(THREADS // 2):
+            _, job = self.fixture.reserve()
+            self.fixture.attach(job.id)
+            made.append(job.id)
+
+        def meet(number):
+            if number % 2:
+                self.fixture.assign()
+            else:
+                jobs.cancel(self.catalog, made[number // 2], 'Not today.')
+
+        self.assertEqual([], at_once(meet))
+        for job_id in made:
+            found = self.fixture.job(job_id)
+            self.assertTrue(found.finished or found.cancel_reason)
 
     def test_counting_loses_nothing(self):
         def count(number):
