@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+import random
+import uuid
+
+from ebackup_service.engine import backup_leaf
+from ebackup_service.engine import crew
+from ebackup_service.engine import plan
+from ebackup_service.engine import progress
+from ebackup_service.repository import root
+from ebackup_service.repository import tree
+from tests.unit.ebackup_service.engine import volumes
+
+CHUNK, LEAF = volumes.CHUNK, volumes.LEAF
+
+
+class WorkerTest(volumes.EngineTestCase):
+    def setUp(self):
+        super().setUp()
+        self.old = random.Random(1).randbytes(2 * LEAF)
+        self.base, _ = self.back_up(self.old)
+
+    def run_worker(self, source, *tasks):
+        """Returns the tree that the tasks made, and what was counted."""
+        session = self.repo.session(str(uuid.uuid4()), 2)
+        target = session.tree(source.size, CHUNK, self.base)
+        counted = progress.Progress(source.size)
+        job = backup_leaf.Job(
+            source,
+            self.base,
+            target,
+            self.repo.hasher(),
+            CHUNK,
+            crew.Crew(self.control),
+            tasks,
+        )
+        writer = session.writer()
+        backup_leaf.Worker(job, writer, counted.worker()).run()
+        where = target.finish()
+        session.commit_candidate(
+            root.Root(
+                str(uuid.uuid4()),
+                root.Chain('project', 'volume'),
+                2,
+                source.size,
+                CHUNK,
+                where,
+            )
+        )
+        made = tree.Tree(self.repo, where, source.size, CHUNK)
+        return made, counted.total()
+
+    def test_changed_chunk_of_a_leaf_is_stored(self):
+        content = bytearray(self.old)
+        content[3 * CHUNK + 1] ^= 1
+        made, counted = self.run_worker(
+            volumes.MemorySource(bytes(content)),
+            plan.LeafTask(0, None),
+            plan.LeafTask(1, None),
+        )
+        self.assertEqual(1, counted['chunks_stored'])
+        self.assertEqual(2 * LEAF, counted['bytes_read'])
+        self.assertHolds(bytes(content), made)
+
+    def test_unchanged_leaves_are_kept_unread(self):
+        source = volumes.MemorySource(self.old)
+        made, counted = self.run_worker(
+            source, plan.SkipTask(0, 2, volumes.UNCHANGED)
+        )
+        self.assertEqual((0, 0), (source.bytes_read, counted['chunks_stored']))
+        self.assertEqual(self.base.root, made.root)
+
+    def test_leaves_that_are_holes_leave_the_tree(self):
+        source = volumes.MemorySource(self.old)
+        made, counted = self.run_worker(
+            source, plan.SkipTask(0, 2, volumes.HOLE)
+        )
+        self.assertIsNone(made.root)
+        self.assertEqual(512, counted['chunks_zero'])
+
+    def test_failed_read_is_raised(self):
+        def fail():
+            raise OSError('read error')
+
+        source = volumes.MemorySource(self.old)
+        source.before_read = fail
+        self.assertRaises(
+            OSError, self.run_worker, source, plan.LeafTask(0, None)
+        )
