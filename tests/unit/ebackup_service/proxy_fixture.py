@@ -86,10 +86,14 @@ class Proxy(catalog_fixture.Catalog):
         return task
 
     def create_repository(self, name: str = 'default') -> None:
+        lease = self.conf.server.lease
+        # A test may want short leases; what prepares it must not lose its own.
+        self.conf.set_override('lease', 60.0, 'server')
         _, job = repositories.create(self.catalog, name, self.url)
         spec = self.spec(job.id)
         result = maintenance.create(self.task(spec))
         self.finish(spec, result=result)
+        self.conf.set_override('lease', lease, 'server')
 
     def mount(self, size: int) -> 'Mount':
         """Give the repository, still to be made, a place of that size."""
