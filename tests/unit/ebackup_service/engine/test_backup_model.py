@@ -156,6 +156,13 @@ class History(stateful.RuleBasedStateMachine):
         self.generation = 0
 
     def teardown(self):
+        try:
+            self.check_what_is_left()
+        finally:
+            self.repo.close()
+            shutil.rmtree(self.directory)
+
+    def check_what_is_left(self):
         while self.available:
             self.restore_new(0)
             self.delete(0)
@@ -163,8 +170,6 @@ class History(stateful.RuleBasedStateMachine):
         tombstones = 1000 * self.generation
         assert self.repo.usage().used <= self.empty + tombstones
         assert self.repo.usage().packs == 0
-        self.repo.close()
-        shutil.rmtree(self.directory)
 
     @stateful.precondition(lambda self: self.model.size)
     @stateful.rule(
