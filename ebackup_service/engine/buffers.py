@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory that is allocated once per worker and used for every read."""
 
-import mmap
-
 import numpy as np
 from numpy import typing as npt
+
+from ebackup_service.repository import memory
 
 WORD = 8  # bytes that are tested for zeros at a time
 
@@ -22,13 +22,7 @@ class ChunkBuffer:
     def __init__(self, chunk_size: int, size: int) -> None:
         self.count = max(size // chunk_size, 1)
         self.chunk_size = chunk_size
-        # Private: shared anonymous memory would be kept as a file.
-        memory = mmap.mmap(
-            -1,
-            self.count * chunk_size,
-            flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
-        )
-        self.bytes = memoryview(memory)
+        self.bytes = memoryview(memory.anonymous(self.count * chunk_size))
         self.chunks = [
             self.bytes[start : start + chunk_size]
             for start in range(0, len(self.bytes), chunk_size)

@@ -166,19 +166,21 @@ class Worker:
         buffer would fall out of the processor's cache before it is written.
         """
         count, chunks = self._buffer.count, self._buffer.chunks
-        whole = (end - start) // self._chunk_size
+        chunk_size = self._chunk_size
+        whole = (end - start) // chunk_size
         window, filled = 0, bytearray(count)
         for slot, plain in self._reader.read_leaf(
             leaf, np.flatnonzero(wanted).tolist()
         ):
-            if slot // count != window:
+            number, place = divmod(slot, count)
+            if number != window:
                 self._write(start + window * self._io_size, end, filled)
-                window, filled = slot // count, bytearray(count)
-            chunk = chunks[slot % count]
-            if slot >= whole or len(plain) != self._chunk_size:
+                window, filled = number, bytearray(count)
+            chunk = chunks[place]
+            if slot >= whole or len(plain) != chunk_size:
                 chunk = self._last_chunk(leaf, slot, chunk, len(plain))
             chunk[:] = plain
-            filled[slot % count] = 1
+            filled[place] = 1
         self._write(start + window * self._io_size, end, filled)
 
     def _last_chunk(

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The parts of packs, and packs being written; section "Packs"."""
 
-import mmap
 import struct
 import zlib
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from ebackup_service.repository import errors
 from ebackup_service.repository import location
+from ebackup_service.repository import memory
 from ebackup_service.repository import record
 from ebackup_service.repository.storage import base
 
@@ -116,15 +116,12 @@ def unpack_trailer(data: base.Buffer) -> tuple[int, int, int]:
 class PackBuilder:
     """One pack after the other in one preallocated, aligned buffer.
 
-    The buffer is private anonymous memory, touched only as far as packs reach.
+    The buffer is touched only as far as packs reach.
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._map = mmap.mmap(
-            -1, capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
-        )
-        self._view = memoryview(self._map)
+        self._view = memoryview(memory.anonymous(capacity))
         self._table = bytearray()
         self._position = 0
         self.count = 0
@@ -199,6 +196,5 @@ class PackBuilder:
         return self._view[:end]
 
     def close(self) -> None:
-        """Give the memory back; views from seal() must be gone."""
+        """Give the memory back, or leave it to the last view of seal()."""
         self._view.release()
-        self._map.close()

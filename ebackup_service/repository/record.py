@@ -15,8 +15,9 @@ MAGIC = b'eBR1'
 # magic 4, kind 1, encoding 1, extension 2, plain length 4, payload length 4,
 # key epoch 4, zero 8
 _FIELDS = struct.Struct('<4sBBHIII8s')
-_CRC = struct.Struct('<I')
 # 28 + CRC 4 + id 32
+_HEADER = struct.Struct('<4sBBHIII8sI32s')
+_CRC = struct.Struct('<I')
 HEADER_SIZE = 64
 
 MAX_CHUNK = 4 * 1024 * 1024
@@ -85,12 +86,12 @@ def unpack_header(buffer: base.Buffer, offset: int = 0) -> Header:
         payload_length,
         key_epoch,
         zeros,
-    ) = _FIELDS.unpack_from(buffer, offset)
+        crc,
+        record_id,
+    ) = _HEADER.unpack_from(buffer, offset)
     if magic != MAGIC:
         raise Malformed('no record begins here')
-    (crc,) = _CRC.unpack_from(buffer, offset + 28)
-    record_id = bytes(buffer[offset + 32 : offset + HEADER_SIZE])
-    fields = buffer[offset : offset + 28]
+    fields = buffer[offset : offset + _FIELDS.size]
     if zlib.crc32(record_id, zlib.crc32(fields)) != crc:
         raise Malformed('wrong checksum of the record header')
     if encoding & (_DIFFERENCE_BIT | _ENCRYPTED_BIT) or extension:
@@ -116,7 +117,8 @@ def unpack_header(buffer: base.Buffer, offset: int = 0) -> Header:
 
 def decode(
     record: memoryview,
-    where: location.Locator,
+    kind: int,
+    record_id: bytes,
     decoder: codec.Decoder,
     hasher: ids.Hasher,
 ) -> base.Buffer:
@@ -124,15 +126,17 @@ def decode(
 
     The result may be a view into ``record``.
 
-    :param record: ``where.length`` bytes as they were read
-    :raises Malformed: they are not the record that the locator means, or its
-        bytes don't have its id
+    :param record: bytes as they were read, of the length expected
+    :param kind: expected kind
+    :param record_id: expected id
+    :raises Malformed: they are not the record that is expected, or its bytes
+        don't have its id
     """
     header = unpack_header(record)
     if (
-        header.kind != where.pack.kind
-        or header.id != where.id
-        or header.length != where.length
+        header.kind != kind
+        or header.id != record_id
+        or HEADER_SIZE + header.payload_length != len(record)
     ):
         raise Malformed('another record than expected')
     try:
@@ -141,6 +145,6 @@ def decode(
         )
     except codec.DecodeError as error:
         raise Malformed(str(error)) from error
-    if hasher(plain) != where.id:
+    if hasher(plain) != record_id:
         raise Malformed('the bytes do not have the expected id')
     return plain

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import weakref
 import zlib
 
 from oslotest import base
@@ -87,9 +88,20 @@ class PackBuilderTestCase(base.BaseTestCase):
         )
 
     def test_close_gives_the_memory_back(self):
+        memory = weakref.ref(self.builder._view.obj)
+
         self.builder.close()
 
-        self.assertTrue(self.builder._map.closed)
+        self.assertIsNone(memory())
+
+    def test_close_leaves_the_memory_to_who_still_holds_it(self):
+        """As the traceback of a failed write does."""
+        expected = self.seal()
+        held = self.builder.seal()
+
+        self.builder.close()
+
+        self.assertEqual(expected, bytes(held))
 
 
 class HeaderTestCase(base.BaseTestCase):

@@ -7,6 +7,7 @@ from ebackup_service.repository import layout
 from ebackup_service.repository import location
 from ebackup_service.repository import page
 from ebackup_service.repository import reader
+from ebackup_service.repository import record
 from tests.unit.ebackup_service.repository import base
 
 CHUNK = base.CHUNK
@@ -116,9 +117,8 @@ class ReadLeafTestCase(ReaderTestCase):
         self.assertEqual(len(packs), read_into.call_count)
 
     def test_chunk_that_occurs_twice_is_decoded_once(self):
-        records = self.chunks._reader
         with mock.patch.object(
-            records, 'decode', wraps=records.decode
+            record, 'decode', wraps=record.decode
         ) as decode:
             found = dict(self.chunks.read_leaf(self.leaf, [0, 1]))
 
@@ -149,6 +149,16 @@ class ReadLeafTestCase(ReaderTestCase):
 
 
 class RecordReaderTestCase(ReaderTestCase):
+    def test_other_bytes_than_a_record_of_that_length_are_damage(self):
+        where = self.leaf.locator(0)
+
+        self.assertRaises(
+            errors.Corrupt,
+            reader.RecordReader(self.repo).decode,
+            memoryview(bytes(where.length - 1)),
+            where,
+        )
+
     def test_page_is_not_taken_for_a_chunk(self):
         where = self.leaf.locator(0)
         page_pack = where.pack._replace(kind=location.PAGE)

@@ -126,7 +126,13 @@ class HeaderTestCase(base.BaseTestCase):
 
 class DecodeTestCase(base.BaseTestCase):
     def decode(self, data, where):
-        return record.decode(memoryview(data), where, codec.Decoder(), HASHER)
+        return record.decode(
+            memoryview(data)[: where.length],
+            where.pack.kind,
+            where.id,
+            codec.Decoder(),
+            HASHER,
+        )
 
     @strategies.given(
         st.binary(min_size=1, max_size=300),
@@ -158,7 +164,7 @@ class DecodeTestCase(base.BaseTestCase):
 
         for wrong in (
             where._replace(id=elsewhere.id),
-            where._replace(length=where.length + 1),
+            where._replace(length=where.length - 1),
             where._replace(pack=PACK._replace(kind=location.PAGE)),
         ):
             self.assertRaises(record.Malformed, self.decode, data, wrong)
