@@ -103,11 +103,23 @@ def _size(
     backup: cinder_backup.Backup,
     volume: cinder_volume.Volume,
 ) -> int:
-    if backup.snapshot_id is None:
-        return volume.size * units.Gi
-    # The volume may have been extended since the snapshot.
-    snapshot = cinder_snapshot.Snapshot.get_by_id(context, backup.snapshot_id)
-    return snapshot.volume_size * units.Gi
+    """Return the size of what Cinder attached; the image gets the same.
+
+    That is not always the volume's. A user's snapshot keeps the size that the
+    volume had, but where it can't be attached itself Cinder attaches a clone
+    of it, of the volume's size when the clone was made; and meanwhile, because
+    of a snapshot's backup, nobody is kept from extending the volume. None is
+    larger than the volume, whose size becomes that of Cinder's backup and the
+    least that Cinder restores to: so the image always fits.
+    """
+    if backup.temp_volume_id is not None:
+        clone = cinder_volume.Volume.get_by_id(context, backup.temp_volume_id)
+        return clone.size * units.Gi
+    snapshot_id = backup.temp_snapshot_id or backup.snapshot_id
+    if snapshot_id is not None:
+        snapshot = cinder_snapshot.Snapshot.get_by_id(context, snapshot_id)
+        return snapshot.volume_size * units.Gi
+    return volume.size * units.Gi
 
 
 def _without_none(fields: dict[str, Any]) -> dict[str, Any]:

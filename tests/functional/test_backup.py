@@ -27,6 +27,11 @@ class BackupTestCase(
         self.write(volume, size * base.GIB - MIB, os.urandom(MIB))
         return volume
 
+    def extend(self, volume: str, size: int) -> None:
+        storage = self.demo.block_storage
+        storage.extend_volume(volume, size)
+        self.wait_for_status(storage.get_volume, volume, 'available')
+
     def test_every_image_of_a_chain_restores_after_the_middle_is_gone(self):
         volume = self.filled()
         backups = []
@@ -87,6 +92,19 @@ class BackupTestCase(
         backup = self.backup(volume, snapshot_id=snapshot)
         self.assertEqual(digest, self.sha256(self.restore(backup)))
 
+    def test_snapshot_of_a_volume_that_has_grown_since(self):
+        volume = self.filled()
+        snapshot = self.create_snapshot(volume)
+        self.extend(volume, 2)
+        self.write(volume, base.GIB + MIB, os.urandom(MIB))
+        backup = self.backup(volume, snapshot_id=snapshot)
+        # Cinder attaches the snapshot, or a clone as large as the volume is.
+        attached = 1 if self.volume_type == 'block' else 2
+        self.assertEqual(attached * base.GIB, self.image(backup)['size'])
+        restored = self.restore(backup)
+        same = self.create_volume(2, self.volume_type, snapshot_id=snapshot)
+        self.assertEqual(self.sha256(same), self.sha256(restored))
+
     def test_volume_in_use(self):
         volume = self.filled()
         digest = self.sha256(volume)
@@ -97,10 +115,7 @@ class BackupTestCase(
     def test_grown_volume_is_still_incremental(self):
         volume = self.filled()
         self.backup(volume)
-        self.demo.block_storage.extend_volume(volume, 2)
-        self.wait_for_status(
-            self.demo.block_storage.get_volume, volume, 'available'
-        )
+        self.extend(volume, 2)
         self.write(volume, base.GIB + MIB, os.urandom(MIB))
         digest = self.sha256(volume)
         backup = self.backup(volume)

@@ -12,6 +12,8 @@ from cinder import context
 from cinder.db import api as db
 from cinder import exception
 from cinder import objects
+import fixtures
+from oslo_utils import units
 
 from tests.unit.ebackup_driver import base
 from tests.unit.ebackup_driver import cinder_manager
@@ -26,7 +28,8 @@ class ManagerTestCase(base.DriverTestCase):
         super().setUp()
         self.config.config(backup_driver=PATH)
         fixture = cinder_manager.CinderManager(self.path)
-        self.manager = self.useFixture(fixture).manager
+        self.cinder = self.useFixture(fixture)
+        self.manager = self.cinder.manager
         self.volume = cinder_records.volume()
         self.context = context.RequestContext(
             user_id=cinder_records.USER,
@@ -110,6 +113,66 @@ class TestCreate(ManagerTestCase):
         self.assertEqual('error', backup.status)
         self.assertEqual('available', self.volume_status())
         self.assertEqual(['cancelled'], self.job_states())
+
+
+class TestSize(ManagerTestCase):
+    """An image is as large as what Cinder attached for it."""
+
+    def setUp(self):
+        super().setUp()
+        self.volume = cinder_records.volume(size=2)
+
+    def use(self):
+        db.volume_update(
+            self.context, self.volume.id, {'previous_status': 'in-use'}
+        )
+
+    def extend(self, size):
+        db.volume_update(self.context, self.volume.id, {'size': size})
+
+    def sizes(self, temp_snapshots, **values):
+        """Return those of the image and of Cinder's backup, in GiB."""
+        self.config.config(
+            group=cinder_manager.BackEnd.GROUP,
+            backup_use_temp_snapshot=temp_snapshots,
+        )
+        backup = self.create(**values)
+        self.assertEqual('available', backup.status)
+        image = self.service.images[backup.id]
+        return image['size'] / units.Gi, backup.size
+
+    def test_is_that_of_the_volume(self):
+        for temp_snapshots in (True, False):
+            self.assertEqual((2, 2), self.sizes(temp_snapshots))
+
+    def test_is_that_of_a_copy_of_a_volume_in_use(self):
+        for temp_snapshots in (True, False):
+            self.use()
+            self.assertEqual((2, 2), self.sizes(temp_snapshots))
+
+    def test_is_that_of_a_snapshot(self):
+        snapshot = cinder_records.snapshot(self.volume)
+        self.extend(3)
+        self.assertEqual((2, 3), self.sizes(True, snapshot_id=snapshot.id))
+
+    def test_is_that_of_a_snapshots_clone(self):
+        # Cinder makes it as large as the volume has become.
+        snapshot = cinder_records.snapshot(self.volume)
+        self.extend(3)
+        self.assertEqual((3, 3), self.sizes(False, snapshot_id=snapshot.id))
+
+    def test_does_not_change_while_the_clone_is_made(self):
+        # A volume whose snapshot is backed up may be extended at any time.
+        snapshot = cinder_records.snapshot(self.volume)
+        self.extend(3)
+        self.useFixture(
+            fixtures.MockPatchObject(
+                self.cinder.back_end,
+                'create_volume_from_snapshot',
+                lambda *args: self.extend(4),
+            )
+        )
+        self.assertEqual((3, 4), self.sizes(False, snapshot_id=snapshot.id))
 
 
 class TestDelete(ManagerTestCase):

@@ -67,6 +67,17 @@ class TestImageRequest(VolumeTestCase):
         )
         self.assertEqual(self.volume.id, self.request()['volume']['id'])
 
+    def test_a_snapshots_clone_has_a_size_of_its_own(self):
+        # The volume was extended between snapshot and clone, and since.
+        snapshot = cinder_records.snapshot(self.volume, volume_size=1)
+        clone = cinder_records.volume(size=2)
+        backup = cinder_records.backup(
+            self.volume, snapshot_id=snapshot.id, temp_volume_id=clone.id
+        )
+        request = self.request(backup)
+        self.assertEqual(snapshot.id, request['snapshot_id'])
+        self.assertEqual(2 * units.Gi, request['volume']['size'])
+
     def test_a_snapshot_has_the_size_that_the_volume_had(self):
         # The volume was extended since.
         snapshot = cinder_records.snapshot(self.volume, volume_size=2)
@@ -76,13 +87,13 @@ class TestImageRequest(VolumeTestCase):
         self.assertEqual(2 * units.Gi, request['volume']['size'])
 
     def test_a_temporary_snapshot_is_not_the_users(self):
-        snapshot = cinder_records.snapshot(self.volume)
+        snapshot = cinder_records.snapshot(self.volume, volume_size=2)
         backup = cinder_records.backup(
             self.volume, temp_snapshot_id=snapshot.id
         )
         request = self.request(backup)
         self.assertIsNone(request['snapshot_id'])
-        self.assertEqual(3 * units.Gi, request['volume']['size'])
+        self.assertEqual(2 * units.Gi, request['volume']['size'])
         self.assertEqual(snapshot.id, request['record']['temp_snapshot_id'])
 
     def test_a_temporary_clone_stands_for_the_volume(self):
