@@ -19,17 +19,11 @@ _BEAT_TIMEOUT = 4.0
 class Client:
     """One method for each thing that the service can be asked.
 
-    patience: seconds for which calls that may be repeated are, while the
-    service can't be reached. All methods raise what Transport.send raises.
+    Each asks once, and raises what Transport.send raises.
     """
 
-    def __init__(self, http: adapter.Adapter, patience: float = 0.0):
-        self._http = http
-        self._transport = transport.Transport(http, patience)
-
-    def without_patience(self) -> 'Client':
-        """Return a client that tries everything once: for those who loop."""
-        return Client(self._http)
+    def __init__(self, http: adapter.Adapter):
+        self._transport = transport.Transport(http)
 
     # Images
 
@@ -67,9 +61,7 @@ class Client:
 
     def delete_image(self, image_id: str) -> resources.Job | None:
         """Delete an image, known or not; None if that is done already."""
-        answer = self._transport.send(
-            'DELETE', _path('images', image_id), repeatable=True
-        )
+        answer = self._transport.send('DELETE', _path('images', image_id))
         if answer is None:
             return None
         return resources.Job.from_dict(_part(answer, 'job'))
@@ -122,22 +114,14 @@ class Client:
         return resources.Job.from_dict(_part(answer, 'job'))
 
     def beat(self, job_id: str) -> resources.Job:
-        """Say that the job is still wanted.
-
-        Never repeated here: a beat that arrives late says something else.
-        """
+        """Say that the job is still wanted."""
         answer = self._transport.send(
-            'POST',
-            _path('jobs', job_id, 'heartbeat'),
-            repeatable=False,
-            timeout=_BEAT_TIMEOUT,
+            'POST', _path('jobs', job_id, 'heartbeat'), timeout=_BEAT_TIMEOUT
         )
         return resources.Job.from_dict(_part(answer, 'job'))
 
     def cancel(self, job_id: str) -> resources.Job:
-        answer = self._transport.send(
-            'POST', _path('jobs', job_id, 'cancel'), repeatable=True
-        )
+        answer = self._transport.send('POST', _path('jobs', job_id, 'cancel'))
         return resources.Job.from_dict(_part(answer, 'job'))
 
     # Repositories and proxies: the service's own words, for display
@@ -178,17 +162,13 @@ class Client:
     # Requests
 
     def _get(self, *segments: str) -> Any:
-        return self._transport.send('GET', _path(*segments), repeatable=True)
+        return self._transport.send('GET', _path(*segments))
 
     def _put(self, body: Mapping[str, Any], *segments: str) -> Any:
-        return self._transport.send(
-            'PUT', _path(*segments), body=body, repeatable=True
-        )
+        return self._transport.send('PUT', _path(*segments), body=body)
 
     def _post(self, body: Mapping[str, Any] | None, *segments: str) -> Any:
-        return self._transport.send(
-            'POST', _path(*segments), body=body, repeatable=False
-        )
+        return self._transport.send('POST', _path(*segments), body=body)
 
     def _pages(self, noun: str, query: Mapping[str, Any]) -> Iterator[Any]:
         marker: str | None = None
@@ -197,7 +177,6 @@ class Client:
                 'GET',
                 _path(noun),
                 query={**query, 'limit': _PAGE, 'marker': marker},
-                repeatable=True,
             )
             yield from _objects(_part(answer, noun))
             marker = answer.get('next')

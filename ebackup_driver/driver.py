@@ -6,7 +6,7 @@ it asks the eBackup service for a job, tells it where the volume is attached,
 and waits.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import functools
 from typing import Any
@@ -115,21 +115,29 @@ class EBackupDriver(driver.BackupDriver):
         """Delete the image; no harm if it is unknown or deleted already."""
         with _errors_reported():
             client = self._client()
-            job = client.delete_image(backup.id)
+            waiter = self._waiter(client)
+            job = waiter.persist(client.delete_image, backup.id)
             if job is not None:
-                self._waiter(client).wait_for_end(job)
+                waiter.wait_for_end(job)
 
     def export_record(self, backup):
         """Return what another Cinder needs to use the image."""
         with _errors_reported():
-            return dict(self._client().image_record(backup.id).record)
+            client = self._client()
+            waiter = self._waiter(client)
+            found = waiter.persist(client.image_record, backup.id)
+            return dict(found.record)
 
     def import_record(self, backup, driver_info):
         """Take a backup over, if the service agrees that it is ours."""
         with _errors_reported():
             _check_record(backup, driver_info)
-            self._client().import_image_record(
-                backup.id, backup.project_id, driver_info
+            client = self._client()
+            self._waiter(client).persist(
+                client.import_image_record,
+                backup.id,
+                backup.project_id,
+                driver_info,
             )
 
     def _make_image(
@@ -140,22 +148,23 @@ class EBackupDriver(driver.BackupDriver):
         check()
         self._clear_parent(backup)
         client = self._client()
+        waiter = self._waiter(client, check)
         request = volume.image_request(
             self.context,
             backup,
             CONF.ebackup.repository,
             metadata.without_secrets(self.get_metadata(backup.volume_id)),
         )
-        reservation = client.reserve_image(backup.id, request)
+        reservation = waiter.persist(client.reserve_image, backup.id, request)
         if reservation.job is None:
             return reservation.image
         LOG.info(
             'Job %(job)s makes backup %(backup)s',
             {'job': reservation.job.id, 'backup': backup.id},
         )
-        self._waiter(client).wait(reservation.job, attachment, check)
+        waiter.wait(reservation.job, attachment)
         check()
-        return client.image(backup.id)
+        return waiter.persist(client.image, backup.id)
 
     def _write_volume(
         self,
@@ -168,20 +177,22 @@ class EBackupDriver(driver.BackupDriver):
         check = functools.partial(status.check_restoring, backup)
         check()
         client = self._client()
-        document = client.image_record(backup.id).volume_metadata
+        waiter = self._waiter(client, check)
+        found = waiter.persist(client.image_record, backup.id)
         request = volume.restore_request(
             self.context, backup, volume_id, volume_is_new
         )
-        job = client.reserve_restore(str(uuid.uuid4()), request)
+        job_id = str(uuid.uuid4())
+        job = waiter.persist(client.reserve_restore, job_id, request)
         LOG.info(
             'Job %(job)s restores backup %(backup)s to volume %(volume)s',
             {'job': job.id, 'backup': backup.id, 'volume': volume_id},
         )
         if job.warning:
             LOG.warning('Job %s: %s', job.id, job.warning)
-        self._waiter(client).wait(job, attachment, check)
-        if document:
-            self.put_metadata(volume_id, document)
+        waiter.wait(job, attachment)
+        if found.volume_metadata:
+            self.put_metadata(volume_id, found.volume_metadata)
 
     def _clear_parent(self, backup: cinder_backup.Backup) -> None:
         """Let go of the parent that an incremental request named.
@@ -197,10 +208,13 @@ class EBackupDriver(driver.BackupDriver):
         return session.connect(CONF, self.context.request_id)
 
     @staticmethod
-    def _waiter(client: clients.Client) -> waiting.Waiter:
+    def _waiter(
+        client: clients.Client,
+        check: Callable[[], None] = waiting.stays_wanted,
+    ) -> waiting.Waiter:
         group = CONF.ebackup
         return waiting.Waiter(
-            client, group.poll_interval, group.service_timeout
+            client, group.poll_interval, group.service_timeout, check
         )
 
 

@@ -14,7 +14,8 @@ SERVICE_TYPE = 'block-backup'
 # knows work too, these are the ones that the sample file explains.
 _SAMPLED_AUTH_TYPES = ('password', 'http_basic', 'none')
 
-# Retries are the client's own business: it knows which calls may be repeated.
+# Nothing is retried by keystoneauth: the driver does that itself, and looks
+# meanwhile whether Cinder still wants the operation.
 _ADAPTER_OPTIONS = (
     'service_type',
     'service_name',

@@ -58,7 +58,7 @@ def connect(
         global_request_id=request_id,
         client_name='ebackup-driver',
     )
-    return client.Client(http, patience=group.service_timeout)
+    return client.Client(http)
 
 
 def forget() -> None:

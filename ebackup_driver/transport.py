@@ -16,8 +16,6 @@ from ebackup_driver import errors
 
 LOG = logging.getLogger(__name__)
 
-_FIRST_DELAY = 0.1
-_LONGEST_DELAY = 5.0
 _GATEWAY_WITHOUT_SERVICE = frozenset((502, 503, 504))
 _MEANING: Mapping[int, type[errors.ServiceError]] = {
     401: errors.AuthenticationFailed,
@@ -28,17 +26,14 @@ _MEANING: Mapping[int, type[errors.ServiceError]] = {
 
 
 class Transport:
-    """Sends requests through a keystoneauth adapter.
+    """Sends requests through a keystoneauth adapter, each of them once.
 
-    Calls that may be repeated are, for patience seconds, when the service
-    can't be reached. It holds no state between calls, so that threads of
-    either sort may share it; sleeping goes through time.sleep, which yields
-    under eventlet too. Bodies and headers are never logged.
+    It holds no state between calls, so that threads of either sort may share
+    it. Bodies and headers are never logged.
     """
 
-    def __init__(self, http: adapter.Adapter, patience: float = 0.0):
+    def __init__(self, http: adapter.Adapter):
         self._http = http
-        self._patience = patience
 
     def send(
         self,
@@ -47,12 +42,10 @@ class Transport:
         *,
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
-        repeatable: bool,
         timeout: float | None = None,
     ) -> Any:
         """Return the JSON of the answer, None if it has no body.
 
-        repeatable tells whether doing it twice is the same as doing it once;
         timeout is in seconds, that of the session if there is none.
 
         :raises ServiceUnreachable: also when Keystone can't be reached
@@ -67,35 +60,6 @@ class Transport:
             options['json'] = body
         if timeout is not None:
             options['timeout'] = timeout
-        started = time.monotonic()
-        delay = _FIRST_DELAY
-        while True:
-            try:
-                return self._send_once(method, path, options)
-            except errors.ServiceUnreachable as error:
-                if not repeatable or not self._patience:
-                    raise
-                silence = time.monotonic() - started
-                if silence + delay > self._patience:
-                    raise errors.ServiceUnreachable(
-                        f'{error} for {silence:.0f} s'
-                    ) from error
-                LOG.warning(
-                    '%(method)s %(path)s is tried again in %(delay).1f s: '
-                    '%(error)s',
-                    {
-                        'method': method,
-                        'path': path,
-                        'delay': delay,
-                        'error': error,
-                    },
-                )
-            time.sleep(delay)
-            delay = min(delay * 2, _LONGEST_DELAY)
-
-    def _send_once(
-        self, method: str, path: str, options: Mapping[str, Any]
-    ) -> Any:
         started = time.monotonic()
         try:
             # log=False: bodies hold the volume's metadata.

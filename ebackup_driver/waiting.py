@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waits for a job, beating for it while the operation is wanted.
+"""Waits for the service, and for its jobs, while an operation is wanted.
 
 Every look at the job is a heartbeat, made by the very call that Cinder waits
 for. There is no thread and no timer: however that call is left, the beats
@@ -9,7 +9,7 @@ end, and the service then ends the job and its I/O by itself.
 from collections.abc import Callable, Iterator, Mapping
 import functools
 import time
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from oslo_log import log as logging
 
@@ -22,39 +22,66 @@ LOG = logging.getLogger(__name__)
 FIRST_DELAY = 0.1
 _GROWTH = 1.5
 
+_Answer = TypeVar('_Answer')
+_Arguments = ParamSpec('_Arguments')
+
+
+def stays_wanted() -> None:
+    """The check of an operation that Cinder does not withdraw."""
+
 
 class Waiter:
-    """Follows jobs of the service; delays and timeouts in seconds.
+    """Asks and waits for one operation; delays and timeouts in seconds.
 
-    delay: longest time between two looks; the first ones are closer.
+    delay: longest time between two requests; the first ones are closer.
     timeout: how long the service may be unreachable.
+    check: raises when the operation is not wanted any more; whatever is
+        waited for, it is called between any two requests.
     """
 
-    def __init__(self, client: clients.Client, delay: float, timeout: float):
-        # A retry inside one request would keep us from looking at what
-        # Cinder wants meanwhile.
-        self._client = client.without_patience()
+    def __init__(
+        self,
+        client: clients.Client,
+        delay: float,
+        timeout: float,
+        check: Callable[[], None] = stays_wanted,
+    ):
+        self._client = client
         self._delay = delay
         self._timeout = timeout
+        self._check = check
+
+    def persist(
+        self,
+        ask: Callable[_Arguments, _Answer],
+        *args: _Arguments.args,
+        **kwargs: _Arguments.kwargs,
+    ) -> _Answer:
+        """Return the answer, asked for again until the service gives one.
+
+        Asking twice must be the same as asking once: the service may have
+        acted, and only its answer got lost.
+
+        :raises ServiceUnreachable: for longer than the timeout
+        """
+        return self._persist(
+            functools.partial(ask, *args, **kwargs), self._check
+        )
 
     def wait(
-        self,
-        job: resources.Job,
-        attachment: Mapping[str, Any],
-        check: Callable[[], None],
+        self, job: resources.Job, attachment: Mapping[str, Any]
     ) -> resources.Job:
         """Return the job when it succeeded; attach the volume when asked.
 
-        check raises when the operation is not wanted any more; then, as on
-        any other error, the job is cancelled, and its I/O has ended when
-        this returns.
+        When the check objects, as on any other error, the job is cancelled,
+        and its I/O has ended when this returns.
 
         :raises JobFailed: the job ended otherwise
         :raises ServiceUnreachable: for longer than the timeout; the job has
             then ended for want of a beat
         """
         try:
-            job = self._follow(job, attachment, check)
+            job = self._follow(job, attachment)
         except errors.ServiceUnreachable:
             # Nobody to tell.
             raise
@@ -65,8 +92,8 @@ class Waiter:
         return job
 
     def wait_for_end(self, job: resources.Job) -> resources.Job:
-        """Like wait, for a job that needs no volume and stays wanted."""
-        job = self._follow(job, {}, lambda: None)
+        """Like wait, for a job that needs no volume and is not cancelled."""
+        job = self._follow(job, {})
         job.raise_for_failure()
         return job
 
@@ -78,13 +105,14 @@ class Waiter:
         """
         LOG.info('Cancelling job %s', job.id)
         try:
-            job = self._persist(functools.partial(self._cancel, job))
+            cancel = functools.partial(self._cancel, job)
+            job = self._persist(cancel, stays_wanted)
             look = functools.partial(self._client.job, job.id)
             for delay in self._delays():
                 if job.ended:
                     break
                 time.sleep(delay)
-                job = self._persist(look)
+                job = self._persist(look, stays_wanted)
         except errors.NotFound:
             LOG.info('Job %s is not known any more', job.id)
         except errors.EBackupError as error:
@@ -102,16 +130,13 @@ class Waiter:
             return self._client.job(job.id)
 
     def _follow(
-        self,
-        job: resources.Job,
-        attachment: Mapping[str, Any],
-        check: Callable[[], None],
+        self, job: resources.Job, attachment: Mapping[str, Any]
     ) -> resources.Job:
         contact = time.monotonic()
         for delay in self._delays():
             if job.ended:
                 break
-            check()
+            self._check()
             try:
                 job = self._look(job, attachment)
                 contact = time.monotonic()
@@ -135,7 +160,9 @@ class Waiter:
                 raise
             return job
 
-    def _persist(self, call: Callable[[], resources.Job]) -> resources.Job:
+    def _persist(
+        self, call: Callable[[], _Answer], check: Callable[[], None]
+    ) -> _Answer:
         contact = time.monotonic()
         for delay in self._delays():
             try:
@@ -143,6 +170,7 @@ class Waiter:
             except errors.ServiceUnreachable as error:
                 self._bear(error, contact)
             time.sleep(delay)
+            check()
         raise AssertionError('delays end never')
 
     def _bear(self, error: errors.ServiceUnreachable, contact: float) -> None:

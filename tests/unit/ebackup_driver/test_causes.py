@@ -33,11 +33,7 @@ class TestCauses(base.BaseTestCase):
     def cause(self, url):
         transport = test_transport.connect(url)
         error = self.assertRaises(
-            errors.ServiceUnreachable,
-            transport.send,
-            'GET',
-            '/',
-            repeatable=True,
+            errors.ServiceUnreachable, transport.send, 'GET', '/'
         )
         return str(error)
 

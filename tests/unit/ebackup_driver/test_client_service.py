@@ -81,7 +81,7 @@ class TestClient(RealServiceTestCase):
             'path': str(path),
         }
         if reservation.job is not None:
-            self.waiter.wait(reservation.job, attachment, lambda: None)
+            self.waiter.wait(reservation.job, attachment)
         return self.driver.image(image_id)
 
     def test_back_up_and_delete(self):

@@ -65,15 +65,6 @@ class TestFromTheStart(OutageTestCase):
         self.server.stop()
         self.fail(lambda: self.driver().export_record(self.backup))
 
-    def test_a_backup_deleted_meanwhile_is_no_failure(self):
-        self.refuse(503)
-        self.at('PUT', base.IMAGE, self.delete)
-        self.service.hooks.reverse()
-        self.assertIsNone(self.make())
-
-    def delete(self):
-        cinder_records.set_status(self.backup.id, 'deleting')
-
     def test_a_start_up_in_time_is_waited_for(self):
         self.configure(service_timeout=20.0)
         refusals = [503, 503, 502]
@@ -206,6 +197,37 @@ class TestRefusal(OutageTestCase):
         self.assertEqual(1, len(self.service.requests))
 
 
+class TestWithdrawn(OutageTestCase):
+    """What Cinder wants is looked at between any two attempts."""
+
+    def setUp(self):
+        super().setUp()
+        # Nobody waits for its end.
+        self.configure(service_timeout=20.0)
+
+    def withdraw_at(self, method, pattern, status):
+        def withdraw():
+            cinder_records.set_status(self.backup.id, status)
+            raise played_service.Refusal(503, 'away')
+
+        self.at(method, pattern, withdraw)
+
+    def test_at_the_reservation_by_a_deletion(self):
+        self.withdraw_at('PUT', base.IMAGE, 'deleting')
+        self.assertIsNone(self.make())
+        self.assertEqual(1, len(self.service.requests))
+
+    def test_at_the_reservation_by_a_reset(self):
+        self.withdraw_at('PUT', base.IMAGE, 'error')
+        self.assertRegex(self.fail(), '^Cancelled: state of backup')
+        self.assertEqual(1, len(self.service.requests))
+
+    def test_when_the_image_is_looked_at(self):
+        self.withdraw_at('GET', base.IMAGE, 'deleting')
+        self.assertIsNone(self.make())
+        self.assertEqual(1, len(self.service.said('GET', base.IMAGE)))
+
+
 class TestRestore(test_driver_restore.RestoreTestCase):
     def test_fails_when_the_service_is_lost(self):
         self.configure(service_timeout=1.0)
@@ -216,3 +238,19 @@ class TestRestore(test_driver_restore.RestoreTestCase):
         )
         self.assertRegex(str(error), '^Conn.*: no connection to .* for 1 s')
         self.assertEqual({}, self.target_metadata())
+
+    def test_is_withdrawn_at_any_request(self):
+        self.configure(service_timeout=20.0)
+        for method, pattern in (
+            ('GET', base.IMAGE + '/record'),
+            ('PUT', '/v1/restores/[^/]+'),
+        ):
+            self.service.requests.clear()
+            cinder_records.set_status(self.backup.id, 'restoring')
+            self.at(method, pattern, self.withdraw)
+            self.assertRaises(exception.BackupRestoreCancel, self.restore)
+            self.assertEqual(1, len(self.service.said(method, pattern)))
+
+    def withdraw(self):
+        cinder_records.set_status(self.backup.id, 'error')
+        raise played_service.Refusal(503, 'away')

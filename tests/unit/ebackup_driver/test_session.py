@@ -43,7 +43,7 @@ class TestSharedConnection(base.DriverTestCase):
         silent = threading.Event()
         self.addCleanup(silent.set)
         self.service.hooks.append(lambda request: silent.wait(30))
-        client = session.connect(base.CONF).without_patience()
+        client = session.connect(base.CONF)
         error = self.assertRaises(errors.ServiceUnreachable, client.job, 'j')
         self.assertRegex(str(error), '^No answer in time: no connection to')
 
@@ -83,7 +83,7 @@ class TestKeystone(base.DriverTestCase):
         )
 
     def connect(self):
-        return session.connect(base.CONF).without_patience()
+        return session.connect(base.CONF)
 
     def test_a_token_serves_many_operations(self):
         for _ in range(3):

@@ -14,12 +14,12 @@ from tests.unit.ebackup_driver import http_server
 from tests.unit.ebackup_driver import played_service
 
 
-def connect(url, patience=0.0):
+def connect(url):
     """Return a transport without authentication."""
     http = adapter.Adapter(
         session.Session(auth=noauth.NoAuth()), endpoint_override=url
     )
-    return transport.Transport(http, patience)
+    return transport.Transport(http)
 
 
 class TestSend(base.ServiceTestCase):
@@ -27,10 +27,8 @@ class TestSend(base.ServiceTestCase):
         super().setUp()
         self.transport = connect(self.server.url)
 
-    def send(self, method='GET', path='/v1/jobs', repeatable=True, **kwargs):
-        return self.transport.send(
-            method, path, repeatable=repeatable, **kwargs
-        )
+    def send(self, method='GET', path='/v1/jobs', **kwargs):
+        return self.transport.send(method, path, **kwargs)
 
     def refuse(self, status, kind='any', message='Because.'):
         def hook(request):
@@ -71,38 +69,11 @@ class TestSend(base.ServiceTestCase):
         error = self.assertRaises(errors.Conflict, self.send)
         self.assertEqual('image-deleted', error.kind)
 
-    def test_what_may_be_repeated_is_while_the_service_is_away(self):
-        self.transport = connect(self.server.url, patience=20)
-
-        def hook(request):
-            if len(self.service.requests) < 4:
-                raise played_service.Refusal(503, 'away')
-
-        self.service.hooks[:] = [hook]
-        self.send()
-        self.assertEqual(4, len(self.service.requests))
-
-    def test_patience_ends(self):
-        self.transport = connect(self.server.url, patience=0.5)
-        self.refuse(503)
-        error = self.assertRaises(errors.ServiceUnreachable, self.send)
-        self.assertRegex(str(error), r'^Because\. for \d s$')
-        self.assertGreater(len(self.service.requests), 1)
-
-    def test_what_must_not_be_repeated_is_not(self):
-        self.transport = connect(self.server.url, patience=20)
-        self.refuse(503)
-        self.assertRaises(
-            errors.ServiceUnreachable, self.send, 'POST', repeatable=False
-        )
-        self.assertEqual(1, len(self.service.requests))
-
-    def test_a_refusal_is_final(self):
-        self.transport = connect(self.server.url, patience=20)
-        for status in (400, 401, 403, 404, 409, 500):
+    def test_nothing_is_asked_twice(self):
+        for status in (400, 401, 403, 404, 409, 500, 503):
             self.service.requests.clear()
             self.refuse(status)
-            self.assertRaises(errors.ServiceError, self.send)
+            self.assertRaises(errors.EBackupError, self.send)
             self.assertEqual(1, len(self.service.requests))
 
     def test_bodies_are_not_logged(self):
@@ -137,11 +108,7 @@ class TestStrangers(base.ServiceTestCase):
 
     def error(self, expected, *answer):
         stranger = self.serve(*answer)
-        return str(
-            self.assertRaises(
-                expected, stranger.send, 'GET', '/', repeatable=True
-            )
-        )
+        return str(self.assertRaises(expected, stranger.send, 'GET', '/'))
 
     def test_a_page_instead_of_json(self):
         message = self.error(errors.ServiceFailed, '200 OK', b'<html>')

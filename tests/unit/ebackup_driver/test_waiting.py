@@ -23,13 +23,76 @@ class WaiterTestCase(test_client.ClientTestCase):
         self.job = self.client.reserve_image(
             'i1', test_client.image_request()
         ).job
-        self.waiter = waiting.Waiter(self.client, delay=2.0, timeout=30.0)
+        self.waiter = self.make_waiter()
 
-    def wait(self, check=lambda: None):
-        return self.waiter.wait(self.job, ATTACHMENT, check)
+    def make_waiter(self, delay=2.0, timeout=30.0, **kwargs):
+        return waiting.Waiter(self.client, delay, timeout, **kwargs)
+
+    def wait(self):
+        return self.waiter.wait(self.job, ATTACHMENT)
 
     def paths(self):
         return [r.path.rpartition('/')[2] for r in self.service.requests]
+
+
+class TestPersist(WaiterTestCase):
+    def setUp(self):
+        super().setUp()
+        self.service.requests.clear()
+
+    def refuse(self, *statuses):
+        refusals = list(statuses)
+
+        def hook(request):
+            if refusals:
+                raise played_service.Refusal(refusals.pop(0), 'any', 'No.')
+
+        self.service.hooks.append(hook)
+
+    def ask(self):
+        return self.waiter.persist(self.client.job, self.job.id)
+
+    def test_asks_once_when_it_is_answered(self):
+        self.assertEqual(self.job.id, self.ask().id)
+        self.assertEqual(1, len(self.service.requests))
+        self.assertEqual([], self.naps)
+
+    def test_asks_again_while_the_service_is_away(self):
+        self.refuse(503, 502, 504)
+        self.assertEqual(self.job.id, self.ask().id)
+        self.assertEqual(4, len(self.service.requests))
+        self.assertEqual(3, len(self.naps))
+
+    def test_a_refusal_is_final(self):
+        for status in (400, 401, 403, 404, 409, 500):
+            self.service.requests.clear()
+            self.refuse(status)
+            self.assertRaises(errors.ServiceError, self.ask)
+            self.assertEqual(1, len(self.service.requests))
+
+    def test_patience_ends(self):
+        now = [0.0]
+        self.clock.monotonic = lambda: now[0]
+        self.clock.sleep = lambda seconds: now.__setitem__(0, now[0] + seconds)
+        self.refuse(*[503] * 1000)
+        error = self.assertRaises(errors.ServiceUnreachable, self.ask)
+        self.assertRegex(str(error), r'^No\. for 3\d s$')
+
+    def test_checks_between_two_attempts(self):
+        seen = []
+        self.waiter = self.make_waiter(
+            check=lambda: seen.append(len(self.service.requests))
+        )
+        self.refuse(503, 503)
+        self.ask()
+        self.assertEqual([1, 2], seen)
+
+    def test_an_objection_ends_it(self):
+        objections = [None, errors.Withdrawn('no')]
+        self.waiter = self.make_waiter(check=mock.Mock(side_effect=objections))
+        self.refuse(503, 503, 503)
+        self.assertRaises(errors.Withdrawn, self.ask)
+        self.assertEqual(2, len(self.service.requests))
 
 
 class TestWait(WaiterTestCase):
@@ -54,32 +117,32 @@ class TestWait(WaiterTestCase):
 
     def test_looks_at_a_short_interval_from_the_start(self):
         self.service.beats_needed = 3
-        waiting.Waiter(self.client, 0.05, 30).wait(
-            self.job, ATTACHMENT, lambda: None
-        )
+        self.waiter = self.make_waiter(delay=0.05)
+        self.wait()
         self.assertEqual({0.05}, set(self.naps))
 
     def test_an_ended_job_is_not_waited_for(self):
         self.service._end(self.service.jobs[self.job.id], 'failed', 'k', 'm')
-        job = self.client.job(self.job.id)
-        error = self.assertRaises(
-            errors.JobFailed, self.waiter.wait, job, ATTACHMENT, self.fail
-        )
+        self.job = self.client.job(self.job.id)
+        self.waiter = self.make_waiter(check=self.fail)
+        error = self.assertRaises(errors.JobFailed, self.wait)
         self.assertEqual('k', error.kind)
         self.assertEqual([], self.naps)
 
     def test_checks_before_every_look(self):
         self.service.beats_needed = 3
         seen = []
-        self.wait(lambda: seen.append(len(self.service.requests)))
+        self.waiter = self.make_waiter(
+            check=lambda: seen.append(len(self.service.requests))
+        )
+        self.wait()
         self.assertEqual([1, 2, 3, 4], seen)
 
     def test_an_objection_ends_the_job(self):
         self.service.looks_to_stop = 3
         objections = [None, None, errors.Withdrawn('no')]
-        self.assertRaises(
-            errors.Withdrawn, self.wait, mock.Mock(side_effect=objections)
-        )
+        self.waiter = self.make_waiter(check=mock.Mock(side_effect=objections))
+        self.assertRaises(errors.Withdrawn, self.wait)
         self.assertEqual(
             ['i1', 'attachment', 'heartbeat', 'cancel'] + [self.job.id] * 3,
             self.paths(),
@@ -138,6 +201,6 @@ class TestStop(WaiterTestCase):
         self.assertEqual(1, len(self.service.said('POST', base.CANCEL)))
 
     def test_raises_nothing(self):
-        self.waiter = waiting.Waiter(self.client, delay=0.1, timeout=0.0)
+        self.waiter = self.make_waiter(timeout=0.0)
         self.server.stop()
         self.waiter.stop(self.job)
