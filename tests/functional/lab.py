@@ -35,6 +35,13 @@ class Lab:
         return self._settings['profile']
 
     @functools.cached_property
+    def backup_threading(self) -> str:
+        """Return how Cinder's backup service is to run: eventlet or native."""
+        if self.profile == 'default':
+            return 'eventlet'
+        return self._settings['backup_threading']
+
+    @functools.cached_property
     def _settings(self) -> dict[str, Any]:
         return json.loads((self.directory / 'lab.json').read_text())
 
