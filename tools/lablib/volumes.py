@@ -76,7 +76,8 @@ def _worth_an_image(lab: lab_module.Lab) -> bool:
 
 def _mount_image(lab: lab_module.Lab) -> None:
     image = lab.volume_image
-    if not image.exists():
+    made = not image.exists()
+    if made:
         new = image.with_suffix('.new')
         new.unlink(missing_ok=True)
         for command in (
@@ -90,10 +91,15 @@ def _mount_image(lab: lab_module.Lab) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    if done.returncode:
+    if done.returncode and made:
         # In a container, for instance. The lab works without.
         image.unlink()
         console.say(f'(not possible: {done.stderr.strip()})')
+    elif done.returncode:
+        # The lab's volumes are in it.
+        raise console.Problem(
+            f'{image} can not be mounted: {done.stderr.strip()}'
+        )
 
 
 def shares_blocks(directory: pathlib.Path) -> bool:
