@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from unittest import mock
 
 from oslotest import base
 
@@ -126,6 +127,16 @@ class TestProcess(base.BaseTestCase):
         self.assertFalse(self.process.stop(patience=0.2))
         self.assertIsNone(self.process.pid)
         os.waitpid(pid, 0)
+
+    def test_nothing_is_done_by_one_that_was_not_recorded(self) -> None:
+        with (
+            mock.patch.object(self.process, '_write', side_effect=MemoryError),
+            self.assertRaises(MemoryError),
+        ):
+            self._start('touch done')
+        # It has been told nothing, and ends.
+        os.wait()
+        self.assertFalse((self.run_directory / 'done').exists())
 
     def test_children_end_with_it(self) -> None:
         self._start('sleep 1000 & echo $!; wait')

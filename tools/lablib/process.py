@@ -18,6 +18,8 @@ from typing import Any
 _BOOT = pathlib.Path('/proc/sys/kernel/random/boot_id')
 # Fields of /proc/PID/stat, counted from the one after the name in brackets.
 _STATE, _GROUP, _START = 0, 2, 19
+# Becomes the command when it is told to; without a word from us, it ends.
+_GATE = ['/bin/sh', '-c', 'read -r go && exec "$@" </dev/null', 'gate']
 
 
 class Process:
@@ -52,13 +54,17 @@ class Process:
         log: pathlib.Path,
         fingerprint: str,
     ) -> None:
-        """Start it; its output is appended to the log."""
+        """Start it; its output is appended to the log.
+
+        It does nothing before there is a record of it, so that we may be
+        interrupted at any moment and still find it.
+        """
         with log.open('ab') as output:
             child = subprocess.Popen(
-                command,
+                [*_GATE, *command],
                 env=environment,
                 cwd=directory,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
@@ -75,7 +81,10 @@ class Process:
         }
         # It is our child; ending is noticed by its state, not by waiting.
         child.returncode = 0
-        self._write(record)
+        assert child.stdin is not None
+        with child.stdin as gate:
+            self._write(record)
+            gate.write(b'go\n')
 
     def prove(self) -> None:
         """Record that it was seen to work since it was started."""
