@@ -85,8 +85,8 @@ class TestConfine(base.BaseTestCase):
         self.assertEqual(os.readlink('/proc/self/ns/mnt'), done.stdout.strip())
 
 
-class TestProcess(base.BaseTestCase):
-    """A process is found again, and nobody else is taken for it."""
+class LabLibraryTestCase(base.BaseTestCase):
+    """Imports from tools/lablib; has a directory of its own."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -95,6 +95,70 @@ class TestProcess(base.BaseTestCase):
         self.run_directory = pathlib.Path(temporary.name)
         sys.path.insert(0, str(TOOLS))
         self.addCleanup(sys.path.remove, str(TOOLS))
+
+
+class TestLab(LabLibraryTestCase):
+    """The directory of a lab."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        from lablib import lab
+
+        self.lab = lab.Lab(self.run_directory / 'lab')
+        self.lab.create('default')
+
+    def test_stage_is_done_until_the_lab_is_cleared(self) -> None:
+        self.assertFalse(self.lab.done('stage'))
+        self.lab.mark_done('stage')
+        self.assertTrue(self.lab.done('stage'))
+        self.lab.clear()
+        self.assertFalse(self.lab.done('stage'))
+
+    def test_interrupted_clearing_is_known_until_it_is_finished(self) -> None:
+        self.assertFalse(self.lab.is_being_removed)
+        with (
+            mock.patch('shutil.rmtree', side_effect=KeyboardInterrupt),
+            self.assertRaises(KeyboardInterrupt),
+        ):
+            self.lab.clear()
+        self.assertTrue(self.lab.exists)
+        self.assertTrue(self.lab.is_being_removed)
+        self.lab.clear()
+        self.assertEqual([], list(self.lab.directory.iterdir()))
+
+    def test_lock_lasts_until_those_that_inherited_it_have_ended(self) -> None:
+        with self.lab.locked():
+            heir = subprocess.Popen(
+                ['cat'], stdin=subprocess.PIPE, pass_fds=self.lab.lock
+            )
+        self.assertTrue(self._is_locked())
+        heir.communicate()
+        self.assertFalse(self._is_locked())
+
+    def test_image_of_volumes_is_kept_though_it_can_not_be_mounted(
+        self,
+    ) -> None:
+        if os.geteuid():
+            self.skipTest('mounting needs root')
+        from lablib import console
+        from lablib import volumes
+
+        self.lab.volume_image.write_bytes(bytes(4096))
+        self.assertRaises(console.Problem, volumes.prepare, self.lab)
+        self.assertEqual(4096, self.lab.volume_image.stat().st_size)
+
+    def _is_locked(self) -> bool:
+        done = subprocess.run(
+            ['flock', '--nonblock', self.lab.directory, 'true']
+        )
+        return done.returncode != 0
+
+
+class TestProcess(LabLibraryTestCase):
+    """A process is found again, and nobody else is taken for it."""
+
+    def setUp(self) -> None:
+        super().setUp()
         from lablib import process
 
         self.process = process.Process(self.run_directory, 'one')

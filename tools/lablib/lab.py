@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import secrets
+import shutil
 
 from lablib import console
 from lablib import ports
@@ -59,7 +60,9 @@ class Lab:
         self.volume_image = directory / 'volumes.xfs'
         self.repository = directory / 'repository'
         self._file = directory / 'lab.json'
+        self._removing = directory / 'being-removed'
         self._settings: Settings | None = None
+        self._lock: int | None = None
 
     @property
     def exists(self) -> bool:
@@ -101,6 +104,26 @@ class Lab:
         for path in self.etc, self.log, self.run, self.state, self.source:
             path.mkdir(exist_ok=True)
 
+    @property
+    def is_being_removed(self) -> bool:
+        """Tell whether clear() was interrupted."""
+        return self._removing.exists()
+
+    def clear(self) -> None:
+        """Remove all but the directory; nothing may run or be mounted."""
+        # From here on, nothing that is still there is to be relied upon. The
+        # file that says that this is a lab goes last.
+        self._removing.touch()
+        last = [self._removing, self._file]
+        for path in sorted(self.directory.iterdir()):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path not in last:
+                path.unlink()
+        for path in last:
+            path.unlink()
+        self._settings = None
+
     def _check(self, profile: str, base_port: int | None) -> None:
         for what, wanted, found in (
             ('profile', profile, self.settings.profile),
@@ -134,15 +157,17 @@ class Lab:
         return (self.state / f'{stage}.done').exists()
 
     def mark_done(self, stage: str) -> None:
-        (self.state / f'{stage}.done').touch()
+        with (self.state / f'{stage}.done').open('w') as stamp:
+            # A power cut must not take it back and leave what came after it.
+            os.fsync(stamp.fileno())
 
     @contextlib.contextmanager
     def locked(self, create: bool = False) -> Iterator[None]:
         """Keep other runs of tools/lab from changing this lab meanwhile.
 
         The lock is on the directory itself, so that it needs no file and
-        does not survive us. Where there is no directory, and none is to be
-        made, there is nothing to lock.
+        does not survive us and what `lock` was passed on to. Where there is
+        no directory, and none is to be made, there is nothing to lock.
         """
         if create:
             self.directory.mkdir(parents=True, exist_ok=True)
@@ -156,6 +181,17 @@ class Lab:
             except BlockingIOError:
                 console.say('waiting for another tools/lab to finish')
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
+            self._lock = descriptor
             yield
         finally:
+            self._lock = None
             os.close(descriptor)
+
+    @property
+    def lock(self) -> tuple[int, ...]:
+        """Return the descriptors that a command which changes it inherits.
+
+        When we are killed, the lock lasts until the command has ended as
+        well: nobody begins anew while it still writes.
+        """
+        return () if self._lock is None else (self._lock,)

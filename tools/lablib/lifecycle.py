@@ -5,7 +5,6 @@ from collections.abc import Callable
 import functools
 import hashlib
 import pathlib
-import shutil
 import time
 
 from lablib import configuration
@@ -34,6 +33,8 @@ def up(
 ) -> None:
     """Make, start or repair whatever is not as it should be."""
     system.check(profile)
+    if lab.is_being_removed:
+        _clear(lab)
     started = time.monotonic()
     lab.create(profile, base_port, backup_threading)
     console.say(f'lab {lab.directory} ({lab.settings.profile})')
@@ -73,19 +74,15 @@ def destroy(lab: lab_module.Lab) -> None:
                 )
             lab.directory.rmdir()
         return
+    _clear(lab)
+    lab.directory.rmdir()
+
+
+def _clear(lab: lab_module.Lab) -> None:
     down(lab)
     with console.step(f'removing {lab.directory}'):
         volumes.release(lab)
-        # What says that something is complete goes first, and the file that
-        # says that this is a lab goes last: we may be interrupted.
-        for stamp in [*lab.venv.glob('*.complete'), *lab.state.glob('*.done')]:
-            stamp.unlink()
-        for path in sorted(lab.directory.iterdir()):
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path.name != 'lab.json':
-                path.unlink()
-        shutil.rmtree(lab.directory)
+        lab.clear()
 
 
 def start(lab: lab_module.Lab, name: str) -> None:

@@ -1,12 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is done once, before and after services start for the first time.
 
-Each stage may be interrupted anywhere and is then simply gone through again.
+Each stage may be interrupted anywhere and is then gone through again. One
+before a start begins from nothing: it removes what it has made, which is
+nobody's data yet, since the service starts only when the stage is known to
+be done. One after a start looks what is there.
 """
 
 from collections.abc import Callable
 import os
 import pathlib
+import shutil
 import subprocess
 import time
 
@@ -63,9 +67,11 @@ def after(lab: lab_module.Lab, service: str) -> tuple[str, Work] | None:
 
 
 def _keystone(lab: lab_module.Lab) -> None:
+    _empty(lab.state / 'keystone')
     url = lab.url('keystone', '/v3')
     command = [lab.binary('python'), '-m', 'labcloud.keystone_setup']
     _run(
+        lab,
         [*command, str(lab.etc / 'keystone.conf')],
         lab.log / 'keystone-setup.log',
         OS_BOOTSTRAP_PASSWORD=lab.settings.passwords['admin'],
@@ -77,15 +83,27 @@ def _keystone(lab: lab_module.Lab) -> None:
 
 
 def _cinder(lab: lab_module.Lab) -> None:
+    if lab.settings.profile == 'processes':
+        _empty_database(lab, 'cinder')
+    for path in (lab.state / 'cinder').glob('cinder.sqlite*'):
+        path.unlink()
     command = [lab.binary('cinder-manage'), '--config-file']
     command += [str(lab.etc / 'cinder.conf'), 'db', 'sync']
-    _run(command, lab.log / 'cinder-db-sync.log')
+    _run(lab, command, lab.log / 'cinder-db-sync.log')
 
 
 def _catalog(lab: lab_module.Lab) -> None:
+    _empty_database(lab, 'ebackup')
     command = [lab.binary('ebackup-manage'), '--config-file']
     command += [str(lab.etc / 'ebackup.conf'), 'db', 'sync']
-    _run(command, lab.log / 'ebackup-db-sync.log')
+    _run(lab, command, lab.log / 'ebackup-db-sync.log')
+
+
+def _empty_database(lab: lab_module.Lab, name: str) -> None:
+    """Empty a database of MariaDB, which can't undo half a migration."""
+    command = [lab.binary('python'), '-m', 'labcloud.empty_database']
+    command.append(str(lab.etc / f'{name}.conf'))
+    _run(lab, command, lab.log / f'{name}-db-sync.log')
 
 
 def _mariadb(lab: lab_module.Lab) -> None:
@@ -93,8 +111,14 @@ def _mariadb(lab: lab_module.Lab) -> None:
     user = ['--user=root'] if system.is_root() else []
     command = ['mariadb-install-db', '--no-defaults', *user]
     command += [f'--datadir={home}', '--skip-test-db']
-    home.mkdir(exist_ok=True)
-    _run(command, lab.log / 'mariadb-install.log')
+    _empty(home)
+    _run(lab, command, lab.log / 'mariadb-install.log')
+
+
+def _empty(directory: pathlib.Path) -> None:
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir()
 
 
 def _volume_types(lab: lab_module.Lab) -> None:
@@ -134,7 +158,12 @@ def _repository(lab: lab_module.Lab) -> None:
         raise console.Problem(f'the repository is {state}: {error}')
 
 
-def _run(command: list[str], log: pathlib.Path, **environment: str) -> None:
+def _run(
+    lab: lab_module.Lab,
+    command: list[str],
+    log: pathlib.Path,
+    **environment: str,
+) -> None:
     with log.open('ab') as output:
         done = subprocess.run(
             command,
@@ -142,6 +171,7 @@ def _run(command: list[str], log: pathlib.Path, **environment: str) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            pass_fds=lab.lock,
         )
     if done.returncode:
         name = pathlib.Path(command[0]).name

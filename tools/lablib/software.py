@@ -36,22 +36,32 @@ def install(lab: lab_module.Lab) -> None:
         tree / 'requirements.txt',
         tree / 'tools/lablib/requirements.txt',
     ]
-    _make_venv(lab, constraints)
+    python = system.python()
+    whole = lab.venv / 'venv.complete'
+    if not _holds(whole, python):
+        with console.step('making a venv'):
+            _make_venv(lab, python, constraints)
     stamp = lab.venv / 'packages.complete'
     wanted = _digest([constraints, *requirements])
     if not _holds(stamp, wanted):
+        # An installation that was interrupted leaves packages of which uv
+        # takes the half for the whole: what is not complete is made anew.
+        whole.unlink(missing_ok=True)
         with console.step('installing Cinder, Keystone and the rest'):
             arguments: list[str | os.PathLike[str]] = ['-c', constraints]
             for path in requirements:
                 arguments += ['-r', path]
             _uv_install(lab, arguments)
         stamp.write_text(wanted)
+        whole.write_text(python)
     copy(lab)
     stamp = lab.venv / 'ebackup.complete'
     wanted = _digest([lab.source / 'pyproject.toml'], wanted)
     if not _holds(stamp, wanted):
         with console.step('installing eBackup from this tree'):
-            _uv_install(lab, ['--no-deps', '--editable', lab.source])
+            _uv_install(
+                lab, ['--no-deps', '--reinstall', '--editable', lab.source]
+            )
         # For tools/labcloud, and in case the editable install lists packages
         # one by one.
         for site in lab.venv.glob('lib/python3*/site-packages'):
@@ -94,18 +104,15 @@ def digest(lab: lab_module.Lab, packages: tuple[str, ...]) -> str:
     return _digest(paths)
 
 
-def _make_venv(lab: lab_module.Lab, constraints: pathlib.Path) -> None:
-    """Make a venv with uv in it, unless there is one on the same Python."""
-    python = system.python()
-    stamp = lab.venv / 'venv.complete'
-    if _holds(stamp, python):
-        return
-    with console.step('making a venv'):
-        shutil.rmtree(lab.venv, ignore_errors=True)
-        _run([python, '-m', 'venv', lab.venv])
-        pip = [lab.binary('pip'), '--disable-pip-version-check', 'install']
-        _run([*pip, '--quiet', '-c', constraints, 'uv'])
-    stamp.write_text(python)
+def _make_venv(
+    lab: lab_module.Lab, python: str, constraints: pathlib.Path
+) -> None:
+    """Make a venv with nothing but uv in it."""
+    if lab.venv.exists():
+        shutil.rmtree(lab.venv)
+    _run(lab, [python, '-m', 'venv', lab.venv])
+    pip = [lab.binary('pip'), '--disable-pip-version-check', 'install']
+    _run(lab, [*pip, '--quiet', '-c', constraints, 'uv'])
 
 
 def _uv_install(
@@ -115,10 +122,11 @@ def _uv_install(
     uv = [lab.binary('uv'), 'pip', 'install', '--quiet', '--python', python]
     # The copy has no history from which pbr could tell the version.
     environment = os.environ | {'PBR_VERSION': '0.0.0.dev1'}
-    _run([*uv, *arguments], environment)
+    _run(lab, [*uv, *arguments], environment)
 
 
 def _run(
+    lab: lab_module.Lab,
     command: list[str | os.PathLike[str]],
     environment: dict[str, str] | None = None,
 ) -> None:
@@ -128,6 +136,7 @@ def _run(
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
+        pass_fds=lab.lock,
         text=True,
     )
     if done.returncode:
