@@ -3,9 +3,12 @@
 
 import os
 import stat
+import subprocess
 
 from openstack import exceptions as sdk_errors
+
 from tests.functional import base
+from tests.functional import sockets
 
 BLOCK, FILE = 'block', 'file'
 ROOT = os.geteuid() == 0
@@ -170,6 +173,31 @@ class TestProgram(base.LabTestCase):
         volume = self.create_volume(volume_type=FILE)
         self.lab.run('restart', self.lab.service('cinder-backup'))
         self.backup(volume)
+
+    def test_services_listen_on_loopback_only(self) -> None:
+        listeners = {
+            service['name']: sockets.listening(service['pid'])
+            for service in self.lab.status()['services']
+        }
+        self.assertTrue(listeners[self.lab.service('cinder-api')])
+        for found in listeners.values():
+            for address, _port in found:
+                self.assertTrue(address.is_loopback, listeners)
+
+    def test_logs_end_with_what_was_said_last(self) -> None:
+        end = (self.lab.directory / 'log/keystone.log').read_text()[-80:]
+        self.assertIn(end, self.lab.run('logs', 'keystone'))
+
+    def test_logs_are_those_of_all_services(self) -> None:
+        printed = self.lab.run('logs')
+        for service in self.lab.status()['services']:
+            self.assertIn(f'==> {service["log"]} <==', printed)
+
+    def test_logs_of_nobody_are_an_error(self) -> None:
+        error = self.assertRaises(
+            subprocess.CalledProcessError, self.lab.run, 'logs', 'nobody'
+        )
+        self.assertEqual(1, error.returncode)
 
     def test_volume_path_is_printed(self) -> None:
         volume = self.create_volume(volume_type=FILE)
