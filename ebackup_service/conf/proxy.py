@@ -35,6 +35,14 @@ OPTS: list[cfg.Opt] = [
         'means as many as there are processor cores.',
     ),
     cfg.IntOpt(
+        'checkpoint_size',
+        default=512 << 20,
+        min=1 << 20,
+        max=1 << 30,
+        help='Bytes that a backup reads between two checkpoints: what a '
+        'backup that was interrupted reads again, at most.',
+    ),
+    cfg.IntOpt(
         'max_bytes_per_second',
         default=0,
         min=0,

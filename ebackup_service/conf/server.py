@@ -44,6 +44,21 @@ OPTS: list[cfg.Opt] = [
         'to start: when it starts, Cinder releases the volume.',
     ),
     cfg.FloatOpt(
+        'resume_timeout',
+        default=60.0,
+        min=0.1,
+        help='Seconds that a job which was interrupted waits for its proxy, '
+        'and for a heartbeat of its backup driver, to go on. Nothing is read '
+        'or written meanwhile.',
+    ),
+    cfg.IntOpt(
+        'max_runs',
+        default=5,
+        min=1,
+        help='How often a job is begun, in all, before its interruption is '
+        'its failure.',
+    ),
+    cfg.FloatOpt(
         'attachment_timeout',
         default=60.0,
         min=0.1,

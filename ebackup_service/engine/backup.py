@@ -7,8 +7,10 @@ own buffer, codec and open pack, so the data path takes no lock: two locks
 remain, each taken once a leaf (to get it, and to hand its page over).
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import dataclasses
+import functools
 
 from ebackup_service.engine import backup_leaf
 from ebackup_service.engine import control as job_control
@@ -21,6 +23,9 @@ from ebackup_service.repository import opened
 from ebackup_service.repository import page
 from ebackup_service.repository import session as repository_session
 from ebackup_service.repository import tree as repository_tree
+
+# Bytes read between two checkpoints.
+STAGE_SIZE = 512 << 20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +40,20 @@ class BackupResult:
     statistics: dict[str, int]
 
 
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """How far a backup is; what it names is durable.
+
+    tree: where the tree of all leaves before ``leaf`` is; None: all holes
+    leaf: the first leaf that is still to be dealt with
+    total: counters so far, as Progress.total() gives them
+    """
+
+    tree: location.Locator | None
+    leaf: int
+    total: dict[str, int]
+
+
 def run_backup(
     source: production.Source,
     repo: opened.OpenRepository,
@@ -44,32 +63,55 @@ def run_backup(
     workers: int,
     control: job_control.Control,
     progress: job_progress.Progress,
+    begun: Checkpoint | None = None,
+    checkpointed: Callable[[Checkpoint], None] = lambda checkpoint: None,
+    stage_size: int = STAGE_SIZE,
 ) -> BackupResult:
-    """Store what the base doesn't hold; everything is durable afterwards.
+    """Store what the base doesn't hold.
+
+    All data is durable afterwards, all pages when the session's candidate is.
+
+    Every stage_size bytes that were read the workers wait for each other,
+    what they have is made durable, and ``checkpointed`` is told: whoever goes
+    on from there reads at most that much again.
 
     :param base: tree of the chain's last image, of the same chunk size; its
         volume may have had another size
     :param workers: number of threads
-    :raises: ProductionError, RepositoryError, JobStopped; the session then has
-        to be abandoned
+    :param begun: where an earlier run of the session, on the same volume,
+        base and chunk size, has come to
+    :raises: ProductionError, RepositoryError, JobStopped, and what
+        checkpointed raises
     """
     if base is not None and base.chunk_size != chunk_size:
         raise ValueError('the base has another chunk size')
+    begun = begun or Checkpoint(None, 0, {})
+    progress.go_on(begun.total)
     job = backup_leaf.Job(
         source,
         base,
-        session.tree(source.size, chunk_size, base),
+        session.tree(source.size, chunk_size, base, begun.tree),
         repo.hasher(),
         chunk_size,
         engine_crew.Crew(control),
-        engine_crew.Shared(_plan(source, base, chunk_size)),
     )
-    job.crew.run(
-        [
-            backup_leaf.Worker(job, session.writer(), progress.worker()).run
-            for _ in range(workers)
-        ]
-    )
+    crew = [
+        backup_leaf.Worker(job, session.writer(), progress.worker())
+        for _ in range(workers)
+    ]
+    work = plan.after(_plan(source, base, chunk_size), begun.leaf)
+    try:
+        for stage in plan.stages(work, stage_size, chunk_size, page.FANOUT):
+            tasks = engine_crew.Shared(stage.tasks)
+            job.crew.run([functools.partial(one.run, tasks) for one in crew])
+            control.check()
+            if stage.end < job.target.geometry.leaves:
+                locator = job.target.checkpoint()
+                session.flush()
+                checkpointed(Checkpoint(locator, stage.end, progress.total()))
+    finally:
+        for one in crew:
+            one.close()
     control.check()
     locator = job.target.finish()
     total = progress.total()
@@ -77,6 +119,7 @@ def run_backup(
         locator,
         {
             'bytes_read': total['bytes_read'],
+            'bytes_reread': total['bytes_reread'],
             'bytes_stored': total['bytes_stored'],
             'chunks_total': -(-source.size // chunk_size),
             'chunks_changed': total['chunks_changed'],

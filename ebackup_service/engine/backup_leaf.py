@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable
 import dataclasses
+from typing import TypeAlias
 
 import numpy as np
 
@@ -26,6 +27,8 @@ _REMEMBERED = 4096
 
 _NO_IDS = [b''] * page.FANOUT
 
+Task: TypeAlias = plan.LeafTask | plan.SkipTask
+
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -37,7 +40,6 @@ class Job:
     hasher: ids.Hasher
     chunk_size: int
     crew: engine_crew.Crew
-    tasks: Iterable[plan.LeafTask | plan.SkipTask]
 
 
 class Worker:
@@ -56,17 +58,19 @@ class Worker:
         self._buffer = buffers.ChunkBuffer(job.chunk_size, READ_SIZE)
         self._remembered: dict[bytes, location.Locator] = {}
 
-    def run(self) -> None:
-        try:
-            for task in self._job.tasks:
-                self._job.crew.check()
-                if isinstance(task, plan.SkipTask):
-                    self._skip(task)
-                else:
-                    self._leaf(task)
-            self._writer.flush()
-        finally:
-            self._writer.abandon()  # gives its memory back
+    def run(self, tasks: Iterable[Task]) -> None:
+        """Deal with what there is to take; it is durable afterwards."""
+        for task in tasks:
+            self._job.crew.check()
+            if isinstance(task, plan.SkipTask):
+                self._skip(task)
+            else:
+                self._leaf(task)
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Give the writer's memory back; what it had open is forgotten."""
+        self._writer.abandon()
 
     def _skip(self, task: plan.SkipTask) -> None:
         start = task.start * self._span

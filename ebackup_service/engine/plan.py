@@ -43,6 +43,16 @@ class SkipTask(NamedTuple):
     kind: base.ExtentKind
 
 
+class Stage(NamedTuple):
+    """Work between two checkpoints.
+
+    end: the first leaf that is not done when this is
+    """
+
+    tasks: list[LeafTask | SkipTask]
+    end: int
+
+
 class Run(NamedTuple):
     start: int
     end: int
@@ -111,6 +121,50 @@ def tasks(
             else:
                 kinds[first : (piece_end - leaf_start) // chunk_size] = kind
             start = piece_end
+
+
+def after(
+    work: Iterable[LeafTask | SkipTask], leaf: int
+) -> Iterator[LeafTask | SkipTask]:
+    """The work of the leaves from a given one on."""
+    for task in work:
+        if isinstance(task, LeafTask):
+            if task.leaf >= leaf:
+                yield task
+        elif task.stop > leaf:
+            yield task._replace(start=max(task.start, leaf))
+
+
+def stages(
+    work: Iterable[LeafTask | SkipTask],
+    size: int,
+    chunk_size: int,
+    leaf_chunks: int,
+) -> Iterator[Stage]:
+    """Work in stages that read some ``size`` bytes each, at least one leaf."""
+    gathered: list[LeafTask | SkipTask] = []
+    weight = 0
+    for task in work:
+        gathered.append(task)
+        weight += _weight(task, leaf_chunks) * chunk_size
+        if weight >= size:
+            yield Stage(gathered, _end(task))
+            gathered, weight = [], 0
+    if gathered:
+        yield Stage(gathered, _end(gathered[-1]))
+
+
+def _weight(task: LeafTask | SkipTask, leaf_chunks: int) -> int:
+    """Chunks that are read; at least one, so that no stage is endless."""
+    if isinstance(task, SkipTask):
+        return 1
+    if task.kinds is None:
+        return leaf_chunks
+    return max(int((task.kinds == DATA).sum()), 1)
+
+
+def _end(task: LeafTask | SkipTask) -> int:
+    return task.leaf + 1 if isinstance(task, LeafTask) else task.stop
 
 
 def to_read(task: LeafTask, count: int) -> runs.Mask:

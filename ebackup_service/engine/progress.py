@@ -2,6 +2,7 @@
 """How far a job is, and what it did."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 import time
 from typing import Any
 
@@ -11,6 +12,7 @@ class Counters:
 
     done: bytes of the volume dealt with, holes and unchanged ones included
     bytes_read: from the volume
+    bytes_reread: of these: what an interrupted run had read in vain
     bytes_written: to the volume, zeroed ranges not included
     bytes_zeroed: of the volume, by punching or writing zeros
     bytes_stored: in the repository, as they are stored
@@ -21,6 +23,7 @@ class Counters:
 
     __slots__ = (
         'bytes_read',
+        'bytes_reread',
         'bytes_stored',
         'bytes_written',
         'bytes_zeroed',
@@ -33,6 +36,7 @@ class Counters:
     def __init__(self) -> None:
         self.done = 0
         self.bytes_read = 0
+        self.bytes_reread = 0
         self.bytes_stored = 0
         self.bytes_written = 0
         self.bytes_zeroed = 0
@@ -58,12 +62,20 @@ class Progress:
         self._clock = clock
         self._started = clock()
         self._counters: list[Counters] = []
+        self._done_before = 0
 
     def worker(self) -> Counters:
         """Counters for one more worker."""
         counters = Counters()
         self._counters.append(counters)
         return counters
+
+    def go_on(self, total: Mapping[str, int]) -> None:
+        """Count on from what an earlier run's total() was."""
+        counters = self.worker()
+        for name in Counters.__slots__:
+            setattr(counters, name, total.get(name, 0))
+        self._done_before += counters.done
 
     def total(self) -> dict[str, int]:
         """Counter name -> sum over all workers."""
@@ -75,12 +87,14 @@ class Progress:
     def snapshot(self) -> dict[str, Any]:
         """What the job's progress shows; rate: bytes/s, remaining: seconds.
 
-        percent is 100 only when everything is done; remaining is None while
-        there is nothing to estimate it from.
+        rate and remaining count this run only; percent is 100 only when
+        everything is done; remaining is None while there is nothing to
+        estimate it from.
         """
         total = self.total()
         done = min(total.pop('done'), self.size)
-        rate = done / max(self._clock() - self._started, 0.001)
+        here = max(done - self._done_before, 0)
+        rate = here / max(self._clock() - self._started, 0.001)
         rest = self.size - done
         return {
             'percent': 100 * done // self.size if self.size else 100,

@@ -4,11 +4,15 @@
 Data packs, page packs and candidate root become durable first, then the
 catalog takes the commit if this proxy still holds the job, then the commit
 marker says in the repository that the root counts. A stop between any two of
-these leaves garbage, never a wrong image.
+these leaves what another run of the job goes on with, or garbage, never a
+wrong image.
 """
 
 import contextlib
+import functools
 from typing import Any
+
+from oslo_log import log
 
 from ebackup_service.engine import backup as engine
 from ebackup_service.engine import progress as job_progress
@@ -16,17 +20,22 @@ from ebackup_service.proxy import errors
 from ebackup_service.proxy import patience
 from ebackup_service.proxy import repositories
 from ebackup_service.proxy import task as proxy_task
+from ebackup_service.repository import discard as discarding
+from ebackup_service.repository import location
 from ebackup_service.repository import repository
 from ebackup_service.repository import root as repository_root
 from ebackup_service.repository import session as repository_session
+from ebackup_service.rpc import errors as rpc_errors
 from ebackup_service.rpc import messages
+
+LOG = log.getLogger(__name__)
 
 
 def run(task: proxy_task.Task) -> dict[str, Any]:
     """Returns the job's result.
 
     :raises: RepositoryError, ProductionError, JobStopped, ProxyError; what
-        was stored is then removed as far as possible
+        was stored stays, for another run or for discard()
     """
     spec, image = task.spec, task.image
     with repositories.opened(spec.repository) as repo:
@@ -36,35 +45,44 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
             image.generation,
             spec.repository.compression,
             spec.repository.compression_level,
+            spec.token,
         )
-        try:
-            result = _store(task, repo, session)
-            root = _root(image, spec.base, result)
-            session.commit_candidate(root)
+        with contextlib.closing(session):
+            # An earlier run may have been lost on its last steps.
+            root = session.candidate(image.id)
+            if root is None:
+                root = session.commit_candidate(_store(task, repo, session))
             repositories.check_owner(repo, spec.repository)
             _commit(task, root)
             task.control.check()
             session.mark_committed(image.id)
-        except BaseException:
-            session.abandon()
-            raise
         return {
-            'kind': 'incremental' if spec.base else 'full',
+            'kind': 'incremental' if root.base_image else 'full',
             'generation': image.generation,
-            'bytes_read': result.statistics['bytes_read'],
-            'bytes_stored': session.counters.stored_bytes,
+            'bytes_read': root.statistics['bytes_read'],
+            'bytes_reread': root.statistics.get('bytes_reread', 0),
+            'bytes_stored': root.statistics['bytes_stored'],
             'metadata_bytes': session.counters.metadata_bytes,
-            'chunks_stored': result.statistics['chunks_stored'],
-            'chunks_changed': result.statistics['chunks_changed'],
+            'chunks_stored': root.statistics['chunks_stored'],
+            'chunks_changed': root.statistics['chunks_changed'],
             'usage': repositories.room(repo),
         }
+
+
+def discard(task: proxy_task.Task) -> None:
+    """Remove what all runs of a job have stored that came to no image.
+
+    :raises RepositoryError: some of it may still be there
+    """
+    with repositories.opened(task.spec.repository) as repo:
+        discarding.discard(repo.storage, task.spec.id, task.image.id)
 
 
 def _store(
     task: proxy_task.Task,
     repo: repository.Repository,
     session: repository_session.Session,
-) -> engine.BackupResult:
+) -> repository_root.Root:
     """The volume is closed again before anything is committed."""
     image, base = task.image, task.spec.base
     storage, attachment = task.production()
@@ -72,7 +90,7 @@ def _store(
         storage.open_source(attachment, image.size)
     ) as source:
         task.progress = job_progress.Progress(image.size)
-        return engine.run_backup(
+        result = engine.run_backup(
             source,
             repo,
             session,
@@ -81,6 +99,43 @@ def _store(
             task.workers,
             task.control,
             task.progress,
+            _begun(task.spec.begun),
+            functools.partial(_checkpoint, task),
+            task.conf.proxy.checkpoint_size,
+        )
+    return _root(image, base, result)
+
+
+def _begun(
+    checkpoint: messages.Checkpoint | None,
+) -> engine.Checkpoint | None:
+    if checkpoint is None:
+        return None
+    tree = None
+    if checkpoint.tree is not None:
+        tree = location.Locator.from_json(checkpoint.tree)
+    return engine.Checkpoint(tree, checkpoint.leaf, checkpoint.total)
+
+
+def _checkpoint(task: proxy_task.Task, reached: engine.Checkpoint) -> None:
+    """Tell the server; without an answer the next one will do.
+
+    :raises errors.Fenced: the job is another proxy's, or nobody's, by now
+    """
+    tree = None if reached.tree is None else reached.tree.to_json()
+    try:
+        decision = task.server.checkpoint(
+            task.spec.id,
+            task.spec.token,
+            messages.Checkpoint(tree, reached.leaf, reached.total),
+        )
+    except rpc_errors.PeerUnreachable as error:
+        LOG.warning('Checkpoint of job %s: %s', task.spec.id, error)
+        return
+    if not decision.accepted:
+        raise errors.Fenced(
+            f'The server refused a checkpoint of job {task.spec.id}: '
+            f'{decision.reason}'
         )
 
 

@@ -33,6 +33,8 @@ _KNOWN = (
     job_control.JobStopped,
     repository_errors.RepositoryError,
 )
+# Another run may do better; a checkpoint saves it what this one has done.
+_RETURNED = ('proxy-stopping', 'lease-lost', 'repository-unavailable')
 # What Cinder keeps of a message.
 _LONGEST = 255
 
@@ -47,9 +49,16 @@ def outcome(
     :param stop: why the job was told to stop, if it was
     """
     if isinstance(cause(error), job_control.JobStopped) and stop is not None:
-        state = 'cancelled' if stop.kind == 'cancelled' else 'failed'
-        return messages.Outcome(state, None, stop)
-    return messages.Outcome('failed', None, describe(job, error))
+        return messages.Outcome(state(stop), None, stop)
+    found = describe(job, error)
+    return messages.Outcome(state(found), None, found)
+
+
+def state(error: messages.JobError) -> str:
+    """What an error means to the job: its end, or that of this run only."""
+    if error.kind == 'cancelled':
+        return 'cancelled'
+    return 'returned' if error.kind in _RETURNED else 'failed'
 
 
 def cause(error: BaseException) -> BaseException:

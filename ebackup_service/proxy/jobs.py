@@ -17,6 +17,7 @@ from ebackup_service.proxy import lease
 from ebackup_service.proxy import maintenance
 from ebackup_service.proxy import restore
 from ebackup_service.proxy import task as proxy_task
+from ebackup_service.repository import errors as repository_errors
 from ebackup_service.rpc import clients
 from ebackup_service.rpc import errors as rpc_errors
 from ebackup_service.rpc import messages
@@ -31,6 +32,9 @@ _KINDS: dict[str, Callable[[proxy_task.Task], dict[str, Any]]] = {
     'check': maintenance.check,
     'create': maintenance.create,
 }
+
+# Of these no other run goes on.
+_ENDED = ('failed', 'cancelled')
 
 # Seconds to go on reporting to a server that does not answer. By then it has
 # given the job up; what was not reported as done counts as not done.
@@ -81,7 +85,9 @@ class RunningJob:
     def _run(self) -> None:
         try:
             if self._keeper.begin():
-                self._report(self._work())
+                outcome = self._work()
+                if self._report(outcome):
+                    self._clean_up(outcome)
             elif self._keeper.stop_reason is not None:
                 self._decline(self._keeper.stop_reason)
             else:
@@ -111,17 +117,35 @@ class RunningJob:
         )
         return outcome
 
+    def _clean_up(self, outcome: messages.Outcome) -> None:
+        """Free at once what nobody will go on with.
+
+        Only when the server has ended the job for good. What goes wrong is
+        left to collection.
+        """
+        if self.spec.kind != 'backup' or outcome.state not in _ENDED:
+            return
+        try:
+            backup.discard(self._task)
+        except repository_errors.RepositoryError as error:
+            LOG.warning(
+                'What job %s has stored is left to the next collection: %s',
+                self.spec.id,
+                error,
+            )
+
     def _decline(self, reason: messages.JobError) -> None:
         """Nothing was begun: a proxy that stops gives the job back."""
-        if reason.kind == 'lease-lost':
-            return
-        state = {'proxy-stopping': 'returned', 'cancelled': 'cancelled'}.get(
-            reason.kind, 'failed'
-        )
-        self._report(messages.Outcome(state, None, reason))
+        if reason.kind != 'lease-lost':
+            self._report(
+                messages.Outcome(failures.state(reason), None, reason)
+            )
 
-    def _report(self, outcome: messages.Outcome) -> None:
-        """Tell the server, while the lease is still being kept."""
+    def _report(self, outcome: messages.Outcome) -> bool:
+        """Tell the server, while the lease is still being kept.
+
+        Whether it is settled that the run ended like this.
+        """
         outcome = dataclasses.replace(outcome, progress=self._task.snapshot())
         end = time.monotonic() + _REPORT
         while True:
@@ -139,7 +163,7 @@ class RunningJob:
                         outcome.state,
                         decision.reason,
                     )
-                return
+                return decision.accepted
             if time.monotonic() >= end or self._given_up.wait(_PAUSE):
                 LOG.error('Job %s could not be reported', self.spec.id)
-                return
+                return False

@@ -57,6 +57,15 @@ def is_marked(storage: base.Storage, image_id: str) -> bool:
     )
 
 
+def has_marker(storage: base.Storage, image_id: str) -> bool:
+    """Whether there is a marker: damaged or not, deleted or not."""
+    try:
+        storage.size(layout.commit_key(image_id))
+    except errors.ObjectMissing:
+        return False
+    return True
+
+
 def mark(
     storage: base.Storage, image_id: str, root_digest: str | None = None
 ) -> None:

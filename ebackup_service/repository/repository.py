@@ -115,6 +115,7 @@ class Repository(opened.OpenRepository):
         generation: int,
         compression: str = 'zstd',
         level: int = 1,
+        run: int = 0,
     ) -> session.Session:
         """Begin to write.
 
@@ -122,10 +123,11 @@ class Repository(opened.OpenRepository):
         :param generation: of the image that it makes, u32
         :param compression: 'zstd', 'lz4' or 'none'
         :param level: of zstd
+        :param run: which run of the job it is; a later one has a greater one
         """
         self.config.require_write()
         return session.Session(
-            self, session_id, generation, compression, level
+            self, session_id, generation, compression, level, run
         )
 
     def tree(self, root: image_root.Root) -> tree.Tree:

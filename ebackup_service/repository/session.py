@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run of a job that writes; section "Order of writes" of the format."""
 
-import contextlib
 import dataclasses
 import threading
 
@@ -18,9 +17,13 @@ from ebackup_service.repository import tree_writer
 from ebackup_service.repository import writer
 
 
+# More packs than one run has open at a time.
+_LATECOMERS = 1024
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Counters:
-    """What a session has written; exact after commit_candidate.
+    """What a run of a session has written; exact after commit_candidate.
 
     :ivar stored_bytes: records of chunks
     :ivar metadata_bytes: pages, root, headers and footers of packs
@@ -39,7 +42,7 @@ class Session:
 
     Any thread may call writer() and tree(). ``_lock`` protects ``_next``, the
     ordinals to come, and ``_writers``. Everything else is for the one thread
-    that commits or abandons, after the workers have ended.
+    that commits or closes, after the workers have ended.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Session:
         generation: int,
         compression: str,
         level: int,
+        run: int,
     ) -> None:
         """See Repository.session."""
         self.id = session_id
@@ -59,8 +63,7 @@ class Session:
         self._compression = compression
         self._level = level
         self._lock = threading.Lock()
-        self._first = self._free_ordinals()
-        self._next = dict(self._first)
+        self._next = self._free_ordinals(run)
         self._writers: list[writer.ChunkWriter] = []
         self._pages = writer.PageWriter(
             repo, self._allocate, self._encoder(), generation
@@ -93,26 +96,46 @@ class Session:
         return made
 
     def tree(
-        self, size: int, chunk_size: int, base: tree.Tree | None
+        self,
+        size: int,
+        chunk_size: int,
+        base: tree.Tree | None,
+        begun: location.Locator | None = None,
     ) -> tree_writer.TreeWriter:
         """The tree of the image that this session makes.
 
         :param size: of the volume, bytes
         :param base: what may be referred to; pinned while the session runs
+        :param begun: what an earlier run of the session has made of it: the
+            answer of the writer's checkpoint()
         :raises ValueError: the base has another chunk size
         """
         return tree_writer.TreeWriter(
-            self._repo, self._pages, size, chunk_size, base
+            self._repo, self._pages, size, chunk_size, base, begun
         )
+
+    def flush(self) -> None:
+        """Make everything durable that was handed over so far.
+
+        Between chunks and pages: workers wait meanwhile.
+
+        :raises RepositoryError: the storage's; flush() may be called again
+        """
+        with self._lock:
+            writers = list(self._writers)
+        for chunks in writers:
+            chunks.flush()
+        self._pages.flush()
 
     def commit_candidate(self, root: image_root.Root) -> image_root.Root:
         """Make everything durable, then write the candidate root.
 
-        May be called again, with the same root, after a failure.
+        May be called again after a failure. If another run of this session
+        was faster, its root is as good: it was complete before it was there.
 
         :returns: the root as written, which names the session
         :raises ImageDeleted: the image has a tombstone
-        :raises ObjectExists: the image has another root
+        :raises ObjectExists: the image has a root of another session
         :raises RepositoryError: the storage's
         """
         if root.generation != self.generation:
@@ -125,24 +148,36 @@ class Session:
                 f'Image {root.image_id} was deleted; its backup can not be '
                 'committed any more'
             )
-        with self._lock:
-            writers = list(self._writers)
-        for chunks in writers:
-            chunks.flush()
-        self._pages.flush()
+        self.flush()
         root = dataclasses.replace(root, session_id=self.id)
         data = root.to_bytes()
-        key = layout.root_key(root.image_id)
-        self._candidate = (root.image_id, document.digest(data))
         try:
-            self._storage.create(key, [data])
+            self._storage.create(layout.root_key(root.image_id), [data])
         except errors.ObjectExists:
-            known = document.read_bytes(self._storage, image_root.KIND, key)
-            if known != data:
-                self._candidate = None
+            known = self.candidate(root.image_id)
+            if known is None:
                 raise
-        self._root_bytes = len(data)
-        self._release()
+            root, data = known, known.to_bytes()
+        self._adopt(root.image_id, data)
+        self.close()
+        return root
+
+    def candidate(self, image_id: str) -> image_root.Root | None:
+        """The candidate root that an earlier run of this session has left.
+
+        It is complete: what it reaches was durable before it was written.
+
+        :returns: None: there is none, or it is another session's
+        :raises Corrupt: it is damaged
+        :raises RepositoryError: the storage's
+        """
+        try:
+            root = images.read_root(self._storage, image_id)
+        except errors.ImageMissing:
+            return None
+        if root.session_id != self.id or root.generation != self.generation:
+            return None
+        self._adopt(image_id, root.to_bytes())
         return root
 
     def mark_committed(self, image_id: str) -> None:
@@ -157,49 +192,20 @@ class Session:
             raise ValueError(f"{image_id} is not this session's candidate")
         images.mark(self._storage, image_id, self._candidate[1])
 
-    def abandon(self) -> None:
-        """Remove what this session has written, as far as that is possible.
+    def close(self) -> None:
+        """Give the buffers back. What was written stays.
 
-        Nothing, if its image has a commit marker. What can't be removed is
-        left to collection; so storage errors are not raised.
+        For another run of the job to go on with, or for discard.discard.
         """
-        self._release()
-        with contextlib.suppress(errors.RepositoryError):
-            if self._candidate is not None:
-                image_id, digest = self._candidate
-                if self._marker_exists(image_id):
-                    return
-                key = layout.root_key(image_id)
-                with contextlib.suppress(errors.ObjectMissing):
-                    known = document.read_bytes(
-                        self._storage, image_root.KIND, key
-                    )
-                    if document.digest(known) == digest:
-                        self._storage.delete(key)
-            with self._lock:
-                last = dict(self._next)
-            for kind, first in self._first.items():
-                for ordinal in range(first, last[kind]):
-                    self._storage.delete(
-                        layout.pack_key(
-                            location.PackAddress(self._bytes, kind, ordinal)
-                        )
-                    )
-
-    def _marker_exists(self, image_id: str) -> bool:
-        try:
-            self._storage.size(layout.commit_key(image_id))
-        except errors.ObjectMissing:
-            return False
-        return True
-
-    def _release(self) -> None:
-        """Give the buffers back."""
         with self._lock:
             writers = list(self._writers)
         for chunks in writers:
             chunks.abandon()
         self._pages.abandon()
+
+    def _adopt(self, image_id: str, data: bytes) -> None:
+        self._candidate = (image_id, document.digest(data))
+        self._root_bytes = len(data)
 
     def _encoder(self) -> codec.Encoder:
         return codec.Encoder(self._compression, self._level)
@@ -212,13 +218,18 @@ class Session:
             self._next[kind] = ordinal + 1
         return location.PackAddress(self._bytes, kind, ordinal)
 
-    def _free_ordinals(self) -> dict[int, int]:
-        """First unused ordinals: a job that runs again goes on behind."""
-        free = {location.DATA: 1, location.PAGE: 1}
+    def _free_ordinals(self, run: int) -> dict[int, int]:
+        """First ordinals of a run: it goes on behind the earlier ones.
+
+        Far enough behind: of a run that was given up, packs that it had open
+        may still arrive.
+        """
+        first = max(run * _LATECOMERS, 1)
+        free = {location.DATA: first, location.PAGE: first}
         for info in self._storage.list(layout.session_prefix(self.id)):
             address = layout.parse_pack(info.key)
             if address is not None:
                 free[address.kind] = max(
-                    free[address.kind], address.ordinal + 1
+                    free[address.kind], address.ordinal + _LATECOMERS
                 )
         return free

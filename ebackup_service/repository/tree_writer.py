@@ -36,10 +36,13 @@ class TreeWriter:
         size: int,
         chunk_size: int,
         base: tree.Tree | None,
+        begun: location.Locator | None = None,
     ) -> None:
-        """Begin with an image of holes.
+        """Begin with an image of holes, or go on where another has ended.
 
         :param size: of the volume, bytes; the base's may differ
+        :param begun: what checkpoint() of a writer of the same size and base
+            has answered
         :raises ValueError: the base has another chunk size
         """
         self.geometry = geometry.Geometry(size, chunk_size)
@@ -57,7 +60,7 @@ class TreeWriter:
         self._open: collections.OrderedDict[tuple[int, int], page.Page] = (
             collections.OrderedDict()
         )
-        self._root: location.Locator | None = None
+        self._root = begun
         self._finished = False
 
     @property
@@ -121,6 +124,17 @@ class TreeWriter:
                 level = min(self._height, self._base.height)
                 self._keep(self._base, level, 0, start, stop)
 
+    def checkpoint(self) -> location.Locator | None:
+        """Write what is open, to go on with it, here or elsewhere.
+
+        Between leaves: nothing is put or kept meanwhile. It is durable when
+        the pages have been flushed.
+
+        :returns: where the root page of what was put so far is
+        """
+        with self._lock:
+            return self._close_all()
+
     def finish(self) -> location.Locator | None:
         """Write what is open; where the root page is, None: holes only.
 
@@ -128,10 +142,7 @@ class TreeWriter:
         """
         with self._lock:
             self._finished = True
-            for level in range(1, self._height + 1):
-                while keys := sorted(k for k in self._open if k[0] == level):
-                    self._close(keys[0])
-            return self._root
+            return self._close_all()
 
     def _check(self, start: int, stop: int) -> None:
         if self._finished:
@@ -197,6 +208,12 @@ class TreeWriter:
         where = self._store(self._open[key])
         del self._open[key]
         self._place(level, index, where)
+
+    def _close_all(self) -> location.Locator | None:
+        for level in range(1, self._height + 1):
+            while keys := sorted(k for k in self._open if k[0] == level):
+                self._close(keys[0])
+        return self._root
 
     def _keep(
         self, base: tree.Tree, level: int, index: int, start: int, stop: int

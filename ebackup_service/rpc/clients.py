@@ -66,6 +66,19 @@ class ServerClient:
             )
         )
 
+    def checkpoint(
+        self, job_id: str, token: int, checkpoint: messages.Checkpoint
+    ) -> messages.Decision:
+        return messages.Decision.from_dict(
+            self._call(
+                topics.RENEW_TIMEOUT,
+                'checkpoint',
+                job_id=job_id,
+                token=token,
+                checkpoint=checkpoint.to_dict(),
+            )
+        )
+
     def finish(
         self, job_id: str, token: int, outcome: messages.Outcome
     ) -> messages.Decision:

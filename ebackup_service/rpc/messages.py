@@ -115,10 +115,27 @@ class TargetSpec(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class Checkpoint(Message):
+    """How far a backup is, and all that another run needs to go on.
+
+    ``tree``: the root page's locator as JSON, of the leaves before ``leaf``;
+    None: all holes. ``total``: counters so far, name -> number.
+    """
+
+    SCHEMA = schemas.CHECKPOINT
+
+    tree: dict[str, Any] | None
+    leaf: int
+    total: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
 class JobSpec(Message):
     """All that a proxy must know of a job.
 
-    ``base``: what a backup compares with. ``tree``: what a restore writes.
+    ``base``: what a backup compares with. ``begun``: where it goes on, with
+    the same base, if an earlier run has left a checkpoint. ``tree``: what a
+    restore writes.
     ``lease`` only says how long the server waits for the first renewal; I/O
     begins when that has been granted.
     """
@@ -130,6 +147,7 @@ class JobSpec(Message):
         'base': TreeSpec,
         'tree': TreeSpec,
         'target': TargetSpec,
+        'begun': Checkpoint,
     }
 
     id: str
@@ -143,6 +161,7 @@ class JobSpec(Message):
     target: TargetSpec | None = None
     attachment: dict[str, Any] | None = None
     read_data: bool = False
+    begun: Checkpoint | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,9 +201,11 @@ class JobError(Message):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome(Message):
-    """How a job ended; ``returned``: it was not begun, others may have it.
+    """How a run of a job ended.
 
-    ``progress`` is the last that there is to tell.
+    ``returned``: not as it should, and not for good: another run, here or
+    elsewhere, may begin it, or go on. ``progress`` is the last that there is
+    to tell.
     """
 
     SCHEMA = schemas.OUTCOME

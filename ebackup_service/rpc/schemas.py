@@ -57,6 +57,11 @@ TREE = record(
     image_id=ID, tree=OPTIONAL_DOCUMENT, size=COUNT, chunk_size=COUNT
 )
 TARGET = record(volume_id=TEXT, size=COUNT, is_new=FLAG)
+CHECKPOINT = record(
+    tree=OPTIONAL_DOCUMENT,
+    leaf=COUNT,
+    total={'type': 'object', 'additionalProperties': COUNT},
+)
 JOB = record(
     id=ID,
     kind={'enum': ['backup', 'restore', 'delete', 'gc', 'check', 'create']},
@@ -69,6 +74,7 @@ JOB = record(
     target=optional(TARGET),
     attachment=OPTIONAL_DOCUMENT,
     read_data=FLAG,
+    begun=optional(CHECKPOINT),
 )
 GRANT = record(granted=FLAG, seconds=SECONDS, reason=TEXT, message=TEXT)
 DECISION = record(accepted=FLAG, reason=TEXT)

@@ -18,6 +18,7 @@ from ebackup_service.server.catalog import proxy as proxy_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server import handout
 from ebackup_service.server import jobs
+from ebackup_service.server import leases
 
 LOG = log.getLogger(__name__)
 
@@ -75,7 +76,7 @@ def assign(
         now = clock.read(session)
         unfinished = job_rows.unfinished(session)
         proxies = proxy_rows.every(session)
-        board = _Board(conf, proxies, unfinished)
+        board = _Board(conf, proxies, unfinished, now)
         assigned = []
         for job in unfinished:
             if not board.ready(job):
@@ -111,7 +112,10 @@ class _Board:
         conf: cfg.ConfigOpts,
         proxies: Iterable[proxy_rows.Proxy],
         unfinished: Iterable[job_rows.Job],
+        now: int,
     ) -> None:
+        self._conf = conf
+        self._now = now
         self._max_jobs = conf.server.max_jobs
         self._hosts = {
             proxy.host: _Host(
@@ -144,7 +148,12 @@ class _Board:
 
     def ready(self, job: job_rows.Job) -> bool:
         """Whether nothing but a proxy is missing."""
-        if job.state != job_rows.PENDING or job.needs is not None:
+        if (
+            job.state != job_rows.PENDING
+            or job.needs is not None
+            or (job.ready_at or 0) > self._now
+            or leases.length(self._conf, job, self._now) <= 0
+        ):
             return False
         if job.kind == job_rows.DELETE:
             # the backup of this image is being cancelled
@@ -184,7 +193,9 @@ def _fail_without_proxy(
 ) -> None:
     attachment = job.attachment or {}
     wanted = attachment.get('host')
-    timeout = conf.server.proxy_timeout
+    timeout = (
+        conf.server.resume_timeout if job.runs else conf.server.proxy_timeout
+    )
     # those that may come back; of one that is there nothing is to be awaited
     away = [
         proxy.age

@@ -68,6 +68,21 @@ class ServerEndpoint:
         ).to_dict()
 
     @listeners.answered
+    def checkpoint(
+        self,
+        context: Context,
+        job_id: str,
+        token: int,
+        checkpoint: dict[str, Any],
+    ) -> dict[str, Any]:
+        return outcomes.checkpoint(
+            self._catalog,
+            job_id,
+            token,
+            messages.Checkpoint.from_dict(checkpoint),
+        ).to_dict()
+
+    @listeners.answered
     def finish(
         self,
         context: Context,

@@ -27,11 +27,12 @@ def hand_out(
 
     The token grows: what was said under an older one counts no more. A
     backup's base is chosen and pinned here, under the catalog's lock, so no
-    collection can ask in between what is to be kept.
+    collection can ask in between what is to be kept; one that goes on from a
+    checkpoint keeps the base that it has.
     """
     image = job.image_id and image_rows.get(session, job.image_id)
     pin = job.pin
-    if job.kind == job_rows.BACKUP and image:
+    if job.kind == job_rows.BACKUP and image and job.checkpoint is None:
         pin = _base(session, image)
     seconds = max(leases.length(conf, job, now), 0.0)
     taken = job_rows.update(
@@ -44,6 +45,7 @@ def hand_out(
         pin=pin,
         token=job.token + 1,
         lease_until=now + clock.milliseconds(seconds),
+        begun=False,
     )
     if not taken:
         return None
@@ -60,6 +62,22 @@ def hand_out(
         target=_target(job) if job.kind == job_rows.RESTORE else None,
         attachment=job.attachment,
         read_data=bool(job.parameters.get('read_data')),
+        begun=_begun(job) if job.kind == job_rows.BACKUP else None,
+    )
+
+
+def _begun(job: job_rows.Job) -> messages.Checkpoint | None:
+    """Where the next run goes on, having counted what is lost."""
+    if not job.runs:
+        return None
+    checkpoint = job.checkpoint or {'tree': None, 'leaf': 0, 'total': {}}
+    total = checkpoint['total']
+    lost = job.progress.get('bytes_read', 0) - total.get('bytes_read', 0)
+    reread = job.progress.get('bytes_reread', 0) + max(lost, 0)
+    return messages.Checkpoint(
+        tree=checkpoint['tree'],
+        leaf=checkpoint['leaf'],
+        total={**total, 'bytes_reread': reread},
     )
 
 
@@ -108,5 +126,6 @@ def _target(job: job_rows.Job) -> messages.TargetSpec:
     return messages.TargetSpec(
         volume_id=request['volume']['id'],
         size=request['volume']['size'],
-        is_new=bool(request.get('volume_is_new')),
+        # What an earlier run has written is compared with, not written again.
+        is_new=bool(request.get('volume_is_new')) and not job.runs,
     )

@@ -227,21 +227,28 @@ def settle(session: orm.Session, job: job_rows.Job, error: Failure) -> None:
         )
 
 
-def take_back(session: orm.Session, job: job_rows.Job) -> bool:
-    """Let a job that was handed out but not begun wait again.
+def take_back(
+    session: orm.Session, job: job_rows.Job, pause: float = 0.0
+) -> bool:
+    """Let a job that was handed out wait again.
 
-    Whoever has it can't begin it any more: a pending job grants no lease,
-    and the next hand-out has another token.
+    Whoever had it can't go on: a pending job grants no lease, and the next
+    hand-out has another token. The caller knows that he has stopped.
+
+    :param pause: seconds before it may be handed out
     """
+    # A checkpoint goes on with the base that it was made with.
+    keeps_pin = job.kind != job_rows.BACKUP or job.checkpoint is not None
     return job_rows.update(
         session,
         job.id,
         (job_rows.RUNNING,),
-        models.Job.started_at.is_(None),
         models.Job.cancel_reason.is_(None),
         *job_rows.unmoved(job),
         state=job_rows.PENDING,
         proxy=None,
         lease_until=None,
-        pin=job.pin if job.kind == job_rows.RESTORE else None,
+        begun=False,
+        ready_at=clock.now() + clock.milliseconds(pause),
+        pin=job.pin if keeps_pin else None,
     )

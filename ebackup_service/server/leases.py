@@ -43,7 +43,7 @@ def renew(
     token: int,
     progress: dict[str, Any],
 ) -> messages.Grant:
-    """Grant a proxy more time; the first renewal is when the job starts."""
+    """Grant a proxy more time; at the first renewal its run begins."""
     with catalog.writer() as session:
         now = clock.read(session)
         job = job_rows.get(session, job_id)
@@ -53,6 +53,8 @@ def renew(
         assert job is not None
         seconds = length(conf, job, now)
         values: dict[str, Any] = {'progress': progress} if progress else {}
+        if not job.begun:
+            values.update(begun=True, runs=job.runs + 1)
         if job.started_at is None:
             values['started_at'] = now
         renewed = job_rows.update(
@@ -147,7 +149,7 @@ def _over(job: job_rows.Job, now: int) -> bool:
 def _expire_pending(
     session: orm.Session, conf: cfg.ConfigOpts, job: job_rows.Job, now: int
 ) -> None:
-    if length(conf, job, now) <= 0:
+    if _deserted(conf, job, now):
         error = jobs.failure(
             'heartbeat-lost', _heartbeat_lost(conf, job), True
         )
@@ -166,29 +168,43 @@ def _expire_pending(
     jobs.end(session, job, job_rows.FAILED, error)
 
 
+def _deserted(conf: cfg.ConfigOpts, job: job_rows.Job, now: int) -> bool:
+    """Whether a pending job's driver has been silent for too long.
+
+    One that was interrupted waits longer: whatever interrupted it may have
+    kept the driver from reaching us, too.
+    """
+    patience = (
+        conf.server.resume_timeout
+        if job.runs
+        else conf.server.heartbeat_timeout
+    )
+    return job.beat_at is not None and (
+        job.beat_at + clock.milliseconds(patience) <= now
+    )
+
+
 def _expire_running(
     session: orm.Session, conf: cfg.ConfigOpts, job: job_rows.Job, now: int
 ) -> None:
+    """Its proxy has stopped by now, whether it knows or not."""
     if job.cancel_reason is not None:
         error = jobs.failure('cancelled', job.cancel_reason)
         jobs.end(session, job, job_rows.CANCELLED, error)
-    elif length(conf, job, now) <= 0:
-        error = jobs.failure(
-            'heartbeat-lost', _heartbeat_lost(conf, job), True
-        )
-        jobs.end(session, job, job_rows.FAILED, error)
-    elif job.started_at is None:
-        LOG.warning(
-            'Proxy %s never took up job %s; it waits for another chance',
-            job.proxy,
-            job.id,
-        )
-        jobs.take_back(session, job)
-    else:
+    elif job.begun and job.runs >= conf.server.max_runs:
         error = jobs.failure(
             'proxy-lost',
             f'Proxy {job.proxy} was lost: it did not renew its lease on job '
-            f'{job.id}. Is ebackup-proxy running there?',
+            f'{job.id}, in {job.runs} runs. Is ebackup-proxy running there?',
             True,
         )
         jobs.end(session, job, job_rows.FAILED, error)
+    else:
+        LOG.warning(
+            'Proxy %s %s %s job %s, which waits for another chance',
+            job.proxy,
+            'was lost with' if job.begun else 'never took up',
+            job.kind,
+            job.id,
+        )
+        jobs.take_back(session, job)

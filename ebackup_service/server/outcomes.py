@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Takes what proxies report: a commit, and the end of a job.
+"""Takes what proxies report: checkpoints, a commit, and the end of a run.
 
-Both are fenced: only the newest token of a running job is heard. A commit
-also needs a lease that has not run out by the database's clock.
+All are fenced: only the newest token of a running job is heard. Checkpoint
+and commit also need a lease that has not run out by the database's clock.
 """
 
 from typing import Any
@@ -24,10 +24,33 @@ from ebackup_service.server import leases
 
 LOG = log.getLogger(__name__)
 
+# Seconds before a job that broke is begun again.
+_PAUSE = 5.0
+
 _ACCEPTED = messages.Decision(accepted=True)
 _FENCED = messages.Decision(
     accepted=False, reason='The proxy no longer holds the job.'
 )
+
+
+@database.retried
+def checkpoint(
+    catalog: database.Catalog,
+    job_id: str,
+    token: int,
+    checkpoint: messages.Checkpoint,
+) -> messages.Decision:
+    """Note where another run would go on; what it names is durable."""
+    with catalog.writer() as session:
+        noted = job_rows.update(
+            session,
+            job_id,
+            (job_rows.RUNNING,),
+            job_rows.held(token),
+            job_rows.leased(),
+            checkpoint=checkpoint.to_dict(),
+        )
+    return _ACCEPTED if noted else _FENCED
 
 
 @database.retried
@@ -74,20 +97,63 @@ def finish(
     token: int,
     outcome: messages.Outcome,
 ) -> messages.Decision:
-    """Take a job's end. Repeated, it is accepted and changes nothing."""
+    """Take a run's end, which is the job's unless it was returned.
+
+    Repeated, it is accepted and changes nothing.
+    """
     with catalog.writer() as session:
         job = job_rows.locked(session, job_id)
         if job is None or job.token != token:
             return _FENCED
         if job.state != job_rows.RUNNING:
-            repeated = job.state == outcome.state
+            given_back = (job.state, outcome.state) == (
+                job_rows.PENDING,
+                'returned',
+            )
+            repeated = given_back or job.state == outcome.state
             return _ACCEPTED if repeated else _FENCED
-        if outcome.state == 'returned' and jobs.take_back(session, job):
+        if outcome.state == 'returned' and _return(
+            session, conf, job, outcome
+        ):
             return _ACCEPTED
         ended = _end(session, conf, job, outcome)
         if ended:
             _account(session, job, outcome)
     return _ACCEPTED if ended else _FENCED
+
+
+def _return(
+    session: orm.Session,
+    conf: cfg.ConfigOpts,
+    job: job_rows.Job,
+    outcome: messages.Outcome,
+) -> bool:
+    """Let another run have the job, if there may be one."""
+    if job.begun:
+        error = outcome.error and leases.explain(
+            conf, job, outcome.error, clock.read(session)
+        )
+        if job.runs >= conf.server.max_runs or (
+            error is not None and error.kind == 'heartbeat-lost'
+        ):
+            return False
+    broken = outcome.error and outcome.error.kind == 'repository-unavailable'
+    if not jobs.take_back(session, job, _PAUSE if broken else 0.0):
+        return False
+    job_rows.update(
+        session,
+        job.id,
+        job_rows.UNFINISHED,
+        progress=outcome.progress or job.progress,
+    )
+    LOG.warning(
+        '%s job %s was given back by proxy %s: %s',
+        job.kind,
+        job.id,
+        job.proxy,
+        outcome.error.message if outcome.error else 'no reason given',
+    )
+    return True
 
 
 def _end(

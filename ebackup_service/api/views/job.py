@@ -36,6 +36,7 @@ def show(job: job_rows.Job) -> dict[str, Any]:
         'progress': {name: job.progress.get(name) for name in PROGRESS},
         'warning': job.parameters.get('availability_zone_mismatch'),
         'created_at': instant.text(job.created_at),
+        'runs': job.runs,
         'started_at': instant.text(job.started_at),
         'finished_at': instant.text(job.finished_at),
     }

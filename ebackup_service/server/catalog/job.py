@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs in the catalog, and the compare-and-swap steps of their life.
 
-States: pending -> running -> succeeded | failed | cancelled. A job that was
-handed out and never taken up returns from running to pending; its token has
-then grown, so whoever still holds the old one is refused.
+States: pending -> running -> succeeded | failed | cancelled. A job whose proxy
+was lost, or gave it back, returns from running to pending; at the next
+hand-out its token grows, so whoever still holds the old one is refused.
 """
 
 from collections.abc import Collection
@@ -46,8 +46,10 @@ _INSTANTS = ('created_at', 'started_at', 'finished_at')
 class Job:
     """One job as it was when read.
 
-    ``lease_until``, ``beat_at`` and ``ready_at`` are milliseconds by the
-    database's clock, to be compared with ``clock.read`` only.
+    ``runs`` counts those that have begun; ``begun`` tells whether that of the
+    newest token has. ``lease_until``, ``beat_at`` and ``ready_at`` are
+    milliseconds by the database's clock, to be compared with ``clock.read``
+    only.
     """
 
     id: str
@@ -64,6 +66,9 @@ class Job:
     attachment: dict[str, Any] | None
     pin: dict[str, Any] | None
     token: int
+    runs: int
+    begun: bool
+    checkpoint: dict[str, Any] | None
     lease_until: int | None
     beat_at: int | None
     ready_at: int | None

@@ -179,6 +179,11 @@ class Job(Base):
     # counts the hand-outs; the newest alone may renew, commit and finish
     token: orm.Mapped[int] = orm.mapped_column(sa.Integer, default=0)
     lease_until: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    # runs that have begun, and whether that of the newest token has
+    runs: orm.Mapped[int] = orm.mapped_column(sa.Integer, default=0)
+    begun: orm.Mapped[bool] = orm.mapped_column(sa.Boolean, default=False)
+    # where the next run goes on: {tree, leaf, total}
+    checkpoint: orm.Mapped[Any | None] = orm.mapped_column(Document)
     # last sign of the driver; null when no driver stands behind the job
     beat_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     ready_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)

@@ -31,10 +31,10 @@ class WorkerTest(volumes.EngineTestCase):
             self.repo.hasher(),
             CHUNK,
             crew.Crew(self.control),
-            tasks,
         )
-        writer = session.writer()
-        backup_leaf.Worker(job, writer, counted.worker()).run()
+        worker = backup_leaf.Worker(job, session.writer(), counted.worker())
+        worker.run(tasks)
+        worker.close()
         where = target.finish()
         session.commit_candidate(
             root.Root(

@@ -26,6 +26,7 @@ from ebackup_service.production import attached
 from ebackup_service.production import base as production
 from ebackup_service.production import punch
 from ebackup_service.repository import collector
+from ebackup_service.repository import discard
 from ebackup_service.repository import repository
 from ebackup_service.repository import root
 from ebackup_service.repository.storage import registry
@@ -290,8 +291,51 @@ class History(stateful.RuleBasedStateMachine):
         else:
             # It was done before; the proxy dies before it commits.
             self.commit(session, str(uuid.uuid4()), result, mark=False)
+        session.close()
         if abandon:
-            session.abandon()
+            discard.discard(self.repo.storage, session.id, str(uuid.uuid4()))
+
+    @stateful.rule(
+        base=st.one_of(st.none(), IMAGES),
+        changes=st.booleans(),
+        checks=st.lists(st.integers(0, 40), max_size=4),
+        stage_size=st.sampled_from([1, LEAF, 3 * LEAF]),
+    )
+    def back_up_in_several_runs(self, base, changes, checks, stage_size):
+        """Each goes on from the last checkpoint; the last is not stopped."""
+        base = (
+            self.image(base) if base is not None and self.available else None
+        )
+        changed = self.model.changed(base.model) if base and changes else None
+        session_id = str(uuid.uuid4())
+        self.generation += 1
+        found = [None]
+        for limit in [*checks, 1 << 30]:
+            session = self.repo.session(session_id, self.generation)
+            try:
+                with self.source(changed) as source:
+                    result = backup.run_backup(
+                        source,
+                        self.repo,
+                        session,
+                        base and base.tree,
+                        CHUNK,
+                        2,
+                        StopsSoon(limit),
+                        progress.Progress(source.size),
+                        found[-1],
+                        found.append,
+                        stage_size,
+                    )
+                break
+            except control.JobStopped:
+                session.close()
+        image_id = str(uuid.uuid4())
+        self.commit(session, image_id, result)
+        self.available[image_id] = Image(
+            copy.deepcopy(self.model),
+            tree.Tree(self.repo, result.tree, self.model.size, CHUNK),
+        )
 
     @stateful.precondition(lambda self: len(self.available) > 1)
     @stateful.rule(image=IMAGES)

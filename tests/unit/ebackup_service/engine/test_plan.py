@@ -189,3 +189,58 @@ class ToReadTest(base.BaseTestCase):
         self.assertEqual(
             [False, True, False], self.ask([HOLE, DATA, UNCHANGED], 3)
         )
+
+
+class AfterTest(base.BaseTestCase):
+    WORK = [
+        plan.LeafTask(0, None),
+        plan.SkipTask(1, 5, HOLE),
+        plan.LeafTask(5, None),
+    ]
+
+    def test_nothing_is_done_yet(self):
+        self.assertEqual(self.WORK, list(plan.after(self.WORK, 0)))
+
+    def test_what_is_done_is_left_out(self):
+        self.assertEqual(self.WORK[1:], list(plan.after(self.WORK, 1)))
+        self.assertEqual(self.WORK[2:], list(plan.after(self.WORK, 5)))
+        self.assertEqual([], list(plan.after(self.WORK, 6)))
+
+    def test_rest_of_a_range_is_left(self):
+        self.assertEqual(
+            [plan.SkipTask(3, 5, HOLE), plan.LeafTask(5, None)],
+            list(plan.after(self.WORK, 3)),
+        )
+
+
+class StagesTest(base.BaseTestCase):
+    def stages(self, work, size):
+        return [
+            (len(stage.tasks), stage.end)
+            for stage in plan.stages(work, size, CHUNK, LEAF)
+        ]
+
+    def test_nothing_to_do(self):
+        self.assertEqual([], self.stages([], SPAN))
+
+    def test_ends_when_enough_is_read(self):
+        work = [plan.LeafTask(n, None) for n in range(5)]
+        self.assertEqual([(2, 2), (2, 4), (1, 5)], self.stages(work, 2 * SPAN))
+
+    def test_has_one_leaf_at_least(self):
+        work = [plan.LeafTask(n, None) for n in range(3)]
+        self.assertEqual([(1, 1), (1, 2), (1, 3)], self.stages(work, 1))
+
+    def test_ranges_that_are_skipped_weigh_little(self):
+        work = [plan.SkipTask(0, 1000, HOLE), plan.LeafTask(1000, None)]
+        self.assertEqual([(2, 1001)], self.stages(work, 2 * SPAN))
+
+    def test_only_what_is_read_of_a_leaf_counts(self):
+        kinds = np.array([DATA, HOLE, HOLE, HOLE], dtype=np.uint8)
+        work = [plan.LeafTask(n, kinds) for n in range(8)]
+        self.assertEqual([(4, 4), (4, 8)], self.stages(work, SPAN))
+
+    def test_number_of_tasks_is_bounded_by_the_size(self):
+        kinds = np.full(LEAF, HOLE, dtype=np.uint8)
+        work = (plan.LeafTask(n, kinds) for n in range(100))
+        self.assertEqual([(4, 4)], self.stages(work, SPAN)[:1])

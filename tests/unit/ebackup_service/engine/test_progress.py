@@ -19,6 +19,7 @@ class ProgressTest(base.BaseTestCase):
                 'bytes_total': 1000,
                 'bytes_done': 0,
                 'bytes_read': 0,
+                'bytes_reread': 0,
                 'bytes_written': 0,
                 'bytes_zeroed': 0,
                 'bytes_stored': 0,
@@ -46,6 +47,21 @@ class ProgressTest(base.BaseTestCase):
         self.assertEqual(2, snapshot['chunks_zero'])
         self.assertEqual(50, snapshot['rate'])
         self.assertEqual(16, snapshot['remaining'])
+
+    def test_goes_on_from_an_earlier_run(self):
+        first = self.progress(1000)
+        counters = first.worker()
+        counters.done, counters.bytes_read = 400, 300
+        again = self.progress(1000)
+        again.go_on(first.total())
+        again.worker().done = 100
+        self.now += 2
+        snapshot = again.snapshot()
+        self.assertEqual(
+            (50, 300), (snapshot['percent'], snapshot['bytes_read'])
+        )
+        # The time that the earlier run took is not known here.
+        self.assertEqual((50, 10), (snapshot['rate'], snapshot['remaining']))
 
     def test_done(self):
         job = self.progress(1000)

@@ -124,13 +124,22 @@ class EngineTestCase(base.BaseTestCase):
         self.generation = 0
         self.control = control.Control()
 
-    def back_up(self, source, base=None, chunk_size=CHUNK, commit=True):
+    def back_up(
+        self,
+        source,
+        base=None,
+        chunk_size=CHUNK,
+        session_id=None,
+        **resuming,
+    ):
         """Returns (image's tree, BackupResult)."""
         if isinstance(source, bytes | bytearray):
             source = MemorySource(source)
         self.generation += 1
         self.progress = progress.Progress(source.size)
-        self.session = self.repo.session(str(uuid.uuid4()), self.generation)
+        self.session = self.repo.session(
+            session_id or str(uuid.uuid4()), self.generation
+        )
         result = backup.run_backup(
             source,
             self.repo,
@@ -140,6 +149,7 @@ class EngineTestCase(base.BaseTestCase):
             self.WORKERS,
             self.control,
             self.progress,
+            **resuming,
         )
         self.image_id = str(uuid.uuid4())
         self.session.commit_candidate(

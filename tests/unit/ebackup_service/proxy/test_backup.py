@@ -2,6 +2,7 @@
 
 import os
 import time
+from unittest import mock
 
 from oslotest import base
 
@@ -10,10 +11,14 @@ from ebackup_service.production import errors as production_errors
 from ebackup_service.proxy import backup
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import failures
+from ebackup_service.proxy import restore
 from ebackup_service.repository import errors as repository_errors
+from ebackup_service.repository import session as repository_session
 from ebackup_service.server import images
 from ebackup_service.server import jobs
+from ebackup_service.server import leases
 from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service import messages_fixture
 from tests.unit.ebackup_service import proxy_fixture
 
 CHUNK = catalog_fixture.CHUNK
@@ -102,8 +107,10 @@ class TestRun(BackupTestCase):
 class TestRefusal(BackupTestCase):
     def refused(self, error, task):
         self.assertRaises(error, backup.run, task)
-        self.assertEqual(set(), self.fixture.objects())
         self.assertNotEqual('available', self.image(task).state)
+        if error is not repository_errors.ForeignOwner:
+            backup.discard(task)
+            self.assertEqual(set(), self.fixture.objects())
 
     def test_less_is_free_than_the_floor(self):
         self.fixture.conf.set_override('minimum_free', 2**62, 'repository')
@@ -147,6 +154,123 @@ class TestRefusal(BackupTestCase):
         self.refused(control.LeaseLost, task)
 
 
+class TestResume(BackupTestCase):
+    """A run that is lost, and what the next one does."""
+
+    def setUp(self):
+        super().setUp()
+        self.fixture.conf.set_override('checkpoint_size', 16 * MIB, 'proxy')
+        self.content = os.urandom(33 * MIB)
+
+    def next_run(self, task):
+        """The job is taken back and handed out again."""
+        self.fixture.age(task.spec.id, 18)
+        jobs.beat(self.catalog, task.spec.id)
+        leases.expire(self.catalog, self.fixture.conf)
+        return self.fixture.task(self.fixture.spec(task.spec.id))
+
+    def finish(self, task):
+        result = backup.run(task)
+        self.fixture.finish(task.spec, result=result)
+        self.assertEqual('available', self.image(task).state)
+        return result
+
+    def restored(self, task):
+        target = self.fixture.write_volume(b'', 'target')
+        restore.run(self.fixture.restore_task(self.image(task), target))
+        with open(target, 'rb') as file:
+            return file.read()
+
+    def lose(self, task, after):
+        """Run until that many calls have been answered: the last for ever."""
+        calls = [0]
+
+        def sent(method):
+            calls[0] += method != 'renew'
+            if calls[0] > after:
+                task.control.extend(0.0)
+            return calls[0] > after
+
+        outage = self.useFixture(messages_fixture.Outage(sent))
+        self.assertRaises(control.LeaseLost, backup.run, task)
+        outage.left = 0
+
+    def test_goes_on_from_its_last_checkpoint(self):
+        first = self.task(self.content)
+        self.lose(first, after=2)
+        second = self.next_run(first)
+        self.assertEqual(2, second.spec.begun.leaf)
+        result = self.finish(second)
+        self.assertEqual(33 * MIB, result['bytes_read'])
+        self.assertEqual(self.content, self.restored(second))
+
+    def test_without_a_checkpoint_it_begins_anew(self):
+        first = self.task(self.content)
+        first.control.cancel('by the test')
+        self.assertRaises(control.JobStopped, backup.run, first)
+        second = self.next_run(first)
+        self.assertEqual(0, second.spec.begun.leaf)
+        self.finish(second)
+        self.assertEqual(self.content, self.restored(second))
+
+    def test_checkpoint_that_does_not_arrive_costs_that_one_only(self):
+        task = self.task(self.content)
+        self.fixture.bus.break_down_for('checkpoint', 1)
+        self.finish(task)
+        self.assertEqual(2, self.fixture.job(task.spec.id).checkpoint['leaf'])
+
+    def test_lost_before_the_commit_takes_its_root_over(self):
+        first = self.task(self.content)
+        self.lose(first, after=2)
+        root = self.fixture.open_repository().root(first.image.id)
+        second = self.next_run(first)
+        os.unlink(f'{self.fixture.volumes}/volume')
+        result = self.finish(second)
+        self.assertEqual(root.statistics['bytes_read'], result['bytes_read'])
+        self.assertEqual(self.content, self.restored(second))
+
+    def test_lost_after_the_commit_before_the_marker(self):
+        first = self.task(self.content)
+        with mock.patch.object(
+            repository_session.Session,
+            'mark_committed',
+            side_effect=control.LeaseLost('lost'),
+        ):
+            self.assertRaises(control.LeaseLost, backup.run, first)
+        second = self.next_run(first)
+        self.finish(second)
+        self.assertEqual(self.content, self.restored(second))
+
+    def test_run_that_was_given_up_can_not_harm_its_successor(self):
+        first = self.task(self.content)
+        second = self.next_run(first)
+        self.assertRaises(errors.Fenced, backup.run, first)
+        self.finish(second)
+        self.assertEqual(self.content, self.restored(second))
+
+    def test_base_stays_the_same(self):
+        base = self.task(self.content)
+        self.finish(base)
+        changed = b'x' * CHUNK + self.content[CHUNK:]
+        first = self.task(changed)
+        self.lose(first, after=1)
+        second = self.next_run(first)
+        self.assertEqual(base.image.id, second.spec.base.image_id)
+        self.assertEqual('incremental', self.finish(second)['kind'])
+        self.assertEqual(changed, self.restored(second))
+
+    def test_lost_reads_are_counted(self):
+        first = self.task(self.content)
+        self.lose(first, after=1)
+        self.fixture.server.renew(
+            first.spec.id, first.spec.token, first.snapshot()
+        )
+        lost = first.snapshot()['bytes_read'] - 16 * MIB
+        result = self.finish(self.next_run(first))
+        self.assertEqual(lost, result['bytes_reread'])
+        self.assertLessEqual(lost, 17 * MIB)
+
+
 class TestStorage(base.BaseTestCase):
     """On a file system of its own."""
 
@@ -166,13 +290,14 @@ class TestStorage(base.BaseTestCase):
             self.assertEqual(kind, found.kind)
         else:
             self.fail('not refused')
+        return task
 
     def test_full(self):
-        self.refused('repository-full')
+        backup.discard(self.refused('repository-full'))
         self.assertEqual(set(), self.fixture.objects())
 
     def test_full_repository_takes_what_fits_afterwards(self):
-        self.refused('repository-full')
+        backup.discard(self.refused('repository-full'))
         path = self.fixture.write_volume(os.urandom(MIB))
         self.assertEqual('available', self.fixture.backup(path).state)
 

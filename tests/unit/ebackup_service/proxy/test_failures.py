@@ -106,7 +106,8 @@ class TestOutcome(base.BaseTestCase):
         for kind, state in (
             ('cancelled', 'cancelled'),
             ('heartbeat-lost', 'failed'),
-            ('proxy-stopping', 'failed'),
+            ('proxy-stopping', 'returned'),
+            ('lease-lost', 'returned'),
         ):
             stop = messages.JobError(kind, 'why', True)
             found = failures.outcome(JOB, control.JobStopped('x'), stop)
@@ -124,8 +125,13 @@ class TestOutcome(base.BaseTestCase):
         found = failures.outcome(JOB, production_errors.PathUnknown('x'), stop)
         self.assertEqual('path-unknown', found.error.kind)
 
+    def test_storage_that_is_away_may_come_back(self):
+        error = repository_errors.StorageUnavailable('away')
+        found = failures.outcome(JOB, error, None)
+        self.assertEqual('returned', found.state)
+
     def test_lease_that_ended_by_itself(self):
         found = failures.outcome(JOB, control.LeaseLost('x'), None)
         self.assertEqual(
-            ('failed', 'lease-lost'), (found.state, found.error.kind)
+            ('returned', 'lease-lost'), (found.state, found.error.kind)
         )

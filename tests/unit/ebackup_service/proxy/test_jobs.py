@@ -2,11 +2,15 @@
 
 import os
 import threading
+from unittest import mock
 
 from oslotest import base
 
 from ebackup_service.engine import throttle
+from ebackup_service.production import errors as production_errors
+from ebackup_service.proxy import backup
 from ebackup_service.proxy import jobs as proxy_jobs
+from ebackup_service.repository import errors as repository_errors
 from ebackup_service.server import images
 from ebackup_service.server import jobs
 from ebackup_service.server import repositories
@@ -61,6 +65,37 @@ class TestRunningJob(base.BaseTestCase):
         os.unlink(f'{self.fixture.volumes}/volume')
         self.assertEqual(('failed', 'path-unknown'), self.run_job(job))
         self.assertEqual('error', self.fixture.image(image.id).state)
+
+    def test_what_a_failed_backup_has_stored_is_removed(self):
+        _, job = self.backup(os.urandom(64 * CHUNK))
+        with mock.patch.object(
+            backup, '_commit', side_effect=production_errors.PathUnknown('x')
+        ):
+            self.assertEqual(('failed', 'path-unknown'), self.run_job(job))
+        self.assertEqual(set(), self.fixture.objects())
+
+    def test_storage_that_is_away_leaves_it_to_collection(self):
+        _, job = self.backup(os.urandom(64 * CHUNK))
+        with mock.patch.object(
+            backup, '_commit', side_effect=production_errors.PathUnknown('x')
+        ):
+            with mock.patch.object(
+                backup,
+                'discard',
+                side_effect=repository_errors.StorageUnavailable('away'),
+            ):
+                self.assertEqual(('failed', 'path-unknown'), self.run_job(job))
+        self.assertNotEqual(set(), self.fixture.objects())
+
+    def test_what_an_interrupted_backup_has_stored_stays(self):
+        _, job = self.backup(os.urandom(64 * CHUNK))
+        with mock.patch.object(
+            backup,
+            '_commit',
+            side_effect=repository_errors.StorageUnavailable('away'),
+        ):
+            self.assertEqual(('pending', None), self.run_job(job))
+        self.assertNotEqual(set(), self.fixture.objects())
 
     def test_every_kind_of_job_is_known(self):
         image, job = self.backup()

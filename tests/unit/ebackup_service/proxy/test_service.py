@@ -53,16 +53,16 @@ class TestProxyService(base.BaseTestCase):
         self.fixture.proxy.stop()
         self.assertTrue(self.status().proxy.capabilities['stopping'])
 
-    def test_stop_is_bounded_and_reported(self):
+    def test_stop_is_bounded_and_the_next_proxy_goes_on(self):
         image, job = self.slow()
         began = time.monotonic()
         self.fixture.proxy.stop()
         self.assertLess(time.monotonic() - began, 10)
-        found = self.fixture.job(job.id)
-        self.assertEqual(
-            ('failed', 'proxy-stopping'), (found.state, found.error['kind'])
-        )
-        self.assertEqual('error', self.fixture.image(image.id).state)
+        self.assertEqual('pending', self.fixture.job(job.id).state)
+        self.fixture.start_proxy()
+        found = self.fixture.wait_for_job(job.id, 'succeeded')
+        self.assertEqual(2, found.runs)
+        self.assertEqual('available', self.fixture.image(image.id).state)
 
     def test_restarted_proxy_goes_on_with_what_waits(self):
         self.fixture.proxy.stop()
@@ -103,7 +103,8 @@ class TestLostProxy(base.BaseTestCase):
         )
         self.catalog = self.fixture.catalog
         self.fixture.create_repository()
-        path = self.fixture.write_volume(os.urandom(32 * MIB))
+        self.content = os.urandom(32 * MIB)
+        path = self.fixture.write_volume(self.content)
         self.image, self.job = self.fixture.begin_backup(path)
         service_fixture.wait_for(self.begun, 'begin')
 
@@ -118,7 +119,23 @@ class TestLostProxy(base.BaseTestCase):
                 )
             )
 
-    def test_job_fails_image_too_and_nothing_is_left(self):
+    def test_job_goes_on_when_the_proxy_is_back(self):
+        outage = self.useFixture(messages_fixture.Outage(lambda sent: True))
+
+        def lost():
+            return jobs.beat(self.catalog, self.job.id).state == 'pending'
+
+        service_fixture.wait_for(lost, 'lost proxy is noticed')
+        outage.left = 0
+        found = self.fixture.wait_for_job(self.job.id, 'succeeded')
+        self.assertLess(1, found.runs)
+        path = self.fixture.write_volume(b'')
+        self.fixture.restore_to(self.fixture.image(self.image.id), path)
+        with open(path, 'rb') as file:
+            self.assertEqual(self.content, file.read())
+
+    def test_job_that_is_lost_too_often_fails_and_nothing_is_left(self):
+        self.fixture.conf.set_override('max_runs', 1, 'server')
         self.cut_off()
         found = self.fixture.wait_for_job(self.job.id, 'failed')
         self.assertEqual('proxy-lost', found.error['kind'])
@@ -135,6 +152,7 @@ class TestLostProxy(base.BaseTestCase):
         )
 
     def test_proxy_that_comes_back_takes_the_next_job(self):
+        self.fixture.conf.set_override('max_runs', 1, 'server')
         outages = [self.useFixture(messages_fixture.Outage(lambda sent: True))]
         self.fixture.wait_for_job(self.job.id, 'failed')
         outages[0].left = 0

@@ -3,6 +3,7 @@ import os
 from unittest import mock
 
 from ebackup_service.repository import collector
+from ebackup_service.repository import discard
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import root as image_root
@@ -269,12 +270,12 @@ class RunningTestCase(CollectorTestCase):
         source = self.repo.tree(pinned[0])
         self.assertEqual(running.data, base.restored(self.repo, source))
 
-    def test_candidate_that_is_abandoned_while_it_collects(self):
+    def test_candidate_that_is_discarded_while_it_collects(self):
         first = self.backup(self.data)
         running = self.store(self.changed(7), base=first, generation=2)
 
         def live(ids):
-            running.session.abandon()
+            discard.discard(self.storage, running.session.id, running.id)
             return collector.Live(set(), [], set())
 
         collector.collect(self.repo, live, base.nothing_to_check)

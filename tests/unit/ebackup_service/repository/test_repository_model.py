@@ -6,6 +6,7 @@ from hypothesis import stateful
 from hypothesis import strategies as st
 
 from ebackup_service.repository import checker
+from ebackup_service.repository import discard
 from ebackup_service.repository import layout
 from ebackup_service.repository import location
 from ebackup_service.repository import root as image_root
@@ -69,7 +70,7 @@ class RepositoryMachine(stateful.RuleBasedStateMachine):
             image.session.mark_committed(image.id)
             self.images[image.id] = image
         else:
-            image.session.abandon()
+            discard.discard(self.case.storage, image.session.id, image.id)
 
     @stateful.precondition(lambda self: self.images)
     @stateful.rule(number=NUMBERS)

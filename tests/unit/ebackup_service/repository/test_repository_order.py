@@ -5,6 +5,7 @@ import os
 from unittest import mock
 
 from ebackup_service.repository import checker
+from ebackup_service.repository import discard
 from ebackup_service.repository import layout
 from ebackup_service.repository import location
 from ebackup_service.repository import repository
@@ -99,7 +100,6 @@ class BackupTestCase(OrderTestCase):
             self.assert_sound()
             good = self.backup(self.changed, base=self.first, generation=3)
             self.assertEqual(self.changed, self.restore(good.id))
-            good.session.abandon()
             self.repo.delete_image(good.id)
             self.collect()
             self.storage.delete(layout.tombstone_key(good.id))
@@ -121,7 +121,11 @@ class BackupTestCase(OrderTestCase):
                 self.second()
             except recording.Crash:
                 self.recording.crash_before = None
-                session.abandon()
+                session.close()
+                for image_id in self.repo.images():
+                    if image_id != self.first.id:
+                        discard.discard(self.recording, session.id, image_id)
+                discard.discard(self.recording, session.id, base.new_id())
                 raise
 
 

@@ -130,7 +130,6 @@ class CommitTestCase(base.RepositoryTestCase):
         self.assertRaises(
             errors.ObjectExists, other.commit_candidate, image.root
         )
-        other.abandon()
         self.assertEqual(image.data, self.restore(image.id))
 
     def test_deleted_image_is_refused(self):
@@ -208,64 +207,6 @@ class CommitTestCase(base.RepositoryTestCase):
         self.assertEqual(data, self.restore(root.image_id))
 
 
-class AbandonTestCase(base.RepositoryTestCase):
-    def test_nothing_stays(self):
-        image = self.store(os.urandom(MIB))
-        image.session.abandon()
-
-        self.assertEqual({'repository.json'}, self.keys())
-        image.session.abandon()
-
-    def test_session_in_the_middle(self):
-        session = self.repo.session(base.new_id(), 1)
-        target = session.tree(MIB, base.CHUNK, None)
-        self.put(os.urandom(MIB), target, session.writer())
-        self.assertNotEqual(set(), self.keys(layout.PACKS))
-
-        session.abandon()
-
-        self.assertEqual({'repository.json'}, self.keys())
-
-    def test_committed_image_stays(self):
-        image = self.backup(os.urandom(MIB))
-        image.session.abandon()
-
-        self.assertEqual(image.data, self.restore(image.id))
-
-    def test_image_that_the_service_has_marked_stays(self):
-        image = self.store(os.urandom(MIB))
-        self.repo.mark(image.id)
-        image.session.abandon()
-
-        self.assertEqual(image.data, self.restore(image.id))
-
-    def test_others_keep_theirs(self):
-        first = self.backup(os.urandom(MIB))
-        second = self.store(first.data + b'x', base=first, generation=2)
-        second.session.abandon()
-
-        self.assertEqual(first.data, self.restore(first.id))
-
-    def test_root_that_is_not_ours_stays(self):
-        image = self.store(os.urandom(MIB))
-        key = layout.root_key(image.id)
-        self.storage.delete(key)
-        self.storage.create(key, [b'of a successor'])
-        image.session.abandon()
-
-        self.assertEqual({key, 'repository.json'}, self.keys())
-
-    def test_trouble_is_left_to_collection(self):
-        image = self.store(os.urandom(MIB))
-        with mock.patch.object(
-            self.storage,
-            'delete',
-            side_effect=errors.StorageUnavailable('away'),
-        ):
-            image.session.abandon()
-        self.assertIn(layout.root_key(image.id), self.keys())
-
-
 class SessionTestCase(base.RepositoryTestCase):
     def test_ids_must_be_uuids(self):
         self.assertRaises(ValueError, self.repo.session, 'job-1', 1)
@@ -284,21 +225,62 @@ class SessionTestCase(base.RepositoryTestCase):
         self.assertEqual(image.data, self.restore(image.id))
         self.assertEqual(set(), before - self.keys(layout.PACKS))
         own = self.keys(layout.session_prefix(session_id)) - before
-        image.session.abandon()
         self.assertNotEqual(set(), own)
 
-    def test_abandoned_rerun_leaves_what_was_there_before(self):
+    def test_pack_that_an_earlier_run_writes_late_is_in_nobodys_way(self):
         session_id = base.new_id()
-        chunks = self.repo.session(session_id, 1).writer()
-        chunks.add(bytes(32), b'x')
-        chunks.flush()
-        before = self.keys()
-        again = self.repo.session(session_id, 1)
-        chunks = again.writer()
-        chunks.add(bytes(32), b'x')
-        chunks.flush()
+        first = self.repo.session(session_id, 1, run=1)
+        early, late = first.writer(), first.writer()
+        for landed in (False, True):
+            for chunks in early, late:
+                chunks.add(bytes(32), b'x')
+            if landed:
+                early.flush()
+            again = self.repo.session(session_id, 1, run=2)
+            late.flush()
+            chunks = again.writer()
+            chunks.add(bytes(32), b'x')
 
-        again.abandon()
+            chunks.flush()
+
+        self.assertEqual(5, len(self.keys(layout.PACKS)))
+
+    def test_candidate_of_an_earlier_run_is_taken_over(self):
+        image = self.store(os.urandom(5000))
+        again = self.repo.session(image.session.id, 1)
+
+        self.assertEqual(image.root, again.candidate(image.id))
+        again.mark_committed(image.id)
+
+        self.assertEqual(image.data, self.restore(image.id))
+
+    def test_candidate_that_came_while_another_was_made_is_taken_over(self):
+        image = self.store(os.urandom(5000))
+        again = self.repo.session(image.session.id, 1)
+
+        found = again.commit_candidate(
+            dataclasses.replace(image.root, statistics={'bytes_read': 7})
+        )
+        self.assertEqual(image.root, found)
+        again.mark_committed(image.id)
+
+        self.assertEqual(image.data, self.restore(image.id))
+
+    def test_candidate_of_another_session_is_none(self):
+        image = self.store(os.urandom(5000))
+        other = self.repo.session(base.new_id(), 1)
+
+        self.assertIsNone(other.candidate(image.id))
+        self.assertIsNone(other.candidate(base.new_id()))
+
+    def test_closed_session_leaves_what_it_wrote(self):
+        session = self.repo.session(base.new_id(), 1)
+        target = session.tree(MIB, base.CHUNK, None)
+        self.put(os.urandom(MIB), target, session.writer())
+        session.flush()
+        before = self.keys()
+
+        session.close()
 
         self.assertEqual(before, self.keys())
 

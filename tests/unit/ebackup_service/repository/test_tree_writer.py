@@ -131,6 +131,40 @@ class PutTestCase(WriterTestCase):
             leaf_with(2997, 5).encode(), found.leaf(2997).encode()
         )
 
+    @strategies.given(
+        st.lists(INDICES, unique=True, min_size=1, max_size=12),
+        st.integers(1, 4),
+    )
+    def test_another_goes_on_from_a_checkpoint(self, indices, every):
+        begun = None
+        session_id = base.new_id()
+        for first in range(0, len(indices), every):
+            session = self.repo.session(session_id, 1)
+            target = session.tree(TIB, CHUNK, None, begun)
+            for index in indices[first : first + every]:
+                target.put_leaf(index, leaf_with(index, 1))
+            begun = target.checkpoint()
+            session.flush()
+            # What comes after it is lost.
+            target.put_leaf(2**20 - 1, leaf_with(2**20 - 1, 9))
+            session.close()
+
+        found = tree.Tree(self.repo, begun, TIB, CHUNK)
+        self.assertEqual(
+            {i: leaf_with(i, 1).encode() for i in indices},
+            self.content(found),
+        )
+
+    def test_writing_goes_on_after_a_checkpoint(self):
+        session = self.repo.session(base.new_id(), 1)
+        target = session.tree(TIB, CHUNK, None)
+        for index in (0, 1, 256, 70000):
+            target.put_leaf(index, leaf_with(index, 1))
+            target.checkpoint()
+        found = self.finish(session, target)
+
+        self.assertEqual([0, 1, 256, 70000], list(found.leaves()))
+
     def test_what_does_not_belong_is_refused(self):
         session = self.repo.session(base.new_id(), 1)
         target = session.tree(MIB + 1, CHUNK, None)

@@ -57,6 +57,32 @@ class TestHandOut(base.BaseTestCase):
         )
         self.assertIsNone(spec.image)
 
+    def test_lost_reads_add_up_from_run_to_run(self):
+        _, job = self.fixture.reserve()
+        reads = []
+        for read in (10, 30):
+            spec = self.fixture.run(job.id)
+            before = spec.begun.total['bytes_reread'] if spec.begun else 0
+            self.fixture.finish(
+                spec,
+                'returned',
+                progress={'bytes_read': read, 'bytes_reread': before},
+            )
+            reads.append(read)
+        spec = self.fixture.run(job.id)
+        self.assertEqual({'bytes_reread': sum(reads)}, spec.begun.total)
+        self.assertEqual((None, 0), (spec.begun.tree, spec.begun.leaf))
+
+    def test_restore_that_was_interrupted_compares(self):
+        image = self.fixture.make_image()
+        job = self.fixture.restore(image)
+        spec = self.fixture.run(job.id)
+        self.assertTrue(spec.target.is_new)
+        self.fixture.finish(spec, 'returned')
+        spec = self.fixture.run(job.id)
+        self.assertFalse(spec.target.is_new)
+        self.assertIsNone(spec.begun)
+
     def test_image_comes_with_all_that_its_root_holds(self):
         image, spec = self.backup(
             record={'display_name': 'x'}, volume_metadata='{}'

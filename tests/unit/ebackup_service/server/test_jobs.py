@@ -248,10 +248,32 @@ class TestTakeBack(JobsTestCase):
         again = self.fixture.assign()[self.job.id]
         self.assertEqual(first.token + 1, again.token)
 
-    def test_job_that_was_begun_does_not(self):
+    def test_job_that_was_begun_waits_again(self):
+        first = self.fixture.run(self.job.id)
+        self.assertTrue(self.take_back())
+        job = self.fixture.job(self.job.id)
+        self.assertEqual(
+            ('pending', False, 1), (job.state, job.begun, job.runs)
+        )
+        again = self.fixture.run(self.job.id)
+        self.assertEqual(first.token + 1, again.token)
+        self.assertEqual(2, self.fixture.job(self.job.id).runs)
+
+    def test_cancelled_job_does_not(self):
         self.fixture.run(self.job.id)
+        jobs.cancel(self.catalog, self.job.id)
         self.assertFalse(self.take_back())
         self.assertEqual('running', self.fixture.job(self.job.id).state)
+
+    def test_after_a_pause_if_told_to(self):
+        self.fixture.run(self.job.id)
+        job = self.fixture.job(self.job.id)
+        with self.catalog.writer() as session:
+            self.assertTrue(jobs.take_back(session, job, 60.0))
+        self.assertEqual({}, self.fixture.assign())
+        self.fixture.age(self.job.id, 60)
+        jobs.beat(self.catalog, self.job.id)
+        self.assertEqual([self.job.id], list(self.fixture.assign()))
 
     def test_restore_keeps_its_pin(self):
         image = self.fixture.make_image()

@@ -189,11 +189,46 @@ class TestExpire(LeasesTestCase):
         self.expire()
         self.assertEqual(('pending', None), self.state(gc))
 
-    def test_lost_proxy_is_named(self):
+    def lose(self):
+        """The job runs, and neither proxy nor driver are heard of again."""
         spec = self.fixture.run(self.job.id)
         self.fixture.age(spec.id, 18)
+        return spec
+
+    def test_job_of_a_lost_proxy_waits_for_another_run(self):
+        spec = self.lose()
         jobs.beat(self.catalog, spec.id)
         self.expire()
+        self.assertEqual(('pending', None), self.state(spec))
+        self.assertFalse(self.renew(spec).granted)
+        again = self.fixture.run(spec.id)
+        self.assertEqual(spec.token + 1, again.token)
+        self.assertTrue(self.renew(again).granted)
+
+    def test_job_whose_proxy_and_driver_are_silent_waits_for_both(self):
+        spec = self.lose()
+        self.expire()
+        self.fixture.announce()
+        self.assertEqual({}, self.fixture.assign())
+        self.fixture.age(spec.id, 40)
+        self.expire()
+        self.assertEqual(('pending', None), self.state(spec))
+        jobs.beat(self.catalog, spec.id)
+        self.assertEqual([spec.id], list(self.fixture.assign()))
+
+    def test_interrupted_job_whose_driver_stays_away_fails(self):
+        spec = self.lose()
+        self.expire()
+        self.fixture.age(spec.id, 60)
+        self.expire()
+        self.assertEqual(('failed', 'heartbeat-lost'), self.state(spec))
+
+    def test_lost_proxy_is_named(self):
+        self.conf.set_override('max_runs', 2, 'server')
+        for _ in range(2):
+            spec = self.lose()
+            jobs.beat(self.catalog, spec.id)
+            self.expire()
         self.assertEqual(('failed', 'proxy-lost'), self.state(spec))
         error = self.fixture.job(spec.id).error
         self.assertIn('Proxy here', error['message'])
@@ -206,12 +241,6 @@ class TestExpire(LeasesTestCase):
         jobs.beat(self.catalog, spec.id)
         self.expire()
         self.assertEqual(('running', None), self.state(spec))
-
-    def test_lost_driver_is_named_when_its_proxy_did_not_report(self):
-        spec = self.fixture.run(self.job.id)
-        self.fixture.age(spec.id, 18)
-        self.expire()
-        self.assertEqual(('failed', 'heartbeat-lost'), self.state(spec))
 
     def test_cancelled_job_of_a_lost_proxy_is_cancelled(self):
         spec = self.fixture.run(self.job.id)

@@ -5,6 +5,7 @@ from oslotest import base
 from ebackup_service.rpc import messages
 from ebackup_service.server import images
 from ebackup_service.server import jobs
+from ebackup_service.server import outcomes
 from ebackup_service.server import repositories
 from tests.unit.ebackup_service import catalog_fixture
 
@@ -67,6 +68,39 @@ class TestCommit(OutcomesTestCase):
             **{**vars(self.spec), 'id': catalog_fixture.new_id()}
         )
         self.assertFalse(self.fixture.commit(unknown).accepted)
+
+
+class TestCheckpoint(OutcomesTestCase):
+    CHECKPOINT = messages.Checkpoint({'id': 'x'}, 7, {'bytes_read': 5})
+
+    def note(self, spec):
+        return outcomes.checkpoint(
+            self.catalog, spec.id, spec.token, self.CHECKPOINT
+        )
+
+    def test_next_run_gets_it(self):
+        self.assertTrue(self.note(self.spec).accepted)
+        pin = self.found_job().pin
+        self.fixture.finish(self.spec, 'returned')
+        again = self.fixture.run(self.spec.id)
+        self.assertEqual(
+            messages.Checkpoint(
+                {'id': 'x'}, 7, {'bytes_read': 5, 'bytes_reread': 0}
+            ),
+            again.begun,
+        )
+        self.assertEqual(pin, self.found_job().pin)
+
+    def test_first_run_has_none(self):
+        self.assertIsNone(self.spec.begun)
+
+    def test_older_token_is_fenced(self):
+        self.assertFalse(self.note(self.stale()).accepted)
+
+    def test_lease_that_is_over_is_fenced(self):
+        self.fixture.age(self.spec.id, 15)
+        self.assertFalse(self.note(self.spec).accepted)
+        self.assertIsNone(self.found_job().checkpoint)
 
 
 class TestFinish(OutcomesTestCase):
@@ -152,10 +186,38 @@ class TestFinish(OutcomesTestCase):
         self.fixture.finish(spec, 'returned')
         self.assertEqual('cancelled', self.fixture.job(job.id).state)
 
-    def test_job_that_was_begun_can_not_be_given_back(self):
-        self.fixture.finish(self.spec, 'returned')
+    def give_back(self, kind='proxy-stopping', **values):
+        error = messages.JobError(kind, 'why', True)
+        return self.fixture.finish(
+            self.spec, 'returned', error=error, **values
+        )
+
+    def test_job_that_was_begun_can_be_given_back(self):
+        progress = {'bytes_read': 7}
+        for _ in range(2):
+            # Repeated, since the answer may be lost.
+            self.assertTrue(self.give_back(progress=progress).accepted)
+        found = self.found_job()
+        self.assertEqual(('pending', None), (found.state, found.error))
+        self.assertEqual(progress, found.progress)
+        self.assertEqual('creating', self.found_image().state)
+        self.assertEqual([found.id], list(self.fixture.assign()))
+
+    def test_job_that_broke_waits_a_moment(self):
+        self.give_back('repository-unavailable')
+        self.assertEqual({}, self.fixture.assign())
+
+    def test_job_that_was_begun_often_enough_fails(self):
+        self.fixture.conf.set_override('max_runs', 1, 'server')
+        self.give_back()
         self.assertEqual('failed', self.found_job().state)
         self.assertEqual('proxy-stopping', self.found_job().error['kind'])
+        self.assertEqual('error', self.found_image().state)
+
+    def test_job_whose_driver_is_gone_fails(self):
+        self.fixture.age(self.spec.id, 9)
+        self.give_back('lease-lost')
+        self.assertEqual('heartbeat-lost', self.found_job().error['kind'])
 
     def test_success_of_a_deletion_leaves_a_tombstone(self):
         image = self.fixture.make_image()

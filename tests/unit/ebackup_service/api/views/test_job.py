@@ -21,6 +21,7 @@ FIELDS = {
     'error',
     'warning',
     'created_at',
+    'runs',
     'started_at',
     'finished_at',
 }

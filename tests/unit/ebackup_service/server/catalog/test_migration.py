@@ -8,6 +8,8 @@ from ebackup_service.server.catalog import migration
 from ebackup_service.server.catalog import models
 from tests.unit.ebackup_service.server.catalog import base
 
+NEWEST = '002'
+
 
 class Agreement:
     def test_tables_made_by_migrations_are_those_of_the_models(self):
@@ -21,11 +23,11 @@ class Agreement:
         self.assertEqual([], differences)
 
     def test_version_is_the_newest(self):
-        self.assertEqual('001', self.catalog.version())
+        self.assertEqual(NEWEST, self.catalog.version())
 
     def test_upgrade_may_be_repeated(self):
         self.catalog.upgrade()
-        self.assertEqual('001', self.catalog.version())
+        self.assertEqual(NEWEST, self.catalog.version())
 
 
 class TestOnSqlite(Agreement, base.SqliteTestCase):
