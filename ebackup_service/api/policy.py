@@ -41,7 +41,11 @@ class Policy:
 
 
 def get_enforcer() -> policy.Enforcer:
-    """Return the enforcer that oslo.policy's command line tools work on."""
+    """Return the enforcer that oslo.policy's command line tools work on.
+
+    They find it by the entry point oslo.policy.enforcer; its configuration is
+    what is found in the usual places: /etc/ebackup/ebackup.conf.
+    """
     conf = cfg.ConfigOpts()
     conf([], project='ebackup')
     enforcer = policy.Enforcer(conf)
