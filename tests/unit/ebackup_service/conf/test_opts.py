@@ -1,9 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-import io
-
-import fixtures
-from oslo_config import cfg
-from oslo_config import generator
 from oslotest import base
 
 from ebackup_service import conf
@@ -39,26 +34,3 @@ class ListOptsTest(base.BaseTestCase):
         for _group, listed in opts.list_opts():
             for opt in listed:
                 self.assertTrue(opt.help, opt.name)
-
-
-class SampleTest(base.BaseTestCase):
-    def test_sample_configuration_is_generated(self):
-        self.useFixture(
-            fixtures.MockPatchObject(
-                generator,
-                '_get_raw_opts_loaders',
-                lambda namespaces: [('ebackup_service', opts.list_opts)],
-            )
-        )
-        options = cfg.ConfigOpts()
-        generator.register_cli_opts(options)
-        options(['--namespace', 'ebackup_service'], project='generator')
-        out = io.StringIO()
-        generator.generate(options, output_file=out)
-        for line in (
-            '[api]',
-            '#port = 8790',
-            '#connection = sqlite:///$state_path/ebackup.sqlite',
-            '#host = <host name>',
-        ):
-            self.assertIn(line, out.getvalue())

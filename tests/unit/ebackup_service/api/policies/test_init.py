@@ -1,6 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-import fixtures
-from oslo_policy import generator
 from oslo_policy import policy
 from oslotest import base
 
@@ -36,18 +34,3 @@ class ListRulesTest(base.BaseTestCase):
     def test_every_operation_is_for_tokens_of_a_project(self):
         for rule in self._documented():
             self.assertEqual(['project'], rule.scope_types)
-
-    def test_sample_policy_is_generated(self):
-        self.useFixture(
-            fixtures.MockPatchObject(
-                generator,
-                'get_policies_dict',
-                lambda namespaces: {'ebackup': policies.list_rules()},
-            )
-        )
-        out = self.useFixture(fixtures.TempDir()).join('policy.yaml')
-        generator._generate_sample(['ebackup'], out)
-        with open(out) as sample:
-            text = sample.read()
-        self.assertIn('#"ebackup:image:show": "rule:ebackup:reader"', text)
-        self.assertIn('# PUT  /v1/jobs/{job_id}/attachment', text)
