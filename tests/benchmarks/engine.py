@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """One job of the engine, in a process of its own, as a proxy runs it.
 
-    python -m tests.benchmarks.engine backup REPOSITORY VOLUME [BASE IMAGE]
+    python -m tests.benchmarks.engine backup REPOSITORY VOLUME [BASE [LIST]]
     python -m tests.benchmarks.engine restore REPOSITORY VOLUME IMAGE
 
-Prints a JSON object: ``wall`` and ``cpu`` seconds from opening the volume to
-the committed image or the flushed volume, ``image`` (its id), ``statistics``.
+BASE and IMAGE are ids of images; LIST is a file that names what has changed
+since BASE, see listed.py. Prints a JSON object: ``wall`` and ``cpu`` seconds
+from opening the volume to the committed image or the flushed volume, ``image``
+(its id), ``statistics``.
 """
 
 import json
@@ -21,10 +23,12 @@ from ebackup_service.engine import control
 from ebackup_service.engine import progress
 from ebackup_service.engine import restore
 from ebackup_service.production import attached
+from ebackup_service.production import base as production
 from ebackup_service.repository import repository
 from ebackup_service.repository import root
 from ebackup_service.repository.storage import registry
 from tests.benchmarks import data
+from tests.benchmarks import listed
 
 HOST = 'benchmark'
 
@@ -48,8 +52,10 @@ def back_up(
     repo: repository.Repository,
     path: str,
     base_image: str | None,
+    changes: str | None,
     workers: int,
 ) -> dict[str, Any]:
+    """:param changes: file that lists them; None: compare everything"""
     generation = 1
     base = None
     if base_image is not None:
@@ -57,7 +63,11 @@ def back_up(
         base = repo.tree(base_root)
         generation = base_root.generation + 1
     storage, attachment = volume(path)
-    source = storage.open_source(attachment, os.path.getsize(path))
+    source: production.Source = storage.open_source(
+        attachment, os.path.getsize(path)
+    )
+    if changes is not None:
+        source = listed.ListedSource(source, listed.load(changes))
     image_id = str(uuid.uuid4())
     session = repo.session(str(uuid.uuid4()), generation)
     result = backup.run_backup(
@@ -122,7 +132,8 @@ def main(arguments: list[str]) -> None:
     workers = os.cpu_count() or 1
     cpu, wall = cpu_seconds(), time.monotonic()
     if verb == 'backup':
-        answer = back_up(repo, path, image[0] if image else None, workers)
+        base_image, changes, *_ = [*image, None, None]
+        answer = back_up(repo, path, base_image, changes, workers)
     else:
         answer = run_restore(repo, path, image[0], workers)
     answer['wall'] = time.monotonic() - wall

@@ -5,11 +5,12 @@ import pathlib
 from types import ModuleType
 
 from tests.benchmarks import contest
+from tests.benchmarks import extents
 from tests.benchmarks import whole
 
 # Each has NAMES and run(names, directory, size, rounds), which returns name ->
 # answer.
-FAMILIES: tuple[ModuleType, ...] = (whole,)
+FAMILIES: tuple[ModuleType, ...] = (whole, extents)
 NAMES = [name for family in FAMILIES for name in family.NAMES]
 
 
