@@ -6,11 +6,12 @@ from types import ModuleType
 
 from tests.benchmarks import contest
 from tests.benchmarks import extents
+from tests.benchmarks import memory
 from tests.benchmarks import whole
 
 # Each has NAMES and run(names, directory, size, rounds), which returns name ->
 # answer.
-FAMILIES: tuple[ModuleType, ...] = (whole, extents)
+FAMILIES: tuple[ModuleType, ...] = (whole, extents, memory)
 NAMES = [name for family in FAMILIES for name in family.NAMES]
 
 
