@@ -6,12 +6,13 @@ from types import ModuleType
 
 from tests.benchmarks import contest
 from tests.benchmarks import extents
+from tests.benchmarks import garbage
 from tests.benchmarks import memory
 from tests.benchmarks import whole
 
 # Each has NAMES and run(names, directory, size, rounds), which returns name ->
 # answer.
-FAMILIES: tuple[ModuleType, ...] = (whole, extents, memory)
+FAMILIES: tuple[ModuleType, ...] = (whole, extents, memory, garbage)
 NAMES = [name for family in FAMILIES for name in family.NAMES]
 
 
