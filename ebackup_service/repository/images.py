@@ -96,7 +96,7 @@ def mark(
 
 def delete(storage: base.Storage, image_id: str) -> None:
     """Delete an image for ever, known or not. Idempotent."""
-    tombstone = markers.Tombstone(image_id)
+    tombstone = _tombstone(storage, image_id)
     try:
         storage.create(layout.tombstone_key(image_id), [tombstone.to_bytes()])
     except errors.ObjectExists:
@@ -108,6 +108,20 @@ def remove(storage: base.Storage, image_id: str) -> None:
     """Remove marker and root; of an image that never counted, or is dead."""
     storage.delete(layout.commit_key(image_id))
     storage.delete(layout.root_key(image_id))
+
+
+def _tombstone(storage: base.Storage, image_id: str) -> markers.Tombstone:
+    """Says which generation is gone, while there is a root to tell it.
+
+    What can't be read can be deleted all the same.
+    """
+    try:
+        root = read_root(storage, image_id)
+    except errors.RepositoryError:
+        return markers.Tombstone(image_id)
+    return markers.Tombstone(
+        image_id, chain=root.chain, generation=root.generation
+    )
 
 
 def _read_root(

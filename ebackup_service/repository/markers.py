@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Commit markers and tombstones; section "Root" of the format."""
 
+from collections.abc import Mapping
 import dataclasses
 import re
-from typing import Self
+from typing import Any, Self
 
 from ebackup_service.repository import document
 from ebackup_service.repository import errors
 from ebackup_service.repository import fields
 from ebackup_service.repository import location
+from ebackup_service.repository import root as image_root
 
 COMMIT = 'commit'
 TOMBSTONE = 'tombstone'
@@ -59,10 +61,15 @@ class Tombstone:
     """Says that an image was deleted.
 
     A damaged one says it as well, by its key: only its age is unknown then.
+
+    :ivar chain: of the image, None if its root could not be read any more
+    :ivar generation: of the image, None if that is not known either
     """
 
     image_id: str
     deleted_at: str = dataclasses.field(default_factory=fields.now)
+    chain: image_root.Chain | None = None
+    generation: int | None = None
 
     def to_bytes(self) -> bytes:
         return document.seal(TOMBSTONE, dataclasses.asdict(self))
@@ -78,9 +85,21 @@ class Tombstone:
             tombstone = cls(
                 image_id=fields.uuid_text(content, 'image_id'),
                 deleted_at=fields.text(content, 'deleted_at'),
+                chain=_chain_or_none(content),
+                generation=(
+                    None
+                    if content.get('generation') is None
+                    else fields.number(content, 'generation', location.U32)
+                ),
             )
             if tombstone.image_id != image_id:
                 raise ValueError(f'it is of image {tombstone.image_id}')
         except ValueError as error:
             raise errors.Corrupt(TOMBSTONE, name, str(error)) from error
         return tombstone
+
+
+def _chain_or_none(content: Mapping[str, Any]) -> image_root.Chain | None:
+    if content.get('chain') is None:
+        return None
+    return image_root.Chain.from_json(fields.mapping(content, 'chain'))

@@ -23,6 +23,17 @@ class Chain:
     project_id: str
     volume_id: str
 
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """What dataclasses.asdict made of it.
+
+        :raises ValueError: a member is missing, or not what it should be
+        """
+        return cls(
+            project_id=fields.text(content, 'project_id'),
+            volume_id=fields.text(content, 'volume_id'),
+        )
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ChangeSource:
@@ -83,14 +94,10 @@ class Root:
 
         :raises ValueError: a member is missing, or not what it should be
         """
-        chain = fields.mapping(content, 'chain')
         source = fields.mapping(content, 'change_source')
         return cls(
             image_id=fields.uuid_text(content, 'image_id'),
-            chain=Chain(
-                project_id=fields.text(chain, 'project_id'),
-                volume_id=fields.text(chain, 'volume_id'),
-            ),
+            chain=Chain.from_json(fields.mapping(content, 'chain')),
             generation=fields.number(content, 'generation', location.U32),
             size=fields.number(content, 'size'),
             chunk_size=fields.number(content, 'chunk_size'),

@@ -4,6 +4,7 @@ import os
 from ebackup_service.repository import errors
 from ebackup_service.repository import images
 from ebackup_service.repository import layout
+from ebackup_service.repository import markers
 from tests.unit.ebackup_service.repository import base
 
 
@@ -83,11 +84,35 @@ class ImagesTestCase(base.RepositoryTestCase):
             self.image.id,
         )
 
+    def tombstone(self, image_id):
+        key = layout.tombstone_key(image_id)
+        return markers.Tombstone.from_bytes(
+            self.storage.read(key), key, image_id
+        )
+
+    def test_tombstone_says_which_generation_is_gone(self):
+        images.delete(self.storage, self.image.id)
+
+        tombstone = self.tombstone(self.image.id)
+        self.assertEqual(
+            (self.image.root.chain, self.image.root.generation),
+            (tombstone.chain, tombstone.generation),
+        )
+
     def test_unknown_image_can_be_deleted(self):
         unknown = base.new_id()
         images.delete(self.storage, unknown)
 
         self.assertTrue(images.is_deleted(self.storage, unknown))
+        self.assertIsNone(self.tombstone(unknown).generation)
+
+    def test_damaged_image_can_be_deleted(self):
+        self.mark()
+        self.flip(layout.root_key(self.image.id), 200)
+        images.delete(self.storage, self.image.id)
+
+        self.assertIsNone(self.tombstone(self.image.id).generation)
+        self.assertEqual([], list(images.listing(self.storage)))
 
     def test_tombstone_outweighs_what_a_power_loss_brings_back(self):
         self.mark()

@@ -4,6 +4,7 @@ from oslotest import base
 from ebackup_service.repository import document
 from ebackup_service.repository import errors
 from ebackup_service.repository import markers
+from ebackup_service.repository import root as image_root
 from tests.unit.ebackup_service.repository import base as repository_base
 
 IMAGE = repository_base.new_id()
@@ -52,11 +53,23 @@ class TombstoneTestCase(base.BaseTestCase):
     tombstone = markers.Tombstone(IMAGE)
 
     def test_round_trip(self):
-        data = self.tombstone.to_bytes()
-
-        self.assertEqual(
-            self.tombstone, markers.Tombstone.from_bytes(data, 'key', IMAGE)
+        known = markers.Tombstone(
+            IMAGE, chain=image_root.Chain('p', 'v'), generation=7
         )
+        for tombstone in self.tombstone, known:
+            data = tombstone.to_bytes()
+
+            self.assertEqual(
+                tombstone, markers.Tombstone.from_bytes(data, 'key', IMAGE)
+            )
+
+    def test_one_without_chain_and_generation_is_valid(self):
+        content = {'image_id': IMAGE, 'deleted_at': '2026-01-01T00:00:00Z'}
+        data = document.seal('tombstone', content)
+
+        tombstone = markers.Tombstone.from_bytes(data, 'key', IMAGE)
+
+        self.assertEqual((None, None), (tombstone.chain, tombstone.generation))
 
     def test_tombstone_of_another_image_is_refused(self):
         self.assertRaises(
@@ -68,8 +81,19 @@ class TombstoneTestCase(base.BaseTestCase):
         )
 
     def test_damaged_members_are_told(self):
-        data = document.seal('tombstone', {'image_id': IMAGE})
+        whole = {'image_id': IMAGE, 'deleted_at': 'now'}
+        for content in (
+            {'image_id': IMAGE},
+            {**whole, 'generation': 'seven'},
+            {**whole, 'chain': 'p'},
+            {**whole, 'chain': {'project_id': 'p'}},
+        ):
+            data = document.seal('tombstone', content)
 
-        self.assertRaises(
-            errors.Corrupt, markers.Tombstone.from_bytes, data, 'key', IMAGE
-        )
+            self.assertRaises(
+                errors.Corrupt,
+                markers.Tombstone.from_bytes,
+                data,
+                'key',
+                IMAGE,
+            )
