@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of the product share: eBackup's own view of a backup."""
 
+import pathlib
 from typing import Any
 
 import fixtures
@@ -68,21 +69,32 @@ class EBackupTestCase(base.LabTestCase):
 
 
 class Throttle(fixtures.Fixture):
-    """Lets the proxy move no more than so many bytes per second."""
+    """Lets the proxy move no more than so many bytes per second.
 
-    def __init__(self, test: EBackupTestCase, rate: int) -> None:
+    more: other options of [proxy]
+    """
+
+    def __init__(
+        self, test: EBackupTestCase, rate: int, **more: object
+    ) -> None:
         self._test = test
-        self._rate = rate
+        self._options = {'max_bytes_per_second': rate, **more}
 
     def _setUp(self) -> None:
-        self.addCleanup(self._set, None)
-        self._set(self._rate)
+        lines = [f'{name} = {value}' for name, value in self._options.items()]
+        self.addCleanup(self._restart)
+        self.addCleanup(self.lift)
+        self._file.write_text('\n'.join(['[proxy]', *lines, '']))
+        self._restart()
 
-    def _set(self, rate: int | None) -> None:
+    def lift(self) -> None:
+        """From the proxy's next start on."""
+        self._file.unlink(missing_ok=True)
+
+    @property
+    def _file(self) -> pathlib.Path:
+        return self._test.lab.directory / 'etc/ebackup.d/throttle.conf'
+
+    def _restart(self) -> None:
         lab = self._test.lab
-        extra = lab.directory / 'etc' / 'ebackup.d' / 'throttle.conf'
-        if rate is None:
-            extra.unlink(missing_ok=True)
-        else:
-            extra.write_text(f'[proxy]\nmax_bytes_per_second = {rate}\n')
         lab.run('restart', lab.service('ebackup-proxy'))

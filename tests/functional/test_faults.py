@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Services that are not there, or are killed in the middle."""
+"""Services that are not there, or are killed in the middle for good.
+
+Those that come back are in test_interruption.
+"""
 
 import os
 
@@ -17,8 +20,11 @@ class FaultTestCase(ebackup_case.EBackupTestCase):
         self.write(self.volume, 0, os.urandom(8 * MIB))
         self.digest = self.sha256(self.volume)
 
-    def slow(self) -> None:
-        self.useFixture(ebackup_case.Throttle(self, SLOW))
+    def slow(self) -> ebackup_case.Throttle:
+        throttle: ebackup_case.Throttle = self.useFixture(
+            ebackup_case.Throttle(self, SLOW)
+        )
+        return throttle
 
     def end(self, verb: str, service: str) -> None:
         """Stop or kill a service, until the test is over at the latest."""
@@ -45,27 +51,29 @@ class FaultTestCase(ebackup_case.EBackupTestCase):
         self.lab.run('start', self.lab.service('ebackup-api'))
         self.next_backup_is_right()
 
-    def test_service_killed_in_a_backup(self):
-        self.slow()
+    def test_service_killed_in_a_backup_stays_away(self):
+        throttle = self.slow()
         kept = self.backup(self.create_volume())
         backup = self.start_backup(self.volume)
         job = self.wait_for_progress(backup, 'backup')
         self.end('kill', 'ebackup-proxy')
-        self.lab.run('up')
         self.wait_for_backup(backup, 'error')
         self.wait_for_volume('available')
+        throttle.lift()
+        self.lab.run('up')
         self.assertEqual('failed', self.wait_for_job(job['id'])['state'])
         self.assertEqual('available', self.image(kept)['state'])
         self.next_backup_is_right()
 
-    def test_service_killed_in_a_restore(self):
+    def test_service_killed_in_a_restore_stays_away(self):
         backup = self.backup(self.volume)
-        self.slow()
+        throttle = self.slow()
         self.start_restore(backup, self.volume)
         job = self.wait_for_progress(backup, 'restore')
         self.end('kill', 'ebackup-proxy')
-        self.lab.run('up')
         self.wait_for_volume('error_restoring')
+        throttle.lift()
+        self.lab.run('up')
         self.wait_for_backup(backup, 'available')
         self.assertEqual('failed', self.wait_for_job(job['id'])['state'])
         self.admin.block_storage.reset_volume_status(
@@ -97,13 +105,3 @@ class FaultTestCase(ebackup_case.EBackupTestCase):
         self.lab.run('up')
         self.wait_for_backup(backup, 'available')
         self.wait_for_volume('error_restoring')
-
-    def test_service_stopped_by_sigterm_reports_its_jobs(self):
-        self.slow()
-        backup = self.start_backup(self.volume)
-        job = self.wait_for_progress(backup, 'backup')
-        self.lab.run('restart', self.lab.service('ebackup-proxy'))
-        self.wait_for_backup(backup, 'error')
-        self.assertEqual(
-            'proxy-stopping', self.job(job['id'])['error']['kind']
-        )

@@ -174,7 +174,8 @@ def _ebackup(lab: lab_module.Lab) -> Sections:
         },
         'keystone_authtoken': _token_check(lab, 'ebackup'),
         'database': {'connection': _database(lab, 'ebackup', catalog)},
-        'server': {'host': HOST, 'tick': 0.5},
+        # Those that stay away shall not keep a test waiting for long.
+        'server': {'host': HOST, 'tick': 0.5, 'resume_timeout': 30},
     }
     if lab.settings.profile == 'default':
         sections['proxy'] = _proxy(lab)
