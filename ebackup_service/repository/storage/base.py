@@ -67,7 +67,8 @@ class Storage(Protocol):
         When the call returns, the object survives a power loss. May be called
         again after a failure, with the same bytes.
 
-        :raises ObjectExists: the key is in use; nothing has been changed
+        :raises ObjectExists: the key is in use; nothing has been changed, and
+            what is there survives a power loss, too, whoever made it
         """
         ...
 

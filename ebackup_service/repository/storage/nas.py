@@ -146,6 +146,9 @@ class NasStorage:
         try:
             self._files.link(temporary, key)
         except FileExistsError as error:
+            # Who is told so relies on it, and whoever made it may have been
+            # stopped before it was durable.
+            self._files.sync(os.path.dirname(key))
             raise errors.ObjectExists(
                 f'Object {self._path}/{key} exists already'
             ) from error

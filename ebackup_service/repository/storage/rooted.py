@@ -16,6 +16,7 @@ import uuid
 
 from ebackup_service.repository.storage import base
 from ebackup_service.repository.storage import direct
+from ebackup_service.repository.storage import exclusive
 
 _TEMPORARY = re.compile(r'\.([a-z0-9.-]+)\.[0-9a-f]{32}\.tmp')
 # Not to wait for a writer if somebody put a pipe there.
@@ -23,6 +24,7 @@ _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
+_NO_EXCLUSIVE_RENAME = {errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS}
 _REMEMBERED = 1024
 # Somebody may remove an empty directory between our making and using it.
 _ATTEMPTS = 8
@@ -42,7 +44,10 @@ class RootedDirectory:
 
     They share the descriptor, which only close() changes, and ``_synced``,
     the directories that this process knows to be durable: a cache, whose
-    single operations are atomic.
+    single operations are atomic. It doesn't notice if others remove a
+    directory that has become empty and make it anew; in a repository only a
+    session or an image that has ended leaves an empty one, and its name isn't
+    used again.
     """
 
     def __init__(self, path: str) -> None:
@@ -104,7 +109,7 @@ class RootedDirectory:
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            self._reserve_and_rename(temporary, path)
+            self._rename_to_new(temporary, path)
 
     def rename(self, temporary: str, path: str) -> None:
         """Give a temporary file its name, whatever had it before."""
@@ -216,8 +221,14 @@ class RootedDirectory:
         finally:
             os.close(descriptor)
 
-    def _reserve_and_rename(self, temporary: str, path: str) -> None:
-        # No hard links (SMB, some FUSE). The empty file that a crash could
-        # leave is no valid object of any kind.
-        os.close(os.open(path, _NEW, 0o640, dir_fd=self._root))
-        self.rename(temporary, path)
+    def _rename_to_new(self, temporary: str, path: str) -> None:
+        """Where there are no hard links: on FAT, SMB, some FUSE."""
+        try:
+            exclusive.rename(temporary, path, self._root)
+        except OSError as error:
+            if error.errno not in _NO_EXCLUSIVE_RENAME:
+                raise
+            # The empty file that a crash leaves here is no valid object of
+            # any kind, and is nobody's: nothing was acknowledged.
+            os.close(os.open(path, _NEW, 0o640, dir_fd=self._root))
+            self.rename(temporary, path)

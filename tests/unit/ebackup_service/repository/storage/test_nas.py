@@ -11,6 +11,7 @@ import fixtures
 from oslotest import base
 
 from ebackup_service.repository import errors
+from ebackup_service.repository.storage import exclusive
 from ebackup_service.repository.storage import nas
 from tests.unit.ebackup_service.repository import recording
 from tests.unit.ebackup_service.repository.storage import conformance
@@ -40,6 +41,18 @@ class WithoutLinksTestCase(ConformanceTestCase):
         self.useFixture(
             fixtures.MockPatch(
                 'os.link', side_effect=OSError(errno.EPERM, 'no links here')
+            )
+        )
+
+
+class WithoutExclusiveRenameTestCase(WithoutLinksTestCase):
+    """Nor any other way to take a free name only."""
+
+    def setUp(self):
+        super().setUp()
+        self.useFixture(
+            fixtures.MockPatchObject(
+                exclusive, 'rename', side_effect=OSError(errno.EINVAL, 'x')
             )
         )
 
