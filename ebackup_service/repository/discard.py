@@ -27,7 +27,9 @@ def discard(storage: base.Storage, session_id: str, image_id: str) -> None:
         if images.has_marker(storage, image_id):
             return
         if root.session_id == session_id:
-            storage.delete(layout.root_key(image_id))
+            # With a tombstone: a run that was given up, and is asleep, may
+            # have read the root and be just about to write its marker.
+            images.delete(storage, image_id)
     prefix = layout.session_prefix(session_id)
     for info in [*storage.list(prefix)]:
         if layout.parse_pack(info.key) is not None:

@@ -107,14 +107,20 @@ class Proxy(catalog_fixture.Catalog):
         return repository.Repository.open(storage)
 
     def objects(self) -> set[str]:
-        """Names of all files of the repository, without its own two."""
+        """Names of what images are made of: without tombstones, and the
+        repository's own two.
+        """
         root = f'{self.directory}/repository'
         found = {
             os.path.relpath(os.path.join(directory, name), root)
             for directory, _, names in os.walk(root)
             for name in names
         }
-        return found - {'repository.json', 'owner.json'}
+        return {
+            name
+            for name in found - {'repository.json', 'owner.json'}
+            if not name.startswith('tombstones/')
+        }
 
     def write_volume(self, content: bytes, name: str = 'volume') -> str:
         path = os.path.join(self.volumes, name)

@@ -13,12 +13,33 @@ class DiscardTestCase(base.RepositoryTestCase):
     def discard(self, image):
         discard.discard(self.storage, image.session.id, image.id)
 
-    def test_nothing_stays(self):
+    def test_nothing_stays_but_a_tombstone(self):
         image = self.store(os.urandom(MIB))
         self.discard(image)
 
-        self.assertEqual({'repository.json'}, self.keys())
+        self.assertEqual(
+            {'repository.json', layout.tombstone_key(image.id)}, self.keys()
+        )
         self.discard(image)
+
+    def test_marker_that_comes_late_does_not_count(self):
+        image = self.store(os.urandom(MIB))
+        marker = self.marker(image)
+        self.discard(image)
+        self.storage.create(layout.commit_key(image.id), [marker])
+
+        self.assertFalse(self.repo.is_marked(image.id))
+        self.collect()
+
+        self.assertEqual(set(), self.keys(layout.IMAGES))
+
+    def marker(self, image):
+        """What a run that was given up is just about to write."""
+        image.session.mark_committed(image.id)
+        key = layout.commit_key(image.id)
+        data = self.storage.read(key)
+        self.storage.delete(key)
+        return data
 
     def test_session_that_came_to_no_root(self):
         session = self.repo.session(base.new_id(), 1)
@@ -78,4 +99,7 @@ class DiscardTestCase(base.RepositoryTestCase):
 
         self.discard(image)
 
-        self.assertEqual({key, 'repository.json'}, self.keys())
+        self.assertEqual(
+            {key, 'repository.json', layout.tombstone_key(image.id)},
+            self.keys(),
+        )
