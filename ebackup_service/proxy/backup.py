@@ -56,6 +56,9 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
             _commit(task, root)
             task.control.check()
             session.mark_committed(image.id)
+            # Whoever took the repository over before there was a marker may
+            # have removed what the image needs; after that, it sees the image.
+            repositories.check_owner(repo, spec.repository)
         return {
             'kind': 'incremental' if root.base_image else 'full',
             'generation': image.generation,

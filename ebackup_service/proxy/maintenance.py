@@ -73,7 +73,12 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
         )
 
     with repositories.opened(task.spec.repository) as repo:
-        result = collector.collect(repo, live, task.control.check)
+        result = collector.collect(
+            repo,
+            live,
+            task.control.check,
+            lambda: repositories.check_owner(repo, task.spec.repository),
+        )
         return {**dataclasses.asdict(result), 'usage': _usage(repo)}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import time
 
+from ebackup_service.repository import errors
 from ebackup_service.repository import images
 from ebackup_service.repository import layout
 from ebackup_service.repository import location
@@ -54,15 +55,24 @@ class CollectResult:
     tombstones_removed: int = 0
 
 
+def _owned() -> None:
+    """Nobody else has, or will take, the repository."""
+
+
 def collect(
     repo: opened.OpenRepository,
     live: Callable[[list[str]], Live],
     check: Check,
+    check_owner: Check = _owned,
 ) -> CollectResult:
     """Remove dead images, and packs and temporary files that nobody needs.
 
     :param live: asks the catalog, with the ids of all images that were found
+        and have no tombstone
     :param check: called often; raises to stop, which leaves nothing wrong
+    :param check_owner: raises if another service has taken the repository
+        over: before images are removed, and again before packs are
+    :raises ForeignOwner: see check_owner; or another service was noticed
     :raises Corrupt: a root or a page can't be read; no pack is removed then,
         since what it reaches is unknown. Delete the image, or repair it
     :raises RepositoryError: the storage's
@@ -79,18 +89,23 @@ def collect(
         if address is not None:
             candidates.add(address)
     found = survey.survey(storage, check)
-    answer = live(sorted(found))
+    # Not with those that have a tombstone: if the catalog thinks that one is
+    # available (a service that was fenced may have deleted it), it pins it.
+    answer = live(sorted(i.id for i in found.values() if not i.deleted))
     settled = {i.id for i in found.values() if i.marked or i.deleted}
     later = survey.survey(storage, check, settled, set(found) - settled)
 
     needed = _mark(
         repo, list(_needed(found, later, answer)), answer.pins, check
     )
+    check_owner()
     images_removed = 0
     for image in found.values():
         check()
         latest = later.get(image.id, image)
         images_removed += _remove_image(repo, latest, answer)
+    # From here on what is dead has a tombstone, also for whoever takes over.
+    check_owner()
     packs_removed = bytes_removed = 0
     for info in storage.list(layout.PACKS):
         check()
@@ -193,7 +208,10 @@ def _mark(
 def _remove_image(
     repo: opened.OpenRepository, image: survey.Image, answer: Live
 ) -> int:
-    """Remove an image if it is dead, or never counted; how many it was."""
+    """Remove an image if it is dead, or never counted; how many it was.
+
+    :raises ForeignOwner: it counts since, by nobody that the catalog knows
+    """
     if image.counts:
         if image.id not in answer.dead:
             return 0
@@ -208,7 +226,14 @@ def _remove_image(
             running = bool(answer.sessions)
         else:
             running = image.session_id in answer.sessions
-        if running or images.is_marked(repo.storage, image.id):
+        if running:
             return 0
+        if images.is_marked(repo.storage, image.id):
+            # Its packs were not marked as needed.
+            raise errors.ForeignOwner(
+                f'Image {image.id} was committed by a session that this '
+                'service does not know: another one writes to the '
+                'repository. Stop that one; no data was removed'
+            )
     images.remove(repo.storage, image.id)
     return 1

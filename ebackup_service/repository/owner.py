@@ -53,25 +53,14 @@ def read(storage: base.Storage) -> Owner | None:
     return Owner.from_bytes(data)
 
 
-def claim(
-    storage: base.Storage,
-    service_id: str,
-    generation: int,
-    take_over: bool = False,
-) -> None:
+def claim(storage: base.Storage, service_id: str, generation: int) -> None:
     """Make a service the owner, if nobody is, or an older one of its own.
 
-    :param take_over: whoever it belonged to: an operator's explicit command
     :raises ForeignOwner: it belongs to another, or a newer one
+    :raises Corrupt: the marker is damaged
     """
     mine = Owner(service_id, generation)
-    try:
-        current = read(storage)
-    except errors.Corrupt:
-        if not take_over:
-            raise
-        storage.replace(layout.OWNER, mine.to_bytes())
-        return
+    current = read(storage)
     if current is None:
         try:
             storage.create(layout.OWNER, [mine.to_bytes()])
@@ -79,7 +68,7 @@ def claim(
         except errors.ObjectExists:
             # Another one was quicker.
             current = read(storage)
-    if current is not None and not take_over:
+    if current is not None:
         if current.service_id != service_id:
             raise _foreign(current)
         if current.generation > generation:
@@ -87,6 +76,29 @@ def claim(
         if current.generation == generation:
             return
     storage.replace(layout.OWNER, mine.to_bytes())
+
+
+def take_over(
+    storage: base.Storage, service_id: str, generation: int
+) -> tuple[Owner | None, Owner]:
+    """Make a service the owner, whoever was: an operator's explicit command.
+
+    Called again, it is a newer owner each time: of two copies of one service
+    that both took over, the first one is fenced.
+
+    :param generation: the greatest that the service knows of its own here
+    :returns: who was the owner, None if nobody was or that can't be told; and
+        who is now, of a generation that the service has never had here
+    """
+    try:
+        previous = read(storage)
+    except errors.Corrupt:
+        previous = None
+    if previous is not None and previous.service_id == service_id:
+        generation = max(generation, previous.generation)
+    mine = Owner(service_id, generation + 1)
+    storage.replace(layout.OWNER, mine.to_bytes())
+    return previous, mine
 
 
 def check(storage: base.Storage, service_id: str, generation: int) -> None:

@@ -92,15 +92,20 @@ class Repository(opened.OpenRepository):
             )
         return cls(storage, config)
 
-    def claim(
-        self, service_id: str, generation: int, take_over: bool = False
-    ) -> None:
+    def claim(self, service_id: str, generation: int) -> None:
         """Make a service the owner; see owner.claim.
 
         :raises ForeignOwner: it belongs to another, or a newer one
         """
         self.config.require_write()
-        owner.claim(self.storage, service_id, generation, take_over)
+        owner.claim(self.storage, service_id, generation)
+
+    def take_over(
+        self, service_id: str, generation: int
+    ) -> tuple[owner.Owner | None, owner.Owner]:
+        """Make a service the owner, whoever was; see owner.take_over."""
+        self.config.require_write()
+        return owner.take_over(self.storage, service_id, generation)
 
     def check_owner(self, service_id: str, generation: int) -> None:
         """Make sure that a service is the owner.

@@ -139,8 +139,23 @@ class TestRefusal(BackupTestCase):
     def test_repository_taken_over_during_the_backup(self):
         task = self.task(os.urandom(CHUNK))
         repo = self.fixture.open_repository()
-        task.control.check = lambda: repo.claim('another', 1, take_over=True)
+        task.control.check = lambda: repo.take_over('another', 0)
         self.refused(repository_errors.ForeignOwner, task)
+
+    def test_repository_taken_over_between_commit_and_marker(self):
+        # Whoever has it since may have collected what has no marker.
+        task = self.task(os.urandom(CHUNK))
+        repo = self.fixture.open_repository()
+        mark = repository_session.Session.mark_committed
+
+        def late(session, image_id):
+            repo.take_over('another', 0)
+            mark(session, image_id)
+
+        with mock.patch.object(
+            repository_session.Session, 'mark_committed', late
+        ):
+            self.refused(repository_errors.ForeignOwner, task)
 
     def test_stopped_in_the_middle(self):
         task = self.task(os.urandom(CHUNK))

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import os
+from unittest import mock
 
 from oslotest import base
 
@@ -10,6 +11,7 @@ from ebackup_service.proxy import errors
 from ebackup_service.proxy import maintenance
 from ebackup_service.proxy import restore
 from ebackup_service.repository import errors as repository_errors
+from ebackup_service.repository import markers
 from ebackup_service.server import images
 from ebackup_service.server import repositories
 from tests.unit.ebackup_service import catalog_fixture
@@ -174,6 +176,36 @@ class TestCollect(UpkeepTestCase):
         maintenance.collect(self.collect())
         self.assertEqual(set(), self.packs())
         writer.abandon()
+
+    def test_image_that_a_fenced_service_deleted_is_kept_if_it_is_known(self):
+        image = self.fixture.backup(self.path)
+        repo = self.fixture.open_repository()
+        tombstone = markers.Tombstone(image.id).to_bytes()
+        repo.storage.create(f'tombstones/{image.id}', [tombstone])
+        before = self.packs()
+        maintenance.collect(self.collect())
+        self.assertEqual(before, self.packs())
+        target = self.fixture.write_volume(b'', 'target')
+        restore.run(self.fixture.restore_task(image, target))
+        with open(self.path, 'rb') as old, open(target, 'rb') as new:
+            self.assertEqual(old.read(), new.read())
+
+    def test_repository_taken_over_while_it_is_collected(self):
+        self.delete(self.fixture.backup(self.path))
+        repo = self.fixture.open_repository()
+        before = self.packs()
+        gc = self.collect()
+        live = gc.server.live
+
+        def taken_over(*args):
+            repo.take_over('another', 0)
+            return live(*args)
+
+        with mock.patch.object(gc.server, 'live', taken_over):
+            self.assertRaises(
+                repository_errors.ForeignOwner, maintenance.collect, gc
+            )
+        self.assertEqual(before, self.packs())
 
     def test_collection_that_was_given_up_removes_nothing(self):
         self.delete(self.fixture.backup(self.path))

@@ -43,8 +43,8 @@ class TestOpened(base.BaseTestCase):
         )
 
     def test_repository_that_was_taken_over_is_refused(self):
-        self.fixture.open_repository().claim(
-            self.spec.owner.service_id, 2, take_over=True
+        self.fixture.open_repository().take_over(
+            self.spec.owner.service_id, self.spec.owner.generation
         )
         self.refused(repository_errors.ForeignOwner)
 

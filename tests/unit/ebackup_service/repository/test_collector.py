@@ -339,6 +339,21 @@ class RunningTestCase(CollectorTestCase):
         for image in made:
             self.assertEqual(image.data, self.restore(image.id))
 
+    def test_images_with_a_tombstone_are_not_asked_about(self):
+        """If the catalog thinks that they are available, it pins them."""
+        deleted = self.backup(self.data)
+        self.storage.create(layout.tombstone_key(deleted.id), [b''])
+        pin = (deleted.root.tree, deleted.root.size, base.CHUNK)
+
+        def live(ids):
+            self.assertEqual([], ids)
+            return collector.Live(set(), [pin], set())
+
+        collector.collect(self.repo, live, base.nothing_to_check)
+
+        source = self.repo.tree(deleted.root)
+        self.assertEqual(deleted.data, base.restored(self.repo, source))
+
     def test_temporary_files_of_ended_sessions_go(self):
         ended, running = base.new_id(), base.new_id()
         for session_id in (ended, running):
@@ -375,6 +390,67 @@ class RunningTestCase(CollectorTestCase):
                 )
             ),
         )
+
+
+class OwnerTestCase(CollectorTestCase):
+    """Another service takes the repository over meanwhile."""
+
+    def setUp(self):
+        super().setUp()
+        self.dead = self.backup(self.data)
+        self.abandoned = self.store(os.urandom(MIB))
+        self.before = self.keys()
+        self.asked = 0
+
+    def collect(self, check_owner):
+        def asked():
+            self.asked += 1
+            check_owner()
+
+        return collector.collect(
+            self.repo,
+            lambda ids: collector.Live({self.dead.id}, [], set()),
+            base.nothing_to_check,
+            asked,
+        )
+
+    def refused_at(self, time):
+        def check_owner():
+            if self.asked == time:
+                raise errors.ForeignOwner('taken over')
+
+        self.assertRaises(errors.ForeignOwner, self.collect, check_owner)
+
+    def test_before_anything_is_removed(self):
+        self.refused_at(1)
+
+        self.assertEqual(self.before, self.keys())
+
+    def test_before_data_is_removed(self):
+        """Of what it removed it has left word to whoever took over."""
+        self.refused_at(2)
+
+        self.assertEqual(
+            {k for k in self.before if k.startswith(layout.PACKS)},
+            self.keys(layout.PACKS),
+        )
+        self.assertTrue(self.storage.size(layout.tombstone_key(self.dead.id)))
+
+    def test_afterwards_it_may_go_on(self):
+        self.collect(lambda: None)
+
+        self.assertEqual(2, self.asked)
+        self.assertEqual(set(), self.keys(layout.PACKS))
+
+    def test_session_that_nobody_knows_commits_at_the_last_moment(self):
+        def commit():
+            if self.asked == 1:
+                self.abandoned.session.mark_committed(self.abandoned.id)
+
+        error = self.assertRaises(errors.ForeignOwner, self.collect, commit)
+
+        self.assertIn(self.abandoned.id, str(error))
+        self.assertEqual(self.abandoned.data, self.restore(self.abandoned.id))
 
 
 class DamageTestCase(CollectorTestCase):

@@ -14,6 +14,9 @@ class OwnerTestCase(base.RepositoryTestCase):
     def check(self, *args):
         owner.check(self.storage, *args)
 
+    def take_over(self, *args):
+        return owner.take_over(self.storage, *args)
+
     def test_new_repository_has_none(self):
         self.assertIsNone(owner.read(self.storage))
         self.assertRaises(errors.ForeignOwner, self.check, 'one', 0)
@@ -47,20 +50,14 @@ class OwnerTestCase(base.RepositoryTestCase):
         self.assertRaises(errors.ForeignOwner, self.check, 'one', 1)
         self.assertRaises(errors.ForeignOwner, self.claim, 'one', 1)
 
-    def test_taking_over_is_explicit(self):
-        self.claim('one', 5)
-        self.claim('two', 1, take_over=True)
-
-        self.check('two', 1)
-        self.assertRaises(errors.ForeignOwner, self.check, 'one', 5)
-
     def test_damaged_marker_is_told_and_can_be_taken_over(self):
         self.claim('one', 1)
         self.flip('owner.json', 90)
 
         self.assertRaises(errors.Corrupt, self.check, 'one', 1)
         self.assertRaises(errors.Corrupt, self.claim, 'one', 1)
-        self.claim('one', 2, take_over=True)
+        previous, mine = self.take_over('one', 1)
+        self.assertIsNone(previous)
         self.check('one', 2)
 
     def test_damaged_members_are_told(self):
@@ -79,3 +76,44 @@ class OwnerTestCase(base.RepositoryTestCase):
         with mock.patch.object(self.storage, 'create', create):
             self.assertRaises(errors.ForeignOwner, self.claim, 'one', 1)
         self.check('two', 1)
+
+
+class TakeOverTestCase(OwnerTestCase):
+    def test_owner_is_fenced(self):
+        self.claim('one', 5)
+
+        previous, mine = self.take_over('two', 0)
+
+        self.assertEqual(
+            ('one', 5), (previous.service_id, previous.generation)
+        )
+        self.check('two', mine.generation)
+        self.assertRaises(errors.ForeignOwner, self.check, 'one', 5)
+        self.assertRaises(errors.ForeignOwner, self.claim, 'one', 6)
+
+    def test_repository_that_nobody_owns(self):
+        previous, mine = self.take_over('two', 0)
+
+        self.assertIsNone(previous)
+        self.check('two', mine.generation)
+
+    def test_generation_is_one_that_the_service_never_had(self):
+        """Neither by what it knows, nor by what the repository says."""
+        self.claim('one', 5)
+
+        self.assertEqual(6, self.take_over('one', 1)[1].generation)
+        self.assertEqual(10, self.take_over('one', 9)[1].generation)
+
+    def test_of_two_copies_of_one_service_the_last_one_wins(self):
+        self.claim('one', 1)
+
+        first = self.take_over('one', 1)[1].generation
+        second = self.take_over('one', 1)[1].generation
+
+        self.assertRaises(errors.ForeignOwner, self.check, 'one', first)
+        self.check('one', second)
+
+    def test_generation_of_another_service_does_not_matter(self):
+        self.claim('one', 70)
+
+        self.assertEqual(2, self.take_over('two', 1)[1].generation)

@@ -100,6 +100,7 @@ class OpenTestCase(base.RepositoryTestCase):
         for call in (
             lambda: self.repo.session(base.new_id(), 1),
             lambda: self.repo.claim('service', 1),
+            lambda: self.repo.take_over('service', 0),
             lambda: self.repo.delete_image(image.id),
             lambda: self.repo.mark(image.id),
             self.collect,
@@ -131,7 +132,7 @@ class OwnerTestCase(base.RepositoryTestCase):
         self.repo.check_owner('one', 1)
 
         self.assertRaises(errors.ForeignOwner, self.repo.claim, 'two', 1)
-        self.repo.claim('two', 1, take_over=True)
+        self.repo.take_over('two', 0)
         self.assertRaises(errors.ForeignOwner, self.repo.check_owner, 'one', 1)
 
 
