@@ -52,6 +52,24 @@ class Volume:
             changed = _change(self.changed_path, self.size)
             self.changed_chunks.write_text(json.dumps(changed))
 
+    def copy_changes(self, source: pathlib.Path, target: pathlib.Path) -> None:
+        """The chunks that differ, of either version, into another file."""
+        with source.open('rb') as old, target.open('r+b') as new:
+            for number in json.loads(self.changed_chunks.read_text()):
+                old.seek(number * CHUNK)
+                new.seek(number * CHUNK)
+                new.write(old.read(CHUNK))
+
+
+def copy(source: pathlib.Path, target: pathlib.Path) -> None:
+    """What is data in a file, into one that reads as zeros."""
+    with source.open('rb') as old, target.open('r+b') as new:
+        for start, end in extents(old.fileno(), source.stat().st_size):
+            for offset in range(start, end, MIB):
+                old.seek(offset)
+                new.seek(offset)
+                new.write(old.read(min(MIB, end - offset)))
+
 
 def extents(descriptor: int, size: int) -> list[tuple[int, int]]:
     """(start, end) of the allocated ranges, widened to whole chunks."""

@@ -128,6 +128,22 @@ def busy_seconds() -> float:
     return (user + nice + system + irq + softirq) / _TICK
 
 
+def cpu_seconds_below(directory: pathlib.Path) -> float:
+    """Of all processes that work in or below it, and their dead children."""
+    ticks = 0
+    for entry in pathlib.Path('/proc').iterdir():
+        if not entry.name.isdigit():
+            continue
+        try:
+            place = pathlib.Path(os.readlink(entry / 'cwd'))
+            fields = (entry / 'stat').read_text().rpartition(')')[2].split()
+        except OSError:
+            continue  # it has ended, or is a thread of the kernel
+        if place.is_relative_to(directory):
+            ticks += sum(map(int, fields[11:15]))
+    return ticks / _TICK
+
+
 class Watcher(threading.Thread):
     """Looks at the anonymous memory of a process and its descendants.
 

@@ -16,6 +16,8 @@ def table(answers: dict[str, contest.Answer]) -> str:
 
 
 def _part(name: str, answer: contest.Answer) -> str:
+    if 'failed' in answer:
+        return f'{name}: FAILED: {answer["failed"]}'
     rows = _rows(answer)
     columns = [
         (heading, cells)
