@@ -21,6 +21,7 @@ from oslo_log import log as logging
 
 from ebackup_driver import client as clients
 from ebackup_driver import errors
+from ebackup_driver import hold
 from ebackup_driver import metadata
 from ebackup_driver import opts
 from ebackup_driver import resources
@@ -143,7 +144,7 @@ class EBackupDriver(driver.BackupDriver):
     def _make_image(
         self, backup: cinder_backup.Backup, volume_file: Any
     ) -> resources.Image:
-        attachment = _attachment(volume_file)
+        path = volume.path(volume_file)
         check = functools.partial(status.check_creating, backup)
         check()
         self._clear_parent(backup)
@@ -162,7 +163,8 @@ class EBackupDriver(driver.BackupDriver):
             'Job %(job)s makes backup %(backup)s',
             {'job': reservation.job.id, 'backup': backup.id},
         )
-        waiter.wait(reservation.job, attachment)
+        with hold.held(volume_file) as lock:
+            waiter.wait(reservation.job, _attachment(path, lock))
         check()
         return waiter.persist(client.image, backup.id)
 
@@ -173,7 +175,7 @@ class EBackupDriver(driver.BackupDriver):
         volume_file: Any,
         volume_is_new: bool,
     ) -> None:
-        attachment = _attachment(volume_file)
+        path = volume.path(volume_file)
         check = functools.partial(status.check_restoring, backup)
         check()
         client = self._client()
@@ -190,7 +192,8 @@ class EBackupDriver(driver.BackupDriver):
         )
         if job.warning:
             LOG.warning('Job %s: %s', job.id, job.warning)
-        waiter.wait(job, attachment)
+        with hold.held(volume_file) as lock:
+            waiter.wait(job, _attachment(path, lock))
         if found.volume_metadata:
             self.put_metadata(volume_id, found.volume_metadata)
 
@@ -218,12 +221,13 @@ class EBackupDriver(driver.BackupDriver):
         )
 
 
-def _attachment(volume_file: Any) -> dict[str, str]:
-    return {
+def _attachment(path: str, lock: int | None) -> dict[str, Any]:
+    attachment = {
         'kind': 'attached',
         'host': CONF.ebackup.host,
-        'path': volume.path(volume_file),
+        'path': path,
     }
+    return attachment if lock is None else {**attachment, 'lock': lock}
 
 
 def _check_record(backup: cinder_backup.Backup, driver_info: Any) -> None:

@@ -40,8 +40,10 @@ OPTS: list[cfg.Opt] = [
         default=10.0,
         min=0.1,
         help='Seconds without a heartbeat of the backup driver after which '
-        'its job stops. Keep it shorter than a cinder-backup process needs '
-        'to start: when it starts, Cinder releases the volume.',
+        'its job stops. That cinder-backup has ended is seen at once, by its '
+        'lock on the volume; this is for one that hangs, or can not reach '
+        'the API. Where volumes can not be locked, cinder-backup must not '
+        'start again sooner than this and two seconds after it ended.',
     ),
     cfg.FloatOpt(
         'resume_timeout',

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Volumes that are attached to the proxy's own host, as devices or files.
 
-Attachment: {'kind': 'attached', 'host': str, 'path': str}. What changed since
-the last image nobody tells: the engine compares chunk ids.
+Attachment: {'kind': 'attached', 'host': str, 'path': str} and, where the
+driver holds the volume, {'lock': int}, the offset of the byte that it has
+locked. What changed since the last image nobody tells: the engine compares
+chunk ids.
 """
 
 from oslo_config import cfg
@@ -11,6 +13,7 @@ from ebackup_service.production import base
 from ebackup_service.production import device
 from ebackup_service.production import errors
 from ebackup_service.production import file
+from ebackup_service.production import hold
 from ebackup_service.production import paths
 
 
@@ -37,7 +40,7 @@ class AttachedStorage:
         place = self._look(attachment)
         opener = device.open_source if place.is_device else file.open_source
         try:
-            return opener(place, size)
+            return opener(place, size, _hold(attachment))
         except OSError as e:
             raise errors.SourceUnavailable(
                 f'{e.strerror} while opening {place.given}: '
@@ -50,7 +53,7 @@ class AttachedStorage:
         place = self._look(attachment)
         opener = device.open_target if place.is_device else file.open_target
         try:
-            return opener(place, size)
+            return opener(place, size, _hold(attachment))
         except OSError as e:
             raise errors.TargetUnavailable(
                 f'{e.strerror} while opening {place.given}: '
@@ -58,12 +61,15 @@ class AttachedStorage:
             ) from e
 
     def _look(self, attachment: base.Attachment) -> paths.Place:
-        if set(attachment) != {'kind', 'host', 'path'} or not all(
-            isinstance(value, str) for value in attachment.values()
+        texts = {key: attachment[key] for key in attachment if key != 'lock'}
+        if (
+            set(texts) != {'kind', 'host', 'path'}
+            or not all(isinstance(text, str) for text in texts.values())
+            or not isinstance(attachment.get('lock', 0), int)
         ):
             raise errors.AttachmentInvalid(
                 'an attachment of kind attached has a kind, a host and a '
-                'path, all of them text'
+                'path, all of them text, and maybe a lock, which is a number'
             )
         if attachment['host'] != self._host:
             raise errors.WrongHost(
@@ -72,3 +78,7 @@ class AttachedStorage:
                 'that host'
             )
         return paths.look(attachment['path'], self._roots)
+
+
+def _hold(attachment: base.Attachment) -> hold.Hold:
+    return hold.Hold(attachment['path'], attachment.get('lock'))

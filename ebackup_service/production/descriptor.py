@@ -14,6 +14,7 @@ import os
 
 from ebackup_service.production import base
 from ebackup_service.production import errors
+from ebackup_service.production import hold as driver_hold
 from ebackup_service.production import punch
 
 _ZEROS = 1 << 20  # bytes written at a time where nothing can punch a hole
@@ -25,6 +26,7 @@ class DescriptorSource:
     :param name: for messages
     :param list_extents: what extents() answers
     :param release: called after closing, once
+    :param hold: looked at before each piece of input
     """
 
     gaps = base.ExtentKind.HOLE
@@ -36,10 +38,12 @@ class DescriptorSource:
         size: int,
         list_extents: Callable[[], Iterator[base.Extent]],
         release: Callable[[], None] | None = None,
+        hold: driver_hold.Hold = driver_hold.UNKNOWN,
     ) -> None:
         self.size = size
         self._descriptor = descriptor
         self._name = name
+        self._hold = hold
         self._list_extents = list_extents
         self._release = release
 
@@ -50,7 +54,7 @@ class DescriptorSource:
             raise _unreadable(self._name, e) from e
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        _read(self._descriptor, self._name, offset, buffer)
+        _read(self._descriptor, self._name, self._hold, offset, buffer)
 
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -66,6 +70,7 @@ class DescriptorTarget:
     :param direct: the same file opened with O_DIRECT, or -1. Writing past the
         page cache costs less CPU, keeps the host's cache for its guests, and
         leaves flush() nothing to wait for.
+    :param hold: looked at before each piece of input or output
     """
 
     def __init__(
@@ -76,6 +81,7 @@ class DescriptorTarget:
         size: int,
         truncated: bool,
         alignment: int,
+        hold: driver_hold.Hold = driver_hold.UNKNOWN,
     ) -> None:
         self.size = size
         self.truncated = truncated
@@ -83,13 +89,15 @@ class DescriptorTarget:
         self._descriptor = descriptor
         self._direct = direct
         self._name = name
+        self._hold = hold
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        _read(self._descriptor, self._name, offset, buffer)
+        _read(self._descriptor, self._name, self._hold, offset, buffer)
 
     def write(self, offset: int, buffer: memoryview) -> None:
         self._check_range(offset, len(buffer))
         try:
+            self._hold.check(self._descriptor)
             done = 0
             if self._direct >= 0 and not offset % self.alignment:
                 done = self._write_direct(offset, buffer)
@@ -102,11 +110,13 @@ class DescriptorTarget:
         if not length:
             return
         try:
+            self._hold.check(self._descriptor)
             if punch.zero_range(self._descriptor, offset, length):
                 return
             zeros = memoryview(bytes(min(length, _ZEROS)))
             for position in range(offset, offset + length, _ZEROS):
                 rest = offset + length - position
+                self._hold.check(self._descriptor)
                 _write(self._descriptor, position, zeros[:rest])
         except OSError as e:
             raise self._unwritable(e) from e
@@ -164,8 +174,15 @@ def open_direct(descriptor: int) -> int:
 DIRECT_ALIGNMENT = mmap.PAGESIZE  # satisfies every file system and device
 
 
-def _read(descriptor: int, name: str, offset: int, buffer: memoryview) -> None:
+def _read(
+    descriptor: int,
+    name: str,
+    hold: driver_hold.Hold,
+    offset: int,
+    buffer: memoryview,
+) -> None:
     try:
+        hold.check(descriptor)
         while buffer:
             count = os.preadv(descriptor, [buffer], offset)
             if not count:

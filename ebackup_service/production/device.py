@@ -10,12 +10,17 @@ from ebackup_service.production import base
 from ebackup_service.production import claims
 from ebackup_service.production import descriptor as io
 from ebackup_service.production import errors
+from ebackup_service.production import hold as driver_hold
 from ebackup_service.production import paths
 
 _BLKSSZGET = 0x1268  # linux/fs.h: logical sector size, int
 
 
-def open_source(place: paths.Place, size: int) -> base.Source:
+def open_source(
+    place: paths.Place,
+    size: int,
+    hold: driver_hold.Hold = driver_hold.UNKNOWN,
+) -> base.Source:
     def open_exclusively() -> int:
         return paths.open_place(place, os.O_RDONLY | os.O_EXCL)
 
@@ -23,6 +28,7 @@ def open_source(place: paths.Place, size: int) -> base.Source:
     try:
         opened = paths.open_place(place, os.O_RDONLY)
         try:
+            hold.check(opened)
             _check_size(opened, place.given, size)
             # Another host may have written since this one last read.
             os.posix_fadvise(opened, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -32,6 +38,7 @@ def open_source(place: paths.Place, size: int) -> base.Source:
                 size,
                 lambda: _everything(size),
                 claim.release,
+                hold,
             )
         except BaseException:
             os.close(opened)
@@ -41,9 +48,14 @@ def open_source(place: paths.Place, size: int) -> base.Source:
         raise
 
 
-def open_target(place: paths.Place, size: int) -> base.Target:
+def open_target(
+    place: paths.Place,
+    size: int,
+    hold: driver_hold.Hold = driver_hold.UNKNOWN,
+) -> base.Target:
     opened = paths.open_place(place, os.O_RDWR | os.O_EXCL)
     try:
+        hold.check(opened)
         _check_size(opened, place.given, size)
         alignment = _sector_size(opened)
         return io.DescriptorTarget(
@@ -53,6 +65,7 @@ def open_target(place: paths.Place, size: int) -> base.Target:
             size,
             truncated=False,
             alignment=alignment,
+            hold=hold,
         )
     except BaseException:
         os.close(opened)

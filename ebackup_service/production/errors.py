@@ -74,6 +74,13 @@ class TargetUnavailable(ProductionError):
     retryable = True
 
 
+class DriverLost(ProductionError):
+    """Nobody waits for the job any more; the volume may be in other hands."""
+
+    kind = 'driver-lost'
+    retryable = True
+
+
 class StorageUnknown(ProductionError):
     """No production storage of that name is installed."""
 

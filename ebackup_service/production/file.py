@@ -9,25 +9,39 @@ from ebackup_service.production import backing
 from ebackup_service.production import base
 from ebackup_service.production import descriptor as io
 from ebackup_service.production import errors
+from ebackup_service.production import hold as driver_hold
 from ebackup_service.production import paths
 
 
-def open_source(place: paths.Place, size: int) -> base.Source:
+def open_source(
+    place: paths.Place,
+    size: int,
+    hold: driver_hold.Hold = driver_hold.UNKNOWN,
+) -> base.Source:
     _refuse_backing_file(place)
     opened = paths.open_place(place, os.O_RDONLY)
     try:
+        hold.check(opened)
         found = os.fstat(opened).st_size
         if found != size:
             raise _wrong_size(place, found, size)
         return io.DescriptorSource(
-            opened, place.given, size, lambda: _allocated(opened, size)
+            opened,
+            place.given,
+            size,
+            lambda: _allocated(opened, size),
+            hold=hold,
         )
     except BaseException:
         os.close(opened)
         raise
 
 
-def open_target(place: paths.Place, size: int) -> base.Target:
+def open_target(
+    place: paths.Place,
+    size: int,
+    hold: driver_hold.Hold = driver_hold.UNKNOWN,
+) -> base.Target:
     """An empty file is one that Cinder emptied: it gets its size back.
 
     One that has its size already is treated as a device is: what it holds is
@@ -36,6 +50,7 @@ def open_target(place: paths.Place, size: int) -> base.Target:
     _refuse_backing_file(place)
     opened = paths.open_place(place, os.O_RDWR)
     try:
+        hold.check(opened)
         found = os.fstat(opened).st_size
         if found not in (0, size):
             raise _wrong_size(place, found, size)
@@ -48,6 +63,7 @@ def open_target(place: paths.Place, size: int) -> base.Target:
             size,
             truncated=not found,
             alignment=io.DIRECT_ALIGNMENT,
+            hold=hold,
         )
     except BaseException:
         os.close(opened)

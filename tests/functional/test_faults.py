@@ -81,27 +81,3 @@ class FaultTestCase(ebackup_case.EBackupTestCase):
         )
         self.restore(backup, self.volume)
         self.assertEqual(self.digest, self.sha256(self.volume))
-
-    def test_cinder_backup_killed_in_a_backup(self):
-        self.slow()
-        backup = self.start_backup(self.volume)
-        job = self.wait_for_progress(backup, 'backup')
-        self.end('kill', 'cinder-backup')
-        ended = self.wait_for_job(job['id'])
-        self.assertEqual('heartbeat-lost', ended['error']['kind'])
-        self.lab.run('up')
-        self.wait_for_backup(backup, 'error')
-        self.wait_for_volume('available')
-        self.next_backup_is_right()
-
-    def test_cinder_backup_killed_in_a_restore(self):
-        backup = self.backup(self.volume)
-        self.slow()
-        self.start_restore(backup, self.volume)
-        job = self.wait_for_progress(backup, 'restore')
-        self.end('kill', 'cinder-backup')
-        ended = self.wait_for_job(job['id'])
-        self.assertEqual('heartbeat-lost', ended['error']['kind'])
-        self.lab.run('up')
-        self.wait_for_backup(backup, 'available')
-        self.wait_for_volume('error_restoring')

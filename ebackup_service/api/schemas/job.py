@@ -29,6 +29,11 @@ ATTACH = types.wrapped(
                 'pattern': '^/',
                 'maxLength': 4095,
             },
+            'lock': {
+                'type': 'integer',
+                'minimum': 0,
+                'maximum': (1 << 63) - 1,
+            },
         },
         ['kind', 'host', 'path'],
     ),

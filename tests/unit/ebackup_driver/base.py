@@ -13,6 +13,8 @@ from oslotest import base
 
 from ebackup_driver import driver
 from ebackup_driver import session
+from ebackup_service.production import errors
+from ebackup_service.production import hold
 from tests.unit.ebackup_driver import cinder_records
 from tests.unit.ebackup_driver import http_server
 from tests.unit.ebackup_driver import played_service
@@ -94,6 +96,17 @@ class DriverTestCase(ServiceTestCase):
             self.service.said(method, pattern)[0]
         )
         self.assertNotIn('beat', kinds[first:])
+
+    def is_held(self):
+        """Return whether the proxy would see the volume held."""
+        attachment = list(self.service.attachments.values())[-1]
+        seen = hold.Hold(attachment['path'], attachment['lock'])
+        with open(attachment['path'], 'rb') as stream:
+            try:
+                seen.check(stream.fileno())
+            except errors.DriverLost:
+                return False
+        return True
 
     def job_states(self):
         return [job['state'] for job in self.service.jobs.values()]

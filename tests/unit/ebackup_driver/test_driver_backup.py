@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import io
 import json
 import threading
 
@@ -17,6 +18,9 @@ class NamedOnly:
 
     def __init__(self, name):
         self.name = name
+
+    def fileno(self):
+        raise io.UnsupportedOperation('fileno')
 
     def __getattr__(self, attribute):
         raise AssertionError(f'volume_file.{attribute} was used')
@@ -48,10 +52,20 @@ class TestBackup(BackupTestCase):
 
     def test_tells_where_the_volume_is_attached(self):
         self.make()
+        (attachment,) = self.service.attachments.values()
+        self.assertIsInstance(attachment.pop('lock'), int)
         self.assertEqual(
-            [{'kind': 'attached', 'host': 'backup-host', 'path': self.path}],
-            list(self.service.attachments.values()),
+            {'kind': 'attached', 'host': 'backup-host', 'path': self.path},
+            attachment,
         )
+
+    def test_holds_the_volume_while_the_job_runs(self):
+        held = []
+        self.at('POST', base.BEAT, lambda: held.append(self.is_held()), 2)
+        self.service.beats_needed = 3
+        self.make()
+        self.assertEqual([True], held)
+        self.assertFalse(self.is_held())
 
     def test_returns_only_when_the_job_has_ended(self):
         self.service.beats_needed = 4
@@ -121,10 +135,16 @@ class TestBackup(BackupTestCase):
 
 
 class TestVolumeFile(BackupTestCase):
-    def test_only_its_name_is_used(self):
+    def test_only_its_name_and_descriptor_are_used(self):
         self.make(NamedOnly('/dev/loop7'))
         (attachment,) = self.service.attachments.values()
         self.assertEqual('/dev/loop7', attachment['path'])
+
+    def test_what_can_not_be_locked_is_backed_up_all_the_same(self):
+        self.make(NamedOnly('/dev/loop7'))
+        (attachment,) = self.service.attachments.values()
+        self.assertNotIn('lock', attachment)
+        self.assertEqual(['succeeded'], self.job_states())
 
     def test_may_be_a_proxy_of_eventlet(self):
         with open(self.path, 'rb') as stream:

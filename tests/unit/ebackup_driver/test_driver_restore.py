@@ -80,6 +80,14 @@ class TestRestore(RestoreTestCase):
         ]
         self.assertEqual(self.path, self.service.attachments[job_id]['path'])
 
+    def test_holds_the_target_while_the_job_runs(self):
+        held = []
+        self.at('POST', base.BEAT, lambda: held.append(self.is_held()), 2)
+        self.service.beats_needed = 3
+        self.restore()
+        self.assertEqual([True], held)
+        self.assertFalse(self.is_held())
+
     def test_leaves_the_file_to_the_service(self):
         with open(self.path, 'wb') as stream:
             stream.write(b'restored by the service')

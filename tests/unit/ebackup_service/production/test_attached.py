@@ -8,6 +8,7 @@ from oslotest import base
 
 from ebackup_service.production import attached
 from ebackup_service.production import errors
+from tests.unit.ebackup_service.production import holder
 from tests.unit.ebackup_service.production import loops
 
 MIB = 1 << 20
@@ -75,6 +76,7 @@ class AttachedStorageTest(base.BaseTestCase):
             {'kind': 'attached', 'host': 'here'},
             self.attachment(path=None),
             self.attachment(more='fields'),
+            self.attachment(lock='somewhere'),
         ):
             self.assertRaises(
                 errors.AttachmentInvalid,
@@ -106,6 +108,65 @@ class AttachedStorageTest(base.BaseTestCase):
         for opener in (self.open_source, self.open_target):
             self.assertRaises(errors.SizeMismatch, opener, size=MIB + 1)
         self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+
+    def test_held_volume_is_used(self):
+        driver = self.useFixture(holder.Holder(self.path))
+        self.open_source(lock=driver.lock).read_into(
+            0, memoryview(bytearray(1))
+        )
+        self.open_target(lock=driver.lock).write(0, memoryview(b'new'))
+
+    def test_volume_that_was_let_go_is_not_opened(self):
+        driver = self.useFixture(holder.Holder(self.path))
+        driver.let_go()
+        open(self.path, 'wb').close()  # as Cinder leaves a file to restore to
+        before = len(os.listdir('/proc/self/fd'))
+        for opener in (self.open_source, self.open_target):
+            error = self.assertRaises(
+                errors.DriverLost, opener, lock=driver.lock
+            )
+            self.assertIn(self.path, str(error))
+        self.assertEqual(0, os.path.getsize(self.path))
+        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+
+    def test_volume_that_is_let_go_is_left_alone_at_once(self):
+        driver = self.useFixture(holder.Holder(self.path))
+        source = self.open_source(lock=driver.lock)
+        target = self.open_target(lock=driver.lock)
+        driver.let_go()
+        for action in (
+            lambda: source.read_into(0, memoryview(bytearray(1))),
+            lambda: target.read_into(0, memoryview(bytearray(1))),
+            lambda: target.write(0, memoryview(b'new')),
+            lambda: target.zero(0, MIB),
+        ):
+            self.assertRaises(errors.DriverLost, action)
+        with open(self.path, 'rb') as file:
+            self.assertEqual(b'x' * MIB, file.read())
+
+    def test_device_that_is_let_go_is_left_alone_at_once(self):
+        reason = loops.why_not()
+        if reason:
+            self.skipTest(reason)
+        path = self.useFixture(loops.LoopDevice(MIB)).path
+        storage = attached.AttachedStorage(['/dev'], 'here')
+        driver = self.useFixture(holder.Holder(path))
+        attachment = self.attachment(path=path, lock=driver.lock)
+        target = storage.open_target(attachment, MIB, volume_is_new=False)
+        self.addCleanup(target.close)
+        target.write(0, memoryview(b'held'))
+        driver.let_go()
+        self.assertRaises(
+            errors.DriverLost, target.write, 0, memoryview(b'lost')
+        )
+        target.close()
+        self.assertRaises(
+            errors.DriverLost, storage.open_source, attachment, MIB
+        )
+        buffer = bytearray(4)
+        with open(path, 'rb') as file:
+            file.readinto(buffer)
+        self.assertEqual(b'held', buffer)
 
     def test_from_conf(self):
         conf = cfg.ConfigOpts()

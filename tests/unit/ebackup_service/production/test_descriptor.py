@@ -10,7 +10,9 @@ from oslotest import base
 from ebackup_service.production import base as contract
 from ebackup_service.production import descriptor
 from ebackup_service.production import errors
+from ebackup_service.production import hold
 from ebackup_service.production import punch
+from tests.unit.ebackup_service.production import holder
 
 PAGE = mmap.PAGESIZE
 SIZE = 8 * PAGE + 100
@@ -98,10 +100,10 @@ class SourceTest(DescriptorTestCase):
 
 
 class TargetTest(DescriptorTestCase):
-    def target(self, direct=True):
+    def target(self, direct=True, **kwargs):
         opened = descriptor.open_direct(self.opened) if direct else -1
         target = descriptor.DescriptorTarget(
-            self.opened, opened, 'the volume', SIZE, False, PAGE
+            self.opened, opened, 'the volume', SIZE, False, PAGE, **kwargs
         )
         self.addCleanup(target.close)
         return target
@@ -133,6 +135,26 @@ class TargetTest(DescriptorTestCase):
                     )
                     self.opened = os.dup(self.opened)
                     target.close()
+
+    def test_writes_zeros_only_while_the_volume_is_held(self):
+        driver = self.useFixture(holder.Holder(self.path))
+        target = self.target(hold=hold.Hold('the volume', driver.lock))
+        pieces = []
+        whole = os.pwritev
+
+        def let_go_after_the_first(opened, buffers, offset):
+            pieces.append(offset)
+            driver.let_go()
+            return whole(opened, buffers, offset)
+
+        with (
+            mock.patch.object(punch, 'zero_range', return_value=False),
+            mock.patch.object(descriptor, '_ZEROS', PAGE),
+            mock.patch.object(os, 'pwritev', let_go_after_the_first),
+        ):
+            self.assertRaises(errors.DriverLost, target.zero, 0, 4 * PAGE)
+        self.assertEqual([0], pieces)
+        self.assertTrue(self.content().startswith(bytes(PAGE) + b'x'))
 
     def test_aligned_writes_pass_the_page_cache(self):
         target = self.target()

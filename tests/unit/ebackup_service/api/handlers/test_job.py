@@ -124,6 +124,12 @@ class AttachTest(JobTestCase):
         response = self.request('GET', self.path, caller='reader')
         self.assertNotIn('/dev/sdb', response.text)
 
+    def test_driver_may_hold_the_volume(self):
+        self._attach(202, lock=(1 << 53) - 1)
+        for wrong in -1, 1 << 63, '7', None:
+            error = self._attach(400, lock=wrong)['error']
+            self.assertIn('body.attachment.lock', error['message'])
+
     def test_relative_path_is_refused(self):
         error = self._attach(400, path='dev/sdb')['error']
         self.assertIn('body.attachment.path', error['message'])
