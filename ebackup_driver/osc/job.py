@@ -32,8 +32,8 @@ class ListJobs(output.Lister):
         parser.add_argument(
             '--kind',
             metavar='<kind>',
-            help='of this kind only: backup, restore, delete, gc, check or '
-            'create',
+            help='of this kind only: backup, restore, delete, gc, check, '
+            'create or takeover',
         )
         parser.add_argument(
             '--image', metavar='<image-id>', help='of this image only'

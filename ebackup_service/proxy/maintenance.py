@@ -13,7 +13,9 @@ from ebackup_service.repository import checker
 from ebackup_service.repository import collector
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.repository import location
+from ebackup_service.repository import owner
 from ebackup_service.repository import repository
+from ebackup_service.repository.storage import base
 from ebackup_service.repository.storage import registry
 
 # A damaged repository may have more problems than a message should carry.
@@ -33,8 +35,25 @@ def create(task: proxy_task.Task) -> dict[str, Any]:
                 repo = repository.Repository.open(storage, spec.id)
             except repository_errors.NotARepository:
                 raise occupied from None
+            except repository_errors.RepositoryMismatch:
+                raise another(storage) from None
         repo.claim(spec.owner.service_id, spec.owner.generation)
         return {'usage': _usage(repo)}
+
+
+def another(storage: base.Storage) -> repository_errors.RepositoryMismatch:
+    """What to tell of a repository that is in the way, and what to do."""
+    repo = repository.Repository.open(storage)
+    found = owner.read(storage)
+    whose = (
+        'that nobody owns'
+        if found is None
+        else f'of service {found.service_id[:36]}'
+    )
+    return repository_errors.RepositoryMismatch(
+        f'Repository {repo.id} {whose} is there already. If that service is '
+        'gone: ebackup-manage repository takeover NAME URL ID'
+    )
 
 
 def delete(task: proxy_task.Task) -> dict[str, Any]:

@@ -54,7 +54,10 @@ class Message:
 
 @dataclasses.dataclass(frozen=True)
 class Owner(Message):
-    """The service that owns a repository; a takeover raises generation."""
+    """The service that owns a repository; a takeover raises generation.
+
+    With a takeover: the greatest generation that the server knows of.
+    """
 
     SCHEMA = schemas.OWNER
 

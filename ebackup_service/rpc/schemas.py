@@ -64,7 +64,17 @@ CHECKPOINT = record(
 )
 JOB = record(
     id=ID,
-    kind={'enum': ['backup', 'restore', 'delete', 'gc', 'check', 'create']},
+    kind={
+        'enum': [
+            'backup',
+            'restore',
+            'delete',
+            'gc',
+            'check',
+            'create',
+            'takeover',
+        ]
+    },
     token=COUNT,
     lease=SECONDS,
     repository=REPOSITORY,

@@ -101,7 +101,7 @@ def _repository(
         id=repository.id,
         name=repository.name,
         url=repository.url,
-        owner=messages.Owner(owner.uuid, owner.generation),
+        owner=messages.Owner(owner.uuid, repository.owner_generation),
         compression=conf.repository.compression,
         compression_level=conf.repository.compression_level,
         minimum_free=conf.repository.minimum_free,

@@ -225,6 +225,9 @@ def settle(session: orm.Session, job: job_rows.Job, error: Failure) -> None:
             state=repository_rows.ERROR,
             error=error,
         )
+    elif job.kind == job_rows.TAKEOVER:
+        # What the catalog knows of it may still be true.
+        repository_rows.update(session, job.repository_id, error=error)
 
 
 def take_back(

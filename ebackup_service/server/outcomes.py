@@ -192,7 +192,7 @@ def _succeed(
     )
     if ended:
         LOG.info('%s job %s succeeded', job.kind, job.id)
-        _conclude(session, job)
+        _conclude(session, job, result)
     return ended
 
 
@@ -220,7 +220,9 @@ def _acknowledge(
     )
 
 
-def _conclude(session: orm.Session, job: job_rows.Job) -> None:
+def _conclude(
+    session: orm.Session, job: job_rows.Job, result: dict[str, Any]
+) -> None:
     if job.kind == job_rows.DELETE and job.image_id is not None:
         image_rows.move(
             session,
@@ -234,6 +236,13 @@ def _conclude(session: orm.Session, job: job_rows.Job) -> None:
             session,
             job.repository_id,
             state=repository_rows.AVAILABLE,
+            error=None,
+        )
+    elif job.kind == job_rows.TAKEOVER:
+        repository_rows.update(
+            session,
+            job.repository_id,
+            owner_generation=result['owner_generation'],
             error=None,
         )
     elif job.kind == job_rows.GC:

@@ -182,7 +182,10 @@ def _usable(
     repository: repository_rows.Repository,
 ) -> repository_rows.Repository:
     if repository.state != repository_rows.AVAILABLE:
-        reason = (repository.error or {}).get('message', 'wait for its job.')
+        reason = 'wait for its job.'
+        if repository.state == repository_rows.RECOVERING:
+            reason = 'rebuild the catalog from it.'
+        reason = (repository.error or {}).get('message', reason)
         raise errors.Conflict(
             'repository-not-ready',
             f'Repository {repository.name!r} is not ready '

@@ -4,7 +4,15 @@
 from ebackup_service.api.schemas import types
 
 STATES = ['pending', 'running', 'succeeded', 'failed', 'cancelled']
-KINDS = ['backup', 'restore', 'delete', 'gc', 'check', 'create']
+KINDS = [
+    'backup',
+    'restore',
+    'delete',
+    'gc',
+    'check',
+    'create',
+    'takeover',
+]
 
 LIST_QUERY = types.strict(
     {

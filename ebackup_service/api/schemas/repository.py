@@ -15,6 +15,10 @@ REPOSITORY = types.strict(
     ['name', 'url'],
 )
 
+TAKEOVER = types.strict(
+    {**REPOSITORY['properties'], 'id': types.UUID}, ['name', 'url', 'id']
+)
+
 CREATE = types.wrapped('repository', REPOSITORY)
 
 CHECK = types.strict({'read_data': {'type': 'boolean'}}, [])

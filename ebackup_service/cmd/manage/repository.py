@@ -9,6 +9,7 @@ from ebackup_service.api.views import repository as views
 from ebackup_service.cmd.manage import command
 from ebackup_service.cmd.manage import waiting
 from ebackup_service.server import repositories
+from ebackup_service.server import takeover
 
 COLUMNS = ('name', 'url', 'state', 'created_at', 'collected_at')
 
@@ -20,6 +21,19 @@ def add_to(nouns: command.Nouns) -> None:
     _add_name(parser)
     parser.add_argument(
         'url', metavar='URL', help='for instance file:///srv/backup'
+    )
+    command.add_waiting(parser)
+    parser = command.verb(
+        verbs,
+        'takeover',
+        take_over,
+        'take over a repository whose service is gone for good: that one can '
+        'not write to it any more. Afterwards, rebuild the catalog from it',
+    )
+    _add_name(parser)
+    parser.add_argument('url', metavar='URL', help='where it is')
+    parser.add_argument(
+        'id', metavar='ID', help='its id, as its repository.json says'
     )
     command.add_waiting(parser)
     parser = command.verb(verbs, 'show', show, 'show a repository')
@@ -62,6 +76,17 @@ def create(context: command.Context, asked: argparse.Namespace) -> int:
     validation.check(wanted, schemas.REPOSITORY, 'repository')
     repository, job = repositories.create(
         context.catalog, asked.name, asked.url
+    )
+    return waiting.answer(
+        context, asked, job, repository=views.show(repository)
+    )
+
+
+def take_over(context: command.Context, asked: argparse.Namespace) -> int:
+    wanted = {'name': asked.name, 'url': asked.url, 'id': asked.id}
+    validation.check(wanted, schemas.TAKEOVER, 'repository')
+    repository, job = takeover.begin(
+        context.catalog, asked.name, asked.url, asked.id
     )
     return waiting.answer(
         context, asked, job, repository=views.show(repository)

@@ -33,9 +33,10 @@ DELETE = 'delete'
 GC = 'gc'
 CHECK = 'check'
 CREATE = 'create'
+TAKEOVER = 'takeover'
 # They touch a volume: a driver stands behind them and supplies access.
 DATA_KINDS = (BACKUP, RESTORE)
-KINDS = (BACKUP, RESTORE, DELETE, GC, CHECK, CREATE)
+KINDS = (BACKUP, RESTORE, DELETE, GC, CHECK, CREATE, TAKEOVER)
 
 ATTACHMENT = 'attachment'
 
@@ -212,4 +213,15 @@ def end(
         finished_at=clock.now(),
         lease_until=None,
         **values,
+    )
+
+
+def move_all(
+    session: orm.Session, repository_id: str, new_repository_id: str
+) -> None:
+    """Let all jobs of a repository be those of another one."""
+    session.execute(
+        sa.update(models.Job)
+        .where(models.Job.repository_id == repository_id)
+        .values(repository_id=new_repository_id)
     )

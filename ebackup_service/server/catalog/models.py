@@ -64,7 +64,6 @@ class Service(Base):
         sa.Integer, primary_key=True, autoincrement=False
     )
     uuid: orm.Mapped[str] = orm.mapped_column(UUID)
-    generation: orm.Mapped[int] = orm.mapped_column(sa.Integer)
 
 
 class Repository(Base):
@@ -76,6 +75,11 @@ class Repository(Base):
     url: orm.Mapped[str] = orm.mapped_column(sa.String(1024))
     state: orm.Mapped[str] = orm.mapped_column(sa.String(16))
     error: orm.Mapped[Any | None] = orm.mapped_column(Document)
+    # how often it was claimed and taken over: with the service's id, whose
+    # the repository says that it is
+    owner_generation: orm.Mapped[int] = orm.mapped_column(
+        sa.Integer, default=1
+    )
     usage: orm.Mapped[Any | None] = orm.mapped_column(Document)
     used_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     # events since the last collection that may have left garbage

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Repositories in the catalog. States: creating -> available | error."""
+"""Repositories in the catalog.
+
+States: creating -> available | error. One that is taken over is recovering
+until the catalog has been rebuilt from it, then available.
+"""
 
 import dataclasses
 import datetime
@@ -14,6 +18,7 @@ from ebackup_service.server.catalog import models
 CREATING = 'creating'
 AVAILABLE = 'available'
 ERROR = 'error'
+RECOVERING = 'recovering'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +30,7 @@ class Repository:
     url: str
     state: str
     error: dict[str, Any] | None
+    owner_generation: int
     usage: dict[str, Any] | None
     used_at: datetime.datetime | None
     garbage: int
@@ -84,3 +90,24 @@ def update(session: orm.Session, repository_id: str, **values: Any) -> None:
 def littered(session: orm.Session, repository_id: str) -> None:
     """Note that something may have left garbage in a repository."""
     update(session, repository_id, garbage=models.Repository.garbage + 1)
+
+
+def is_blank(session: orm.Session, repository_id: str) -> bool:
+    """Whether the catalog knows nothing that is, or was, in a repository."""
+    return not any(
+        session.execute(
+            sa.select(model.id)
+            .where(model.repository_id == repository_id)
+            .limit(1)
+        ).first()
+        for model in (models.Chain, models.Image)
+    )
+
+
+def remove(session: orm.Session, repository_id: str) -> None:
+    """Forget a repository that is blank, and that no job refers to."""
+    session.execute(
+        sa.delete(models.Repository).where(
+            models.Repository.id == repository_id
+        )
+    )

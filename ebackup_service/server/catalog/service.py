@@ -15,7 +15,6 @@ _ROW = 1
 @dataclasses.dataclass(frozen=True)
 class Service:
     uuid: str
-    generation: int
 
 
 def lock(session: orm.Session) -> Service:
@@ -30,12 +29,10 @@ def lock(session: orm.Session) -> Service:
         .where(models.Service.id == _ROW)
         .with_for_update()
     ).one()
-    return Service(uuid=model.uuid, generation=model.generation)
+    return Service(uuid=model.uuid)
 
 
 def create(session: orm.Session) -> None:
     """Give a new catalog its identity; the first one counts."""
     if session.get(models.Service, _ROW) is None:
-        session.add(
-            models.Service(id=_ROW, uuid=str(uuid.uuid4()), generation=1)
-        )
+        session.add(models.Service(id=_ROW, uuid=str(uuid.uuid4())))

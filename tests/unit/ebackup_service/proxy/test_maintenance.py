@@ -66,11 +66,18 @@ class TestCreate(MaintenanceTestCase):
     def test_place_with_another_repository(self):
         self.fixture.create_repository()
         _, job = repositories.create(self.catalog, 'second', self.fixture.url)
-        self.assertRaises(
+        error = self.assertRaises(
             repository_errors.RepositoryMismatch,
             maintenance.create,
             self.task(job),
         )
+        repo = self.fixture.open_repository()
+        # what it takes to take it over
+        self.assertIn(repo.id, str(error))
+        self.assertIn('takeover', str(error))
+        self.assertLess(len(str(error)), 255)
+        repo.storage.delete('owner.json')
+        self.assertIn('nobody', str(maintenance.another(repo.storage)))
 
 
 class UpkeepTestCase(MaintenanceTestCase):
@@ -91,7 +98,7 @@ class TestDelete(UpkeepTestCase):
             maintenance.delete(task)
         repo = self.fixture.open_repository()
         self.assertFalse(repo.is_marked(image.id))
-        self.assertIn(f'tombstones/{image.id}', self.fixture.objects())
+        self.assertTrue(repo.storage.size(f'tombstones/{image.id}'))
 
     def test_stopped(self):
         image = self.fixture.backup(self.path)

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from tests.unit.ebackup_service.cmd.manage import base
 
+ID = '11111111-2222-4333-8444-555555555555'
+
 
 class RepositoryTest(base.ManageTestCase):
     def test_create_starts_a_job(self):
@@ -17,6 +19,26 @@ class RepositoryTest(base.ManageTestCase):
         self.make_repository('a')
         said = self.refused(1, 'repository', 'create', 'a', 'file:///srv/a')
         self.assertIn('already', said)
+
+    def test_takeover_starts_a_job(self):
+        answer = self.ask('repository', 'takeover', 'a', 'file:///srv/a', ID)
+        self.assertEqual(
+            (ID, 'recovering'),
+            (answer['repository']['id'], answer['repository']['state']),
+        )
+        self.assertEqual('takeover', answer['job']['kind'])
+
+    def test_takeover_needs_to_be_told_which_one(self):
+        words = ('repository', 'takeover', 'a', 'file:///srv/a')
+        self.assertRaises(SystemExit, self.run_command, *words)
+        self.refused(2, *words, 'default')
+
+    def test_takeover_of_a_name_that_is_taken(self):
+        self.make_repository('a')
+        said = self.refused(
+            1, 'repository', 'takeover', 'a', 'file:///srv/a', ID
+        )
+        self.assertIn('another name', said)
 
     def test_list_and_show(self):
         self.make_repository('a')

@@ -45,3 +45,17 @@ class TestRepository(base.SqliteTestCase):
         found = self.found()
         self.assertEqual({'free': 1}, found.usage)
         self.assertGreaterEqual(found.used_at, found.created_at)
+
+    def test_blank_is_of_what_nothing_is_known(self):
+        def is_blank():
+            with self.catalog.reader() as session:
+                return repository_rows.is_blank(session, self.repository_id)
+
+        self.assertTrue(is_blank())
+        self.fixture.reserve(repository='b')
+        self.assertFalse(is_blank())
+
+    def test_blank_one_can_be_forgotten(self):
+        with self.catalog.writer() as session:
+            repository_rows.remove(session, self.repository_id)
+        self.assertIsNone(self.found())
