@@ -113,6 +113,7 @@ def _cinder(lab: lab_module.Lab) -> Sections:
             'service_down_time': 20,
             'periodic_interval': 5,
             'periodic_fuzzy_delay': 0,
+            'backend_stats_polling_interval': 5,
             'backup_driver_stats_polling_interval': 10,
             'graceful_shutdown_timeout': 10,
             # How long a scheduler waits for back ends that are not there.

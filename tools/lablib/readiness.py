@@ -87,6 +87,30 @@ def cinder_reports(binary: str | None = None) -> Check:
     return check
 
 
+def cinder_schedules(*parts: str) -> Check:
+    """The scheduler has heard of every back end for volumes.
+
+    One that starts when there is no scheduler yet is not heard, and repeats
+    itself. Without all of the services that are named there is nothing to
+    wait for.
+    """
+
+    def check(lab: lab_module.Lab, started: float, proven: bool) -> bool:
+        running = [process.Process(lab.run, name).pid for name in parts]
+        if proven or None in running:
+            return True
+        path = '/v3/scheduler-stats/get_pools'
+        try:
+            pools = rest.client(lab).get('cinder', path)['pools']
+        except (OSError, rest.Failure):
+            return False
+        known = {pool['name'].partition('#')[0] for pool in pools}
+        types = configuration.volume_types(lab)
+        return {f'{configuration.HOST}@{name}' for name in types} <= known
+
+    return check
+
+
 def _key(entry: dict[str, str]) -> tuple[str, str]:
     return entry['binary'], entry['host']
 

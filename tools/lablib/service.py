@@ -89,6 +89,7 @@ def _cinder(lab: lab_module.Lab) -> Service:
         ready=readiness.all_of(
             readiness.answers('cinder', '/healthcheck'),
             readiness.cinder_reports(),
+            readiness.cinder_schedules('cinder'),
         ),
         environment=_cinder_environment(lab),
         files=[file],
@@ -110,9 +111,7 @@ def _cinder_processes(lab: lab_module.Lab) -> list[Service]:
         Service(
             name,
             [lab.binary(name), '--config-file', str(file)],
-            ready=readiness.answers('cinder', '/healthcheck')
-            if name == 'cinder-api'
-            else readiness.cinder_reports(name),
+            ready=_cinder_ready(name),
             environment=_cinder_environment(lab)
             | (threading if name == 'cinder-backup' else {}),
             files=[file],
@@ -127,6 +126,16 @@ def _cinder_processes(lab: lab_module.Lab) -> list[Service]:
             'cinder-backup',
         )
     ]
+
+
+def _cinder_ready(name: str) -> readiness.Check:
+    if name == 'cinder-api':
+        return readiness.answers('cinder', '/healthcheck')
+    reports = readiness.cinder_reports(name)
+    if name == 'cinder-backup':
+        return reports
+    both = 'cinder-scheduler', 'cinder-volume'
+    return readiness.all_of(reports, readiness.cinder_schedules(*both))
 
 
 def _ebackup(lab: lab_module.Lab, name: str, program: str) -> Service:
