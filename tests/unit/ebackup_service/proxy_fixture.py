@@ -107,9 +107,7 @@ class Proxy(catalog_fixture.Catalog):
         return repository.Repository.open(storage)
 
     def objects(self) -> set[str]:
-        """Names of what images are made of: without tombstones, and the
-        repository's own two.
-        """
+        """Names of what images are made of: without tombstones and owner."""
         root = f'{self.directory}/repository'
         found = {
             os.path.relpath(os.path.join(directory, name), root)
