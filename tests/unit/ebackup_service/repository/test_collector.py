@@ -270,17 +270,42 @@ class RunningTestCase(CollectorTestCase):
         source = self.repo.tree(pinned[0])
         self.assertEqual(running.data, base.restored(self.repo, source))
 
-    def test_candidate_that_is_discarded_while_it_collects(self):
+    def test_candidate_that_is_discarded_before_the_catalog_answers(self):
         first = self.backup(self.data)
         running = self.store(self.changed(7), base=first, generation=2)
 
         def live(ids):
+            # Its job has ended, so the catalog calls it dead.
             discard.discard(self.storage, running.session.id, running.id)
-            return collector.Live(set(), [], set())
+            return collector.Live({running.id}, [], set())
 
         collector.collect(self.repo, live, base.nothing_to_check)
 
         self.assertEqual(first.data, self.restore(first.id))
+        self.assertEqual({first.id}, set(self.repo.images()))
+
+    def test_candidate_that_is_discarded_after_the_catalog_answered(self):
+        first = self.backup(self.data)
+        running = self.store(self.changed(7), base=first, generation=2)
+        answered = []
+
+        def live(ids):
+            answered.append(ids)
+            return collector.Live(
+                set(),
+                [(first.root.tree, first.root.size, base.CHUNK)],
+                {running.session.id},
+            )
+
+        def check():
+            if answered:
+                discard.discard(self.storage, running.session.id, running.id)
+
+        collector.collect(self.repo, live, check)
+
+        self.assertEqual(first.data, self.restore(first.id))
+        self.collect()
+        self.assertEqual({first.id}, set(self.repo.images()))
 
     def test_session_that_writes_its_root_while_it_collects(self):
         first = self.backup(self.data)
