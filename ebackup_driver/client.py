@@ -59,9 +59,18 @@ class Client:
         answer = self._put({'image': request}, 'images', image_id)
         return resources.Reservation.from_dict(answer)
 
-    def delete_image(self, image_id: str) -> resources.Job | None:
-        """Delete an image, known or not; None if that is done already."""
-        answer = self._transport.send('DELETE', _path('images', image_id))
+    def delete_image(
+        self, image_id: str, project_id: str | None = None
+    ) -> resources.Job | None:
+        """Delete an image, known or not; None if that is done already.
+
+        :raises NotFound: it is not that project's
+        """
+        answer = self._transport.send(
+            'DELETE',
+            _path('images', image_id),
+            query={'project_id': project_id},
+        )
         if answer is None:
             return None
         return resources.Job.from_dict(_part(answer, 'job'))

@@ -113,11 +113,25 @@ class EBackupDriver(driver.BackupDriver):
             ) from error
 
     def delete_backup(self, backup):
-        """Delete the image; no harm if it is unknown or deleted already."""
+        """Delete the image; no harm if it is unknown or deleted already.
+
+        What an administrator failed to import into another project than the
+        image's has the image's id, and must not take the image along.
+        """
         with _errors_reported():
             client = self._client()
             waiter = self._waiter(client)
-            job = waiter.persist(client.delete_image, backup.id)
+            try:
+                job = waiter.persist(
+                    client.delete_image, backup.id, backup.project_id
+                )
+            except errors.NotFound:
+                LOG.warning(
+                    'Image %(backup)s is not deleted with its backup, which '
+                    'is in project %(project)s: it is not of this project',
+                    {'backup': backup.id, 'project': backup.project_id},
+                )
+                return
             if job is not None:
                 waiter.wait_for_end(job)
 

@@ -207,7 +207,11 @@ def delete(
             image_rows.insert(session, id=image_id, state=image_rows.DELETED)
             LOG.info('Image %s deleted before it was created', image_id)
             return None
-        if project_id not in (None, image.project_id):
+        # A tombstone of what was never made belongs to nobody.
+        if project_id is not None and image.project_id not in (
+            None,
+            project_id,
+        ):
             raise errors.NotFound('image-unknown', f'No image {image_id}.')
         if image.state == image_rows.DELETED:
             return None

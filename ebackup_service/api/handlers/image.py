@@ -52,10 +52,12 @@ def reserve_image(req: request.Request, image_id: str) -> webob.Response:
 
 def delete_image(req: request.Request, image_id: str) -> webob.Response:
     """Answer 202 with the job, 204 if there is nothing to delete."""
-    project_id = req.confined_to(policies.DELETE)
-    if project_id is not None:
+    confined_to = req.confined_to(policies.DELETE)
+    asked = validation.query(req, schemas.DELETE_QUERY)
+    if confined_to is not None:
         # Unknown ids get tombstones from those only who act for everybody.
-        images.show(req.catalog, image_id, project_id)
+        images.show(req.catalog, image_id, confined_to)
+    project_id = asked.get('project_id', confined_to)
     job = images.delete(req.catalog, image_id, project_id)
     if job is None:
         return answer.empty()

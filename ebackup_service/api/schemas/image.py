@@ -17,6 +17,8 @@ LIST_QUERY = types.strict(
     [],
 )
 
+DELETE_QUERY = types.strict({'project_id': types.PROJECT_ID}, [])
+
 VOLUME = types.strict(
     {
         'id': types.UUID,

@@ -9,6 +9,7 @@ import json
 import re
 import threading
 from typing import NamedTuple
+import urllib.parse
 import uuid
 
 
@@ -160,6 +161,9 @@ class PlayedService:
 
     def _delete_image(self, request, image_id):
         image = self.images.get(image_id)
+        asked = dict(urllib.parse.parse_qsl(request.query)).get('project_id')
+        if image and asked not in (None, image['project_id']):
+            raise Refusal(404, 'image-unknown', f'No image {image_id}.')
         self.tombstones.add(image_id)
         if image is None:
             return 204, None

@@ -83,6 +83,15 @@ class TestImages(ClientTestCase):
         self.reserve()
         self.assertEqual('delete', self.client.delete_image('i1').kind)
 
+    def test_deletion_may_be_of_one_project_only(self):
+        self.reserve()
+        self.assertRaises(
+            errors.NotFound, self.client.delete_image, 'i1', 'other'
+        )
+        self.assertEqual(
+            'delete', self.client.delete_image('i1', PROJECT).kind
+        )
+
     def test_deletion_of_nothing_is_none(self):
         self.assertIsNone(self.client.delete_image('i1'))
 

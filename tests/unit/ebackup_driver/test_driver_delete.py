@@ -28,6 +28,13 @@ class TestDelete(test_driver_backup.BackupTestCase):
         self.delete()
         self.assertEqual({self.backup.id}, self.service.tombstones)
 
+    def test_of_another_projects_image_is_of_the_backup_only(self):
+        self.make()
+        self.service.images[self.backup.id]['project_id'] = 'another'
+        self.delete()
+        self.assertEqual([self.backup.id], list(self.service.images))
+        self.assertEqual(set(), self.service.tombstones)
+
     def test_that_fails_says_why(self):
         self.make()
         self.service.failure = ('read-only', 'Read-only file system: /r.')

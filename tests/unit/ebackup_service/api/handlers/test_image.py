@@ -215,6 +215,19 @@ class DeleteTest(base.ApiTestCase):
         self.answer(204, 'DELETE', f'/v1/images/{IMAGE}')
         self.answer(204, 'DELETE', f'/v1/images/{IMAGE}')
 
+    def test_project_that_is_named_has_to_be_the_images(self):
+        image = self.make_image()
+        path = f'/v1/images/{image}'
+        for caller in 'service', 'admin':
+            query = f'?project_id={uuid.uuid4().hex}'
+            self.error(404, 'DELETE', path + query, caller=caller)
+        self.answer(202, 'DELETE', f'{path}?project_id={base.OWN}')
+
+    def test_tombstone_is_of_every_project(self):
+        path = f'/v1/images/{IMAGE}?project_id='
+        self.answer(204, 'DELETE', f'{path}{base.OWN}')
+        self.answer(204, 'DELETE', f'{path}{uuid.uuid4().hex}')
+
     def test_running_backup_is_cancelled(self):
         image = self.reserve()
         self.answer(202, 'DELETE', f'/v1/images/{image}', caller='admin')
