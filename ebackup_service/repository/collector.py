@@ -235,5 +235,11 @@ def _remove_image(
                 'service does not know: another one writes to the '
                 'repository. Stop that one; no data was removed'
             )
-    images.remove(repo.storage, image.id)
+    if image.deleted:
+        # Again: who wrote the tombstone may have been stopped before it was
+        # durable, and without it the image would count, if what goes here
+        # came back.
+        images.delete(repo.storage, image.id)
+    else:
+        images.remove(repo.storage, image.id)
     return 1

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run of a job that writes; section "Order of writes" of the format."""
 
+import contextlib
 import dataclasses
 import threading
 
@@ -165,7 +166,8 @@ class Session:
     def candidate(self, image_id: str) -> image_root.Root | None:
         """The candidate root that an earlier run of this session has left.
 
-        It is complete: what it reaches was durable before it was written.
+        It is durable, and complete: what it reaches was durable before it was
+        written.
 
         :returns: None: there is none, or it is another session's
         :raises Corrupt: it is damaged
@@ -177,7 +179,11 @@ class Session:
             return None
         if root.session_id != self.id or root.generation != self.generation:
             return None
-        self._adopt(image_id, root.to_bytes())
+        data = root.to_bytes()
+        # The run that wrote it may have been stopped before it was durable.
+        with contextlib.suppress(errors.ObjectExists):
+            self._storage.create(layout.root_key(image_id), [data])
+        self._adopt(image_id, data)
         return root
 
     def mark_committed(self, image_id: str) -> None:

@@ -84,7 +84,7 @@ class RepositoryTestCase(base.BaseTestCase):
             for slot in range(256):
                 begin = index * LEAF + slot * CHUNK
                 plain = data[begin : begin + CHUNK]
-                if plain.strip(b'\0'):
+                if not _is_zero(plain):
                     leaf.set(slot, chunks.add(hasher(plain), plain))
             tree_writer.put_leaf(index, leaf)
 
@@ -96,26 +96,28 @@ class RepositoryTestCase(base.BaseTestCase):
         chain: image_root.Chain = CHAIN,
         repo: repository.Repository | None = None,
         session_id: str | None = None,
+        image_id: str | None = None,
+        run: int = 0,
     ) -> Image:
         """Make an image of some bytes, up to its candidate root.
 
         Chunks that the base has are taken over from it.
         """
         repo = repo or self.repo
-        session = repo.session(session_id or new_id(), generation)
+        session = repo.session(session_id or new_id(), generation, run=run)
         chunks = session.writer()
         old = None if base is None else repo.tree(base.root)
         target = session.tree(len(data), CHUNK, old)
         hasher = repo.hasher()
         for index in range(-(-len(data) // LEAF)):
-            if not data[index * LEAF : (index + 1) * LEAF].strip(b'\0'):
+            if _is_zero(data[index * LEAF : (index + 1) * LEAF]):
                 continue
             leaf = page.Leaf(index)
             before = None if old is None else old.leaf(index)
             for slot in range(256):
                 begin = index * LEAF + slot * CHUNK
                 plain = data[begin : begin + CHUNK]
-                if not plain.strip(b'\0'):
+                if _is_zero(plain):
                     continue
                 chunk_id = hasher(plain)
                 known = None if before is None else before.get(slot)
@@ -126,7 +128,7 @@ class RepositoryTestCase(base.BaseTestCase):
             target.put_leaf(index, leaf)
         root = session.commit_candidate(
             image_root.Root(
-                image_id=new_id(),
+                image_id=image_id or new_id(),
                 chain=chain,
                 generation=generation,
                 size=len(data),
@@ -181,6 +183,10 @@ class RepositoryTestCase(base.BaseTestCase):
             file.seek(offset)
             value = file.read(1)[0]
         self.patch_object(key, offset, bytes([value ^ 1 << bit]))
+
+
+def _is_zero(data: bytes) -> bool:
+    return data == bytes(len(data))
 
 
 def restored(repo: repository.Repository, source: tree.Tree) -> bytes:

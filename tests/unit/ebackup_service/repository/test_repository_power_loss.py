@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A power loss at any instant of what a service does with its repository.
+
+The code of the repository runs unchanged, on a simulated disk. aftermath says
+what must hold in every state that may be left.
+
+Not all states of all runs are looked at each time, for that takes minutes: a
+share of the instants is drawn anew. EBACKUP_POWER_LOSS is by how much more to
+look at, 10 is everything but the interleavings. EBACKUP_SEED repeats a run.
+"""
+
+import functools
+import os
+import random
+
+from oslotest import base as test_base
+
+from ebackup_service.repository import repository
+from ebackup_service.repository.storage import nas
+from tests.unit.ebackup_service.repository import aftermath
+from tests.unit.ebackup_service.repository import proxy
+from tests.unit.ebackup_service.repository import service as services
+from tests.unit.ebackup_service.repository.storage import disk
+from tests.unit.ebackup_service.repository.storage import power_loss
+from tests.unit.ebackup_service.repository.storage import processes
+from tests.unit.ebackup_service.repository.storage import simulated
+
+ONE, TWO = services.CHAINS
+MORE = float(os.environ.get('EBACKUP_POWER_LOSS', '1'))
+SEED = int(os.environ.get('EBACKUP_SEED', random.randrange(2**32)))
+
+
+class PowerLossTestCase(test_base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.system = self.useFixture(simulated.SystemFixture()).system
+        self.begin()
+
+    def begin(self, number=0):
+        """Begin anew, with an empty repository; a run by its number."""
+        self.generator = random.Random(f'{SEED} {number}')
+        self.disk = self.system.disks[proxy.PATH] = disk.Disk()
+        repository.Repository.create(
+            nas.NasStorage(proxy.PATH), pack_size=services.PACK_SIZE
+        )
+        self.service = services.Service(self.disk, self.generator)
+        self.settle()
+
+    def settle(self):
+        """Let time pass: what was done so far is durable."""
+        self.disk.settle()
+        self.since = len(self.disk.log)
+
+    def proxy(self):
+        return proxy.Proxy(self.service)
+
+    def look(self, **kwargs):
+        """Look at what may be left since settle(); how many states it was."""
+        count = 0
+        for loss in power_loss.losses(
+            self.disk.log, self.generator, since=self.since, **kwargs
+        ):
+            if loss.fact is not None:
+                try:
+                    aftermath.examine(self.system, loss, self.disk.time)
+                except aftermath.Broken as error:
+                    self.fail(f'EBACKUP_SEED={SEED}\n{error}')
+                count += 1
+        return count
+
+
+class SeriesTestCase(PowerLossTestCase):
+    """One job after the other: every state."""
+
+    def setUp(self):
+        super().setUp()
+        self.one = self.proxy()
+
+    def test_full_backup(self):
+        self.one.backup(ONE)
+
+        self.assertLess(30, self.look())
+
+    def test_incremental_backup(self):
+        self.one.backup(ONE)
+        self.settle()
+        self.one.backup(ONE)
+
+        self.assertLess(30, self.look())
+
+    def test_deletion(self):
+        first = self.one.backup(ONE)
+        self.one.backup(ONE)
+        self.settle()
+        self.one.delete(first.id)
+
+        self.assertLess(5, self.look())
+
+    def test_collection(self):
+        records = [self.one.backup(chain) for chain in (ONE, ONE, TWO)]
+        for record in records[1:]:
+            self.one.delete(record.id)
+        self.settle()
+        self.one.collect()
+
+        self.assertLess(30, self.look())
+
+    def test_collection_right_after_deletions(self):
+        records = [self.one.backup(chain) for chain in (ONE, ONE, TWO)]
+        self.settle()
+        self.one.delete(records[1].id)
+        self.one.delete(records[2].id)
+        self.one.collect()
+
+        self.assertLess(30, self.look(share=0.4 * MORE))
+
+    def test_backup_that_comes_to_nothing(self):
+        self.one.backup(ONE)
+        self.settle()
+        record = self.service.reserve(ONE)
+        self.one.store(record)
+        self.one.give_up(record)
+        self.one.collect()
+
+        self.assertLess(30, self.look())
+
+    def test_all_of_it_within_a_moment(self):
+        """Nothing was ever written back but by fsync()."""
+        first = self.one.backup(ONE)
+        second = self.one.backup(ONE)
+        self.one.delete(first.id)
+        self.one.collect()
+        record = self.service.reserve(ONE)
+        self.one.store(record)
+        self.one.give_up(record)
+        third = self.one.backup(ONE)
+        self.one.delete(second.id)
+        self.one.collect()
+        self.one.restore(third.id)
+        self.one.backup(TWO)
+
+        self.assertLess(
+            100, self.look(share=0.2 * MORE, limit=64, changes=1, sample=8)
+        )
+
+
+class KilledTestCase(PowerLossTestCase):
+    """A process is killed at any instant, another one takes over.
+
+    What the first one has done lies in the page cache: the second one sees
+    it, and a power loss may take it away.
+    """
+
+    def each_kill(self, prepare, job):
+        """Kill a job before each of its changes."""
+        for changes in range(1000):
+            self.begin(changes)
+            prepared = prepare()
+            self.settle()
+            one = self.proxy()
+            try:
+                with processes.killed(self.system, changes):
+                    job(one, prepared)
+            except LookupError:
+                return
+            self.since = len(self.disk.log)
+            yield self.proxy(), prepared
+        self.fail('it never ends')
+
+    def two_images(self):
+        one = self.proxy()
+        return [one.backup(ONE), one.backup(ONE)]
+
+    def backup_to_be_made(self):
+        self.proxy().backup(ONE)
+        return self.service.reserve(ONE)
+
+    def backup_of_no_use(self):
+        one = self.proxy()
+        one.backup(ONE)
+        record = self.service.reserve(ONE)
+        one.store(record)
+        return record
+
+    def garbage(self):
+        one = self.proxy()
+        records = [one.backup(chain) for chain in (ONE, ONE, TWO)]
+        for record in records[1:]:
+            one.delete(record.id)
+
+    def test_deletion_is_repeated(self):
+        count = 0
+        for two, (first, _) in self.each_kill(
+            self.two_images, lambda one, images: one.delete(images[0].id)
+        ):
+            two.delete(first.id)
+            count += self.look()
+        self.assertLess(100, count)
+
+    def test_collection_meets_half_a_deletion(self):
+        count = 0
+        for two, _ in self.each_kill(
+            self.two_images, lambda one, images: one.delete(images[1].id)
+        ):
+            two.collect()
+            count += self.look(share=0.3 * MORE)
+        self.assertLess(100, count)
+
+    def test_backup_goes_on_in_another_run(self):
+        count = 0
+        for two, record in self.each_kill(
+            self.backup_to_be_made, lambda one, record: one.run(record)
+        ):
+            two.run(record, 1)
+            count += self.look(share=0.25 * MORE)
+        self.assertLess(100, count)
+
+    def test_collection_is_repeated(self):
+        count = 0
+        for two, _ in self.each_kill(
+            self.garbage, lambda one, _: one.collect()
+        ):
+            two.collect()
+            count += self.look(share=0.3 * MORE)
+        self.assertLess(100, count)
+
+    def test_collection_meets_half_a_cleaning(self):
+        count = 0
+        for two, _ in self.each_kill(
+            self.backup_of_no_use, lambda one, record: one.give_up(record)
+        ):
+            two.collect()
+            count += self.look(share=0.2 * MORE)
+        self.assertLess(100, count)
+
+
+class AtOnceTestCase(PowerLossTestCase):
+    """Two backups, a deletion, a collection and a restore take turns."""
+
+    def test_jobs_at_once(self):
+        for number in range(int(10 * MORE)):
+            self.begin(number)
+            first, second, _ = self.prepare()
+            self.settle()
+            one, two, three, four, five = (self.proxy() for _ in range(5))
+            processes.take_turns(
+                self.system,
+                self.generator,
+                functools.partial(one.backup, ONE),
+                functools.partial(two.backup, ONE),
+                functools.partial(three.delete, first.id),
+                functools.partial(four.restore, second.id),
+                five.collect,
+            )
+            self.look(share=0.1, limit=16, changes=0, sample=4)
+
+    def prepare(self):
+        one = self.proxy()
+        records = [one.backup(chain) for chain in (ONE, ONE, TWO)]
+        one.delete(records[2].id)
+        return records
