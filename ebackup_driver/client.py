@@ -165,6 +165,11 @@ class Client:
         answer = self._post(body, 'repositories', name, 'check')
         return resources.Job.from_dict(_part(answer, 'job'))
 
+    def rebuild_catalog(self, name: str) -> resources.Job:
+        """Let the service know again what a repository holds."""
+        answer = self._post(None, 'repositories', name, 'rebuild')
+        return resources.Job.from_dict(_part(answer, 'job'))
+
     def proxies(self) -> list[dict[str, Any]]:
         return _objects(_part(self._get('proxies'), 'proxies'))
 

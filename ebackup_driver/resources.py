@@ -84,7 +84,7 @@ class Progress(_Resource):
 
 @dataclasses.dataclass(frozen=True)
 class Job(_Resource):
-    """One run of backup, restore, delete, collection, check or creation."""
+    """Something that the service does: a backup, a restore, upkeep."""
 
     id: str
     state: str

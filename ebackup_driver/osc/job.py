@@ -33,7 +33,7 @@ class ListJobs(output.Lister):
             '--kind',
             metavar='<kind>',
             help='of this kind only: backup, restore, delete, gc, check, '
-            'create or takeover',
+            'create, takeover or rebuild',
         )
         parser.add_argument(
             '--image', metavar='<image-id>', help='of this image only'

@@ -84,6 +84,28 @@ class CollectRepository(_OfOne):
         return jobs.show(job)
 
 
+class RebuildCatalog(_OfOne):
+    """Let the service know again what a repository holds
+
+    For a service that lost its catalog, or a part of it. With --wait, what is
+    damaged, or differs from what the catalog knew, makes the command fail.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        progress.add_option(parser)
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> output.Fields:
+        job = self.client.rebuild_catalog(parsed_args.name)
+        if parsed_args.wait:
+            job = progress.wait(self.client, job)
+            result = job.result or {}
+            if result.get('problems') or result.get('differences'):
+                self.exit_code = 1
+        return jobs.show(job)
+
+
 class CheckRepository(_OfOne):
     """Check that a repository is complete and undamaged
 

@@ -65,6 +65,9 @@ ROUTES: router.Table = {
     '/v1/repositories/{name}/check': {
         'POST': repository.check_repository,
     },
+    '/v1/repositories/{name}/rebuild': {
+        'POST': repository.rebuild_catalog,
+    },
     '/v1/proxies': {
         'GET': proxy.list_proxies,
     },

@@ -15,8 +15,9 @@ from ebackup_service.proxy import backup
 from ebackup_service.proxy import failures
 from ebackup_service.proxy import lease
 from ebackup_service.proxy import maintenance
-from ebackup_service.proxy import recovery
+from ebackup_service.proxy import rebuild
 from ebackup_service.proxy import restore
+from ebackup_service.proxy import takeover
 from ebackup_service.proxy import task as proxy_task
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.rpc import clients
@@ -32,7 +33,8 @@ _KINDS: dict[str, Callable[[proxy_task.Task], dict[str, Any]]] = {
     'gc': maintenance.collect,
     'check': maintenance.check,
     'create': maintenance.create,
-    'takeover': recovery.take_over,
+    'takeover': takeover.run,
+    'rebuild': rebuild.run,
 }
 
 # Of these no other run goes on.

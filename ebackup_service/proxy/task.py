@@ -2,18 +2,23 @@
 """One job at its proxy, as the functions that do the work see it."""
 
 import os
-from typing import Any
+from typing import Any, Protocol
 
 from oslo_config import cfg
 
 from ebackup_service.engine import control as job_control
-from ebackup_service.engine import progress as job_progress
 from ebackup_service.engine import throttle
 from ebackup_service.production import base as production
 from ebackup_service.production import registry
 from ebackup_service.proxy import errors
 from ebackup_service.rpc import clients
 from ebackup_service.rpc import messages
+
+
+class Progress(Protocol):
+    def snapshot(self) -> dict[str, Any]:
+        """What the job's progress shows; for any thread."""
+        ...
 
 
 class Task:
@@ -35,7 +40,7 @@ class Task:
         self.server = server
         # ended until the first renewal has been granted
         self.control = job_control.Control(0.0, limiter)
-        self.progress: job_progress.Progress | None = None
+        self.progress: Progress | None = None
 
     def snapshot(self) -> dict[str, Any]:
         """The job's progress so far; empty when it has none to tell."""

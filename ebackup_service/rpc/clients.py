@@ -8,6 +8,7 @@ import oslo_messaging
 
 from ebackup_service.rpc import bus
 from ebackup_service.rpc import errors
+from ebackup_service.rpc import findings as found
 from ebackup_service.rpc import messages
 from ebackup_service.rpc import topics
 
@@ -102,6 +103,30 @@ class ServerClient:
                 job_id=job_id,
                 token=token,
                 image_ids=[*image_ids],
+            )
+        )
+
+    def take_findings(
+        self, job_id: str, token: int, findings: found.Findings
+    ) -> found.Verdict:
+        return found.Verdict.from_dict(
+            self._call(
+                topics.CALL_TIMEOUT,
+                'take_findings',
+                job_id=job_id,
+                token=token,
+                findings=findings.to_dict(),
+            )
+        )
+
+    def known_images(self, job_id: str, token: int, after: str) -> found.Known:
+        return found.Known.from_dict(
+            self._call(
+                topics.CALL_TIMEOUT,
+                'known_images',
+                job_id=job_id,
+                token=token,
+                after=after,
             )
         )
 

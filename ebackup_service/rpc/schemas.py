@@ -73,6 +73,7 @@ JOB = record(
             'check',
             'create',
             'takeover',
+            'rebuild',
         ]
     },
     token=COUNT,

@@ -24,7 +24,12 @@ LOG = log.getLogger(__name__)
 
 # Two of these in one repository would get in each other's way: a check must
 # not look for what a collection is just removing.
-_EXCLUSIVE_KINDS = (job_rows.GC, job_rows.CHECK, job_rows.TAKEOVER)
+_EXCLUSIVE_KINDS = (
+    job_rows.GC,
+    job_rows.CHECK,
+    job_rows.TAKEOVER,
+    job_rows.REBUILD,
+)
 
 
 def dispatch(

@@ -6,6 +6,7 @@ from typing import Any
 
 from oslo_config import cfg
 
+from ebackup_service.rpc import findings as found
 from ebackup_service.rpc import listeners
 from ebackup_service.rpc import messages
 from ebackup_service.server.catalog import database
@@ -13,6 +14,7 @@ from ebackup_service.server.catalog import proxy as proxy_rows
 from ebackup_service.server import collection
 from ebackup_service.server import leases
 from ebackup_service.server import outcomes
+from ebackup_service.server import rebuild
 
 Context = dict[str, Any]
 
@@ -111,6 +113,28 @@ class ServerEndpoint:
         return collection.live(
             self._catalog, job_id, token, image_ids
         ).to_dict()
+
+    @listeners.answered
+    def take_findings(
+        self,
+        context: Context,
+        job_id: str,
+        token: int,
+        findings: dict[str, Any],
+    ) -> dict[str, Any]:
+        return rebuild.take(
+            self._catalog,
+            self._conf,
+            job_id,
+            token,
+            found.Findings.from_dict(findings),
+        ).to_dict()
+
+    @listeners.answered
+    def known_images(
+        self, context: Context, job_id: str, token: int, after: str
+    ) -> dict[str, Any]:
+        return rebuild.known(self._catalog, job_id, token, after).to_dict()
 
     def wake(self, context: Context) -> None:
         self._wake()

@@ -21,6 +21,7 @@ from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server import collection
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
+from ebackup_service.server import rebuild
 
 LOG = log.getLogger(__name__)
 
@@ -243,8 +244,11 @@ def _conclude(
             session,
             job.repository_id,
             owner_generation=result['owner_generation'],
+            state=repository_rows.RECOVERING,
             error=None,
         )
+    elif job.kind == job_rows.REBUILD:
+        rebuild.conclude(session, job)
     elif job.kind == job_rows.GC:
         collection.conclude(session, job)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Repositories: create, look up, collect garbage, check."""
+"""Repositories: create, look up, collect garbage, check, rebuild."""
 
 import builtins
 from typing import Any
@@ -143,6 +143,32 @@ def check(
             repository.id,
             {'read_data': read_data},
         )
+
+
+@database.retried
+def rebuild(catalog: database.Catalog, name: str) -> job_rows.Job:
+    """Ask for the catalog to be rebuilt from a repository.
+
+    One that still waits serves everybody.
+
+    :raises errors.NotFound: no repository of that name.
+    :raises errors.Conflict: it is being made, or could not be
+        (``repository-not-ready``).
+    """
+    with catalog.writer() as session:
+        service.lock(session)
+        repository = _find(session, name)
+        if repository.state != repository_rows.RECOVERING:
+            _usable(repository)
+        waiting = job_rows.unfinished(
+            session,
+            kind=job_rows.REBUILD,
+            repository_id=repository.id,
+            state=job_rows.PENDING,
+        )
+        if waiting:
+            return waiting[0]
+        return _maintain(session, job_rows.REBUILD, repository.id, {})
 
 
 def begin_collection(

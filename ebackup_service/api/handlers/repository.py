@@ -62,3 +62,11 @@ def check_repository(req: request.Request, name: str) -> webob.Response:
     job = repositories.check(req.catalog, name, asked.get('read_data', False))
     req.notify()
     return answer.json(202, {'job': job_views.show(job)})
+
+
+def rebuild_catalog(req: request.Request, name: str) -> webob.Response:
+    req.authorize(policies.REBUILD)
+    validation.no_body(req)
+    job = repositories.rebuild(req.catalog, name)
+    req.notify()
+    return answer.json(202, {'job': job_views.show(job)})

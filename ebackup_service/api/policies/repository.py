@@ -11,6 +11,7 @@ SHOW = 'ebackup:repository:show'
 USAGE = 'ebackup:repository:usage'
 COLLECT = 'ebackup:repository:collect'
 CHECK = 'ebackup:repository:check'
+REBUILD = 'ebackup:repository:rebuild'
 
 
 def list_rules() -> list[policy.RuleDefault]:
@@ -55,6 +56,13 @@ def list_rules() -> list[policy.RuleDefault]:
             base.ADMIN,
             'Check that a repository is complete and undamaged.',
             [{'method': 'POST', 'path': '/v1/repositories/{name}/check'}],
+            scope_types=base.SCOPE,
+        ),
+        policy.DocumentedRuleDefault(
+            REBUILD,
+            base.ADMIN,
+            'Let the catalog know again what a repository holds.',
+            [{'method': 'POST', 'path': '/v1/repositories/{name}/rebuild'}],
             scope_types=base.SCOPE,
         ),
     ]

@@ -12,6 +12,7 @@ KINDS = [
     'check',
     'create',
     'takeover',
+    'rebuild',
 ]
 
 LIST_QUERY = types.strict(

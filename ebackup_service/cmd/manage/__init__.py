@@ -32,7 +32,8 @@ exit codes:
   1  not possible: the message says why
   2  the command line is wrong
   3  there is no such object
-  4  with --wait: the job failed, was cancelled, or found damage
+  4  with --wait: the job failed, was cancelled, or found damage, or that the
+     catalog is not what the repository says
   5  with --wait: the job did not end within --timeout
 """
 

@@ -57,6 +57,15 @@ def add_to(nouns: command.Nouns) -> None:
         help='read every chunk, too, not only what refers to them',
     )
     command.add_waiting(parser)
+    parser = command.verb(
+        verbs,
+        'rebuild-catalog',
+        rebuild,
+        'let the catalog know again what a repository holds; what it knows '
+        'already is compared and kept',
+    )
+    _add_name(parser)
+    command.add_waiting(parser)
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
@@ -112,4 +121,9 @@ def collect(context: command.Context, asked: argparse.Namespace) -> int:
 
 def check(context: command.Context, asked: argparse.Namespace) -> int:
     job = repositories.check(context.catalog, asked.name, asked.read_data)
+    return waiting.answer(context, asked, job)
+
+
+def rebuild(context: command.Context, asked: argparse.Namespace) -> int:
+    job = repositories.rebuild(context.catalog, asked.name)
     return waiting.answer(context, asked, job)

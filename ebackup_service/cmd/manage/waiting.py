@@ -30,7 +30,10 @@ def answer(
     context.out.one(**objects, job=views.show(job))
     if not job.finished:
         return TIMED_OUT
-    if job.state != job_rows.SUCCEEDED or (job.result or {}).get('problems'):
+    result = job.result or {}
+    if job.state != job_rows.SUCCEEDED or any(
+        result.get(found) for found in ('problems', 'differences')
+    ):
         return FAILED
     return 0
 

@@ -22,11 +22,7 @@ def next_generation(
     chunk size, which a new chain takes from ``chunk_size`` for good. The
     update locks the row until the transaction ends.
     """
-    key = sa.and_(
-        models.Chain.repository_id == repository_id,
-        models.Chain.project_id == project_id,
-        models.Chain.volume_id == volume_id,
-    )
+    key = _key(repository_id, project_id, volume_id)
     if not statement.changed(
         session,
         sa.update(models.Chain)
@@ -51,3 +47,63 @@ def next_generation(
         ).where(key)
     ).one()
     return row[0], row[1], row[2]
+
+
+def reach(
+    session: orm.Session,
+    repository_id: str,
+    project_id: str,
+    volume_id: str,
+    generation: int,
+    chunk_size: int,
+) -> int:
+    """Let a chain go on behind a generation that was used; its id.
+
+    The chain is made if it is new. Its chunk size is that of the image with
+    the greatest generation.
+    """
+    key = _key(repository_id, project_id, volume_id)
+    statement.changed(
+        session,
+        sa.update(models.Chain)
+        .where(key, models.Chain.next_generation <= generation)
+        .values(next_generation=generation + 1, chunk_size=chunk_size),
+    )
+    known = sa.select(models.Chain.id).where(key)
+    chain_id = session.scalars(known).one_or_none()
+    if chain_id is None:
+        session.execute(
+            sa.insert(models.Chain).values(
+                repository_id=repository_id,
+                project_id=project_id,
+                volume_id=volume_id,
+                next_generation=generation + 1,
+                chunk_size=chunk_size,
+                created_at=clock.read(session),
+            )
+        )
+        chain_id = session.scalars(known).one()
+    return chain_id
+
+
+def reach_all(
+    session: orm.Session, repository_id: str, generation: int
+) -> None:
+    """Let all chains of a repository go on behind a generation."""
+    statement.changed(
+        session,
+        sa.update(models.Chain)
+        .where(models.Chain.repository_id == repository_id)
+        .where(models.Chain.next_generation <= generation)
+        .values(next_generation=generation + 1),
+    )
+
+
+def _key(
+    repository_id: str, project_id: str, volume_id: str
+) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        models.Chain.repository_id == repository_id,
+        models.Chain.project_id == project_id,
+        models.Chain.volume_id == volume_id,
+    )

@@ -124,10 +124,11 @@ def after(model: Any, marker: str) -> sa.ColumnElement[bool]:
 
 
 def insert(session: orm.Session, **values: Any) -> None:
+    """:param values: of columns; ``created_at`` if it is not now"""
     now = clock.read(session)
     session.execute(
         sa.insert(models.Image).values(
-            created_at=now, updated_at=now, **values
+            {'created_at': now, 'updated_at': now, **values}
         )
     )
 
@@ -204,6 +205,33 @@ def missed(
         if image_id not in known
     ]
     return [image for image in found if image is not None]
+
+
+def available(
+    session: orm.Session, repository_id: str, after: str, limit: int
+) -> list[str]:
+    """Ids of available images of a repository, by id, behind one of them."""
+    return [
+        *session.scalars(
+            sa.select(models.Image.id)
+            .where(models.Image.repository_id == repository_id)
+            .where(models.Image.state == AVAILABLE)
+            .where(models.Image.id > after)
+            .order_by(models.Image.id)
+            .limit(limit)
+        )
+    ]
+
+
+def of_generation(
+    session: orm.Session, chain_id: int, generation: int
+) -> str | None:
+    """Id of the image that has, or had, a generation of a chain."""
+    return session.scalars(
+        sa.select(models.Image.id)
+        .where(models.Image.chain_id == chain_id)
+        .where(models.Image.generation == generation)
+    ).one_or_none()
 
 
 def count(session: orm.Session, repository_id: str) -> int:

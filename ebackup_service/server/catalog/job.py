@@ -34,9 +34,10 @@ GC = 'gc'
 CHECK = 'check'
 CREATE = 'create'
 TAKEOVER = 'takeover'
+REBUILD = 'rebuild'
 # They touch a volume: a driver stands behind them and supplies access.
 DATA_KINDS = (BACKUP, RESTORE)
-KINDS = (BACKUP, RESTORE, DELETE, GC, CHECK, CREATE, TAKEOVER)
+KINDS = (BACKUP, RESTORE, DELETE, GC, CHECK, CREATE, TAKEOVER, REBUILD)
 
 ATTACHMENT = 'attachment'
 

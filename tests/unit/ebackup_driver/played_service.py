@@ -241,7 +241,7 @@ class PlayedService:
             job['looks'] -= 1
             if job['looks'] <= 0:
                 self._end(job, 'cancelled', 'cancelled', 'On request.')
-        elif job['kind'] in ('gc', 'check', 'create', 'delete'):
+        elif job['kind'] not in ('backup', 'restore'):
             self._advance(job)
         return 200, {'job': job}
 
@@ -336,6 +336,10 @@ class PlayedService:
         self._get_repository(request, name)
         return 202, {'job': self._new_job('check')}
 
+    def _rebuild(self, request, name):
+        self._get_repository(request, name)
+        return 202, {'job': self._new_job('rebuild')}
+
     def _list_proxies(self, request):
         return 200, {'proxies': self.proxies}
 
@@ -371,5 +375,6 @@ _ROUTES = [
     ('GET', f'/v1/repositories/{_ID}/usage', PlayedService._get_usage),
     ('POST', f'/v1/repositories/{_ID}/collect', PlayedService._collect),
     ('POST', f'/v1/repositories/{_ID}/check', PlayedService._check),
+    ('POST', f'/v1/repositories/{_ID}/rebuild', PlayedService._rebuild),
     ('GET', '/v1/proxies', PlayedService._list_proxies),
 ]

@@ -163,7 +163,8 @@ class TestRepositories(ClientTestCase):
     def test_usage(self):
         self.assertEqual(600, self.client.repository_usage('vault')['used'])
 
-    def test_collection_and_check_are_jobs(self):
+    def test_collection_check_and_rebuild_are_jobs(self):
+        self.assertEqual('rebuild', self.client.rebuild_catalog('vault').kind)
         self.assertEqual('gc', self.client.collect('vault').kind)
         self.assertEqual('check', self.client.check('vault', True).kind)
         self.assertEqual({'read_data': True}, self.service.requests[-1].body)

@@ -185,6 +185,7 @@ class TestClient(RealServiceTestCase):
         for job in (
             self.operator.collect('default'),
             self.operator.check('default', read_data=True),
+            self.operator.rebuild_catalog('default'),
         ):
             self.waiter.wait_for_end(job)
 

@@ -48,6 +48,9 @@ ENTRY_POINTS = {
         'ebackup_repository_check': (
             'ebackup_driver.osc.repository:CheckRepository'
         ),
+        'ebackup_repository_rebuild_catalog': (
+            'ebackup_driver.osc.repository:RebuildCatalog'
+        ),
         'ebackup_proxy_list': 'ebackup_driver.osc.proxy:ListProxies',
     },
 }

@@ -57,6 +57,7 @@ class TestExisting(ExistingTestCase):
             repository.ShowUsage,
             repository.CollectRepository,
             repository.CheckRepository,
+            repository.RebuildCatalog,
         ):
             self.assertRaises(
                 errors.NotFound, self.run_command, command, 'other'
@@ -73,16 +74,43 @@ class TestCollect(ExistingTestCase):
         self.assertEqual('succeeded', shown['state'])
 
 
-class TestCheck(ExistingTestCase):
-    def find(self, *problems):
+class ResultTestCase(ExistingTestCase):
+    def find(self, **result):
         succeed = self.service._succeed
 
-        def with_problems(job):
+        def with_result(job):
             succeed(job)
-            job['result'] = {'images': 1, 'problems': list(problems)}
+            job['result'] = {'images': 1, **result}
 
-        self.service._succeed = with_problems
+        self.service._succeed = with_result
 
+
+class TestRebuild(ResultTestCase):
+    def rebuild(self):
+        return self.run_command(repository.RebuildCatalog, 'vault', '--wait')
+
+    def test_shows_the_job(self):
+        shown = self.json(repository.RebuildCatalog, 'vault')
+        self.assertEqual('rebuild', shown['kind'])
+
+    def test_without_problems_succeeds(self):
+        self.find(problems=[], differences=[])
+        self.assertEqual(0, self.rebuild()[0])
+
+    def test_with_damage_shows_it_and_fails(self):
+        self.find(problems=['image i1 is damaged'], differences=[])
+        code, text = self.rebuild()
+        self.assertEqual(1, code)
+        self.assertIn('is damaged', text)
+
+    def test_with_differences_shows_them_and_fails(self):
+        self.find(problems=[], differences=['image i1 is gone'])
+        code, text = self.rebuild()
+        self.assertEqual(1, code)
+        self.assertIn('is gone', text)
+
+
+class TestCheck(ResultTestCase):
     def test_of_the_pages_only_by_default(self):
         self.json(repository.CheckRepository, 'vault')
         self.assertEqual({'read_data': False}, self.service.requests[-1].body)
@@ -92,12 +120,12 @@ class TestCheck(ExistingTestCase):
         self.assertEqual({'read_data': True}, self.service.requests[-1].body)
 
     def test_without_problems_succeeds(self):
-        self.find()
+        self.find(problems=[])
         shown = self.json(repository.CheckRepository, 'vault', '--wait')
         self.assertEqual([], shown['result']['problems'])
 
     def test_with_problems_shows_them_and_fails(self):
-        self.find('chunk 1 of image i1 is damaged')
+        self.find(problems=['chunk 1 of image i1 is damaged'])
         code, text = self.run_command(
             repository.CheckRepository, 'vault', '--wait'
         )

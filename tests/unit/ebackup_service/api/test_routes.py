@@ -33,6 +33,7 @@ ACCESS = {
     ('GET', '/v1/repositories/{name}/usage'): (ADMIN, set()),
     ('POST', '/v1/repositories/{name}/collect'): (ADMIN, set()),
     ('POST', '/v1/repositories/{name}/check'): (ADMIN, set()),
+    ('POST', '/v1/repositories/{name}/rebuild'): (ADMIN, set()),
     ('GET', '/v1/proxies'): (ADMIN, set()),
 }
 METHODS = ('GET', 'PUT', 'POST', 'DELETE', 'PATCH')

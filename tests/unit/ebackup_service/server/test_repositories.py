@@ -88,6 +88,7 @@ class TestLook(RepositoriesTestCase):
             repositories.usage,
             repositories.collect,
             repositories.check,
+            repositories.rebuild,
         ):
             self.refused(
                 'repository-unknown', 404, function, self.catalog, 'none'
@@ -147,10 +148,22 @@ class TestUpkeep(RepositoriesTestCase):
 
     def test_repository_that_is_not_ready_has_no_upkeep(self):
         self.create('new')
-        for function in (repositories.collect, repositories.check):
+        for function in (
+            repositories.collect,
+            repositories.check,
+            repositories.rebuild,
+        ):
             self.refused(
                 'repository-not-ready', 409, function, self.catalog, 'new'
             )
+
+    def test_rebuild_that_waits_serves_everybody(self):
+        job = repositories.rebuild(self.catalog, 'default')
+        again = repositories.rebuild(self.catalog, 'default')
+        self.assertEqual(('rebuild', job.id), (job.kind, again.id))
+        self.fixture.run(job.id)
+        third = repositories.rebuild(self.catalog, 'default')
+        self.assertNotEqual(job.id, third.id)
 
     def test_failure_of_the_creation_is_named(self):
         _, job = self.create('new')

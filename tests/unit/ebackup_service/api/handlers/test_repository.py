@@ -110,3 +110,16 @@ class CheckTest(RepositoryTestCase):
         self.make_repository()
         error = self.call(400, 'POST', '/default/check', {'read_data': 1})
         self.assertIn('body.read_data', error['error']['message'])
+
+
+class RebuildTest(RepositoryTestCase):
+    def test_job(self):
+        self.make_repository(state='recovering')
+        job = self.call(202, 'POST', '/default/rebuild')['job']
+        self.assertEqual('rebuild', job['kind'])
+        self.assertEqual(1, self.woken)
+
+    def test_repository_that_is_not_ready(self):
+        self.make_repository(state='creating')
+        error = self.call(409, 'POST', '/default/rebuild')['error']
+        self.assertEqual('repository-not-ready', error['kind'])

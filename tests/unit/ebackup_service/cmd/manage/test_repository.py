@@ -65,6 +65,11 @@ class RepositoryTest(base.ManageTestCase):
         job = self.ask('repository', 'check', 'a', '--read-data')['job']
         self.assertEqual('check', job['kind'])
 
+    def test_rebuild_catalog(self):
+        self.make_repository('a', state='recovering')
+        job = self.ask('repository', 'rebuild-catalog', 'a')['job']
+        self.assertEqual('rebuild', job['kind'])
+
     def test_repository_that_is_not_ready(self):
         self.make_repository('a', state='creating')
         self.refused(1, 'repository', 'gc', 'a')

@@ -49,6 +49,13 @@ class WaitTest(base.ManageTestCase):
         job = self._check(4)
         self.assertEqual(['pack is lost'], job['result']['problems'])
 
+    def test_difference_is_4(self):
+        self._end_when_waited_for(
+            'succeeded', result={'differences': ['image is gone']}
+        )
+        job = self._check(4)
+        self.assertEqual(['image is gone'], job['result']['differences'])
+
     def test_failure_is_4(self):
         error = {'kind': 'x', 'message': 'Disk full.', 'retryable': False}
         self._end_when_waited_for('failed', error=error)

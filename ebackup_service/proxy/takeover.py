@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs on a repository that a catalog does not know yet, or not any more."""
+"""Makes our service the owner of a repository, whoever was."""
 
 import contextlib
 import dataclasses
@@ -11,8 +11,8 @@ from ebackup_service.repository import repository
 from ebackup_service.repository.storage import registry
 
 
-def take_over(task: proxy_task.Task) -> dict[str, Any]:
-    """Make our service the owner of a repository, whoever was.
+def run(task: proxy_task.Task) -> dict[str, Any]:
+    """Returns the job's result.
 
     :raises RepositoryError: it is not the one that was named, or needs a
         newer version; it belongs to whom it did then

@@ -6,16 +6,16 @@ from oslotest import base
 
 from ebackup_service.engine import control
 from ebackup_service.proxy import backup
-from ebackup_service.proxy import recovery
+from ebackup_service.proxy import takeover
 from ebackup_service.repository import errors as repository_errors
-from ebackup_service.server import takeover
+from ebackup_service.server import takeover as server_takeover
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import proxy_fixture
 
 CHUNK = catalog_fixture.CHUNK
 
 
-class RecoveryTestCase(base.BaseTestCase):
+class TakeoverTestCase(base.BaseTestCase):
     """``old`` is the service that is gone, ``new`` the one that takes over."""
 
     def setUp(self):
@@ -27,19 +27,19 @@ class RecoveryTestCase(base.BaseTestCase):
 
     def begin(self, **values):
         wanted = {'url': self.old.url, 'repository_id': self.repo.id}
-        _, job = takeover.begin(
+        _, job = server_takeover.begin(
             self.new.catalog, 'default', **{**wanted, **values}
         )
         return self.new.task(self.new.spec(job.id))
 
     def take_over(self):
         task = self.begin()
-        result = recovery.take_over(task)
+        result = takeover.run(task)
         self.new.finish(task.spec, result=result)
         return task, result
 
 
-class TestTakeOver(RecoveryTestCase):
+class TestTakeOver(TakeoverTestCase):
     def test_old_service_is_fenced(self):
         path = self.old.write_volume(os.urandom(CHUNK))
         late = self.old.backup_task(path)
@@ -66,7 +66,7 @@ class TestTakeOver(RecoveryTestCase):
 
     def refused(self, error, task):
         owner = self.repo.storage.read('owner.json')
-        self.assertRaises(error, recovery.take_over, task)
+        self.assertRaises(error, takeover.run, task)
         self.assertEqual(owner, self.repo.storage.read('owner.json'))
 
     def test_another_repository_than_was_named_is_refused(self):
