@@ -20,6 +20,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from ebackup_driver import client as clients
+from ebackup_driver import encryption
 from ebackup_driver import errors
 from ebackup_driver import hold
 from ebackup_driver import metadata
@@ -195,6 +196,7 @@ class EBackupDriver(driver.BackupDriver):
         client = self._client()
         waiter = self._waiter(client, check)
         found = waiter.persist(client.image_record, backup.id)
+        encryption.check_target(self.context, found.volume_metadata, volume_id)
         request = volume.restore_request(
             self.context, backup, volume_id, volume_is_new
         )

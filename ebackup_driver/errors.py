@@ -86,6 +86,10 @@ class VolumeNotSupported(EBackupError):
     """Cinder handed over something that no proxy can open by its path."""
 
 
+class EncryptionMismatch(EBackupError):
+    """Backup and volume are not encrypted alike."""
+
+
 class RecordRefused(EBackupError):
     """An exported record does not belong to the backup it is imported for."""
 

@@ -55,6 +55,12 @@ class EBackupTestCase(base.LabTestCase):
 
         return self.wait_for(moving, f'{kind} of {backup_id} moves bytes')
 
+    def log(self, service: str) -> str:
+        """Return all that a service has logged, in this lab's life."""
+        name = self.lab.service(service)
+        log = self.lab.directory / 'log' / f'{name}.log'
+        return log.read_text(errors='replace')
+
     def collect(self) -> dict[str, Any]:
         """Collect garbage; return the job when it has succeeded."""
         path = '/v1/repositories/default/collect'

@@ -125,6 +125,10 @@ def _cinder(lab: lab_module.Lab) -> Sections:
         'oslo_concurrency': {'lock_path': home / 'lock'},
         'oslo_policy': {'policy_file': lab.etc / 'cinder-policy.yaml'},
         'keystone_authtoken': _token_check(lab, 'cinder'),
+        'key_manager': {
+            'backend': 'labcloud.key_manager.FileKeyManager',
+            'lab_keys': home / 'keys',
+        },
         'privsep': {'helper_command': helper},
         'cinder_sys_admin': {'helper_command': helper},
         'privsep_osbrick': {'helper_command': helper},

@@ -24,6 +24,14 @@ from lablib import system
 # Seconds.
 _REPOSITORY_TIMEOUT = 60
 
+# Nova would encrypt and decrypt; what is stored is what is backed up.
+_ENCRYPTION = {
+    'provider': 'luks',
+    'cipher': 'aes-xts-plain64',
+    'key_size': 256,
+    'control_location': 'front-end',
+}
+
 Work = Callable[[], None]
 
 
@@ -32,6 +40,7 @@ def directories(lab: lab_module.Lab) -> None:
     for name in 'keystone', 'cinder', 'rabbitmq':
         (lab.state / name).mkdir(exist_ok=True)
     (lab.state / 'cinder' / 'lock').mkdir(exist_ok=True)
+    (lab.state / 'cinder' / 'keys').mkdir(mode=0o700, exist_ok=True)
     for path in lab.repository, lab.state / 'ebackup':
         path.mkdir(exist_ok=True)
         path.chmod(0o750)
@@ -131,13 +140,23 @@ def _volume_types(lab: lab_module.Lab) -> None:
         '/v3/os-quota-class-sets/default',
         {'quota_class_set': dict.fromkeys(limits, -1)},
     )
+    for back_end in configuration.volume_types(lab):
+        _volume_type(client, back_end, back_end)
+        encrypted = _volume_type(client, f'{back_end}-encrypted', back_end)
+        path = f'/v3/types/{encrypted}/encryption'
+        if not client.get('cinder', path):
+            client.post('cinder', path, {'encryption': _ENCRYPTION})
+
+
+def _volume_type(client: rest.Client, name: str, back_end: str) -> str:
+    """Make a type, unless there is one of that name; return its id."""
     listed = client.get('cinder', '/v3/types')['volume_types']
-    there = {entry['name'] for entry in listed}
-    for name in configuration.volume_types(lab):
-        if name not in there:
-            specs = {'volume_backend_name': name}
-            body = {'name': name, 'extra_specs': specs}
-            client.post('cinder', '/v3/types', {'volume_type': body})
+    for entry in listed:
+        if entry['name'] == name:
+            return entry['id']
+    specs = {'volume_backend_name': back_end}
+    body = {'volume_type': {'name': name, 'extra_specs': specs}}
+    return client.post('cinder', '/v3/types', body)['volume_type']['id']
 
 
 def _repository(lab: lab_module.Lab) -> None:

@@ -199,4 +199,6 @@ class TestEncryptedVolume(RestoreTestCase):
         error = self.assertRaises(
             exception.BackupDriverException, self.restore
         )
-        self.assertIn('is different than the destination', str(error))
+        self.assertTrue(str(error).startswith('Backup is encrypted, by'))
+        # Nothing was written.
+        self.assertEqual([], self.service.said('PUT', '/v1/restores/[^/]+'))
