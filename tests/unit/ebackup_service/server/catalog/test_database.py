@@ -12,6 +12,7 @@ from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import service
 from ebackup_service.server.catalog import statement
 from ebackup_service.server import jobs
+from ebackup_service.server import repositories
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.server.catalog import base
 
@@ -117,14 +118,14 @@ class Concurrency:
                 with self.catalog.writer() as session:
                     statement.changed(
                         session,
-                        sa.update(models.Service).values(
-                            generation=models.Service.generation + 1
+                        sa.update(models.Repository).values(
+                            garbage=models.Repository.garbage + 1
                         ),
                     )
 
         self.assertEqual([], at_once(database.retried(count)))
-        with self.catalog.writer() as session:
-            self.assertEqual(5 * THREADS + 1, service.lock(session).generation)
+        found = repositories.show(self.catalog, 'default')
+        self.assertEqual(5 * THREADS, found.garbage)
 
     def test_ends_and_deletions_of_the_same_images(self):
         specs = []
