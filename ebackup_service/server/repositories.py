@@ -174,12 +174,21 @@ def rebuild(catalog: database.Catalog, name: str) -> job_rows.Job:
 def begin_collection(
     session: orm.Session, repository: repository_rows.Repository
 ) -> job_rows.Job:
-    """A job that accounts for the garbage that is known by now."""
+    """A job that accounts for the garbage that is known by now.
+
+    And that no collection which still runs accounts for: each event is to be
+    taken off once. The caller holds ``service.lock``.
+    """
+    accounted = sum(
+        job.parameters.get('garbage', 0)
+        for job in job_rows.unfinished(session, repository_id=repository.id)
+        if job.kind == job_rows.GC
+    )
     return _maintain(
         session,
         job_rows.GC,
         repository.id,
-        {'garbage': repository.garbage},
+        {'garbage': repository.garbage - accounted},
     )
 
 

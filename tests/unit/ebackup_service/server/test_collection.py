@@ -184,6 +184,17 @@ class TestSchedule(CollectionTestCase):
         self.assertEqual(1, found.garbage)
         self.assertIsNotNone(found.collected_at)
 
+    def test_garbage_is_taken_off_once_by_two_collections(self):
+        self.litter()
+        [first] = self.schedule()
+        spec = self.fixture.run(first.id)
+        second = repositories.collect(self.catalog, 'default')
+        self.assertNotEqual(first.id, second.id)
+        self.fixture.finish(spec)
+        self.fixture.finish(self.fixture.run(second.id))
+        found = repositories.show(self.catalog, 'default')
+        self.assertEqual(0, found.garbage)
+
     def test_collection_that_no_proxy_took_is_not_tried_again_at_once(self):
         self.litter()
         [job] = self.schedule()
