@@ -159,6 +159,9 @@ class TestProgram(base.LabTestCase):
 
     def test_killed_service_is_started_again_by_up(self) -> None:
         name = self.lab.service('keystone')
+        # Of a test before, which changed the configuration of a service,
+        # others may still be out of date.
+        self.lab.run('up')
         before = self._processes()
         self.lab.run('kill', name)
         self.assertIsNone(self._processes()[name])
