@@ -204,14 +204,22 @@ def delete(
         service.lock(session)
         image = image_rows.get(session, image_id)
         if image is None:
-            image_rows.insert(session, id=image_id, state=image_rows.DELETED)
+            image_rows.insert(
+                session,
+                id=image_id,
+                state=image_rows.DELETED,
+                project_id=project_id,
+            )
             LOG.info('Image %s deleted before it was created', image_id)
             return None
-        # A tombstone of what was never made belongs to nobody.
-        if project_id is not None and image.project_id not in (
-            None,
-            project_id,
-        ):
+        if image.repository_id is None:
+            # A tombstone of what was never made belongs to nobody. Who asked
+            # for it matters to a rebuild, should there be such an image.
+            image_rows.move(
+                session, image_id, (image_rows.DELETED,), project_id=project_id
+            )
+            return None
+        if project_id not in (None, image.project_id):
             raise errors.NotFound('image-unknown', f'No image {image_id}.')
         if image.state == image_rows.DELETED:
             return None

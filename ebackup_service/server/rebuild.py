@@ -133,7 +133,7 @@ def _take_image(
         image.chunk_size,
     )
     row = image_rows.get(session, image.id)
-    if row is not None:
+    if row is not None and not _is_strange(row, image):
         return _compare(session, repository_id, row, image)
     other = image_rows.of_generation(session, chain_id, image.generation)
     if other is not None:
@@ -141,23 +141,38 @@ def _take_image(
             f'Image {image.id} is left out: its generation '
             f'{image.generation} is that of image {other} in the catalog.'
         )
-    image_rows.insert(
-        session,
-        id=image.id,
-        state=image_rows.AVAILABLE,
-        repository_id=repository_id,
-        chain_id=chain_id,
-        generation=image.generation,
-        chunk_size=image.chunk_size,
-        size=image.size,
-        project_id=image.project_id,
-        volume_id=image.volume_id,
-        volume_metadata=image.volume_metadata,
-        record=image.record,
+    values = {
+        'state': image_rows.AVAILABLE,
+        'repository_id': repository_id,
+        'chain_id': chain_id,
+        'generation': image.generation,
+        'chunk_size': image.chunk_size,
+        'size': image.size,
+        'project_id': image.project_id,
+        'volume_id': image.volume_id,
+        'volume_metadata': image.volume_metadata,
+        'record': image.record,
         **_by_record(image),
         **_outcome(image),
-    )
+    }
+    if row is None:
+        image_rows.insert(session, id=image.id, **values)
+    else:
+        image_rows.move(session, image.id, (image_rows.DELETED,), **values)
     return None
+
+
+def _is_strange(row: image_rows.Image, image: found.Image) -> bool:
+    """Whether another project has asked for a deletion of an unknown id.
+
+    As Cinder does for what it failed to import there. Had the image been
+    known, it would have been refused.
+    """
+    return (
+        row.state == image_rows.DELETED
+        and row.repository_id is None
+        and row.project_id not in (None, image.project_id)
+    )
 
 
 def _compare(
@@ -166,6 +181,7 @@ def _compare(
     row: image_rows.Image,
     image: found.Image,
 ) -> str:
+    """A sentence about what differs, or none."""
     if row.state == image_rows.DELETING:
         return ''
     if row.state == image_rows.DELETED:
@@ -175,23 +191,7 @@ def _compare(
             f'Image {image.id} was deleted by the catalog; the next '
             'collection removes it from the repository.'
         )
-    expected = (
-        repository_id,
-        image.project_id,
-        image.volume_id,
-        image.generation,
-        image.size,
-        image.chunk_size,
-    )
-    actual = (
-        row.repository_id,
-        row.project_id,
-        row.volume_id,
-        row.generation,
-        row.size,
-        row.chunk_size,
-    )
-    if actual != expected:
+    if _facts(row, row.repository_id) != _facts(image, repository_id):
         return (
             f'Image {image.id} is kept as the catalog has it: repository, '
             'project, volume, generation, size or chunk size are others in '
@@ -218,6 +218,19 @@ def _compare(
             'another one in the repository.'
         )
     return ''
+
+
+def _facts(
+    image: image_rows.Image | found.Image, repository_id: str | None
+) -> tuple[str | int | None, ...]:
+    return (
+        repository_id,
+        image.project_id,
+        image.volume_id,
+        image.generation,
+        image.size,
+        image.chunk_size,
+    )
 
 
 def _take_tombstone(

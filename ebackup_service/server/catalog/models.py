@@ -111,7 +111,8 @@ class Chain(Base):
 class Image(Base):
     """One backup image; stays as a tombstone when deleted.
 
-    A tombstone of an id that was never seen has only id, state and instants.
+    A tombstone of an id that was never seen has only id, state, instants and,
+    if known, the project that asked for it.
     """
 
     __tablename__ = 'images'

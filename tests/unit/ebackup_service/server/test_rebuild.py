@@ -313,6 +313,18 @@ class TestKnownAlready(RebuildTestCase):
         self.assertEqual('deleted', self.fixture.image(found.id).state)
         self.assertEqual(1, repositories.show(self.catalog, 'default').garbage)
 
+    def test_one_that_another_project_asked_to_delete_is_there(self):
+        """It failed to import it, and had it been known, was refused."""
+        found = image()
+        images.delete(self.catalog, found.id, 'b' * 32)
+        self.assertEqual(1, self.take(found).added)
+        row = images.show(self.catalog, found.id, PROJECT)
+        self.assertEqual(('available', TREE), (row.state, row.root['tree']))
+        mine = image()
+        for project_id in ('b' * 32, PROJECT):
+            images.delete(self.catalog, mine.id, project_id)
+        self.differ(mine)
+
     def test_one_of_another_repository_is_told(self):
         self.fixture.make_repository('other')
         other, _ = self.fixture.reserve(repository='other')
