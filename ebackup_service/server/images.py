@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backup images: reserve, look up, delete, export and import."""
+"""Backup images: reserve, look up, delete."""
 
 import builtins
 from typing import Any
@@ -224,69 +224,3 @@ def delete(
         if image.state == image_rows.DELETED:
             return None
         return deletions.begin(session, image)
-
-
-@database.retried
-def record(
-    catalog: database.Catalog, image_id: str, project_id: str | None = None
-) -> dict[str, Any]:
-    """What an exported backup record says about an available image.
-
-    :raises errors.NotFound: no such image, or another project's.
-    :raises errors.Conflict: it is not available (``image-not-available``).
-    """
-    with catalog.writer() as session:
-        owner = service.lock(session)
-        image = _find(session, image_id, project_id)
-    if image.state != image_rows.AVAILABLE:
-        raise errors.Conflict(
-            'image-not-available',
-            f'Image {image_id} is {image.state}; only an available one can '
-            'be exported.',
-        )
-    return _record(image, owner)
-
-
-def _record(image: image_rows.Image, owner: service.Service) -> dict[str, Any]:
-    return {
-        'service': owner.uuid,
-        'repository_id': image.repository_id,
-        'image_id': image.id,
-        'volume_id': image.volume_id,
-        'generation': image.generation,
-        'size': image.size,
-        'chunk_size': image.chunk_size,
-    }
-
-
-@database.retried
-def import_record(
-    catalog: database.Catalog,
-    image_id: str,
-    project_id: str,
-    record: dict[str, Any],
-) -> image_rows.Image:
-    """The image that an exported record speaks of, if the project has it.
-
-    Nothing changes: who imports a record gets what the service agrees is
-    theirs, and learns nothing about what is not.
-
-    :raises errors.NotFound: this service has no such image of the project.
-    """
-    with catalog.writer() as session:
-        owner = service.lock(session)
-        image = image_rows.get(session, image_id)
-    if (
-        image is None
-        or image.state != image_rows.AVAILABLE
-        or image.project_id != project_id
-        or any(
-            record.get(key) != value
-            for key, value in _record(image, owner).items()
-        )
-    ):
-        raise errors.NotFound(
-            'record-unknown',
-            f'The project has no image {image_id} as the record says.',
-        )
-    return image

@@ -164,9 +164,6 @@ class RecordTestCase(ebackup_case.EBackupTestCase):
         def smaller(document):
             document['driver_info']['size'] //= 2
 
-        def another_service(document):
-            document['driver_info']['service'] = unknown
-
         def without_driver_info(document):
             del document['driver_info']
 
@@ -178,9 +175,15 @@ class RecordTestCase(ebackup_case.EBackupTestCase):
             (both, 'The project has no image'),
             (another_volume, 'The project has no image'),
             (smaller, 'The project has no image'),
-            (another_service, 'The project has no image'),
         ):
             self.is_refused(self.tampered(change), operator, why)
+        self.comes_back()
+
+    def test_record_of_a_service_that_is_gone_is_as_good(self):
+        def another_service(document):
+            document['driver_info']['service'] = str(uuid.uuid4())
+
+        self.record = self.tampered(another_service)
         self.comes_back()
 
     def test_backup_that_cinder_has_is_not_imported(self):

@@ -11,13 +11,14 @@ from ebackup_service.api.schemas import types
 from ebackup_service.api import validation
 from ebackup_service.api.views import image as image_views
 from ebackup_service.server import images
+from ebackup_service.server import records
 
 
 def show_record(req: request.Request, image_id: str) -> webob.Response:
     """Answer with what an import needs, and the volume's metadata."""
     project_id = req.confined_to(policies.SHOW)
     validation.query(req, types.EMPTY_QUERY)
-    record = images.record(req.catalog, image_id, project_id)
+    record = records.show(req.catalog, image_id, project_id)
     image = images.show(req.catalog, image_id, project_id)
     return answer.json(
         200, {'record': record | {'volume_metadata': image.volume_metadata}}
@@ -29,7 +30,7 @@ def import_record(req: request.Request, image_id: str) -> webob.Response:
     req.authorize(policies.IMPORT)
     asked = validation.body(req, schemas.IMPORT)
     req.authorize(policies.IMPORT, asked['project_id'])
-    image = images.import_record(
+    image = records.confirm(
         req.catalog, image_id, asked['project_id'], asked['record']
     )
     return answer.json(200, {'image': image_views.show(image)})

@@ -51,7 +51,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return _say(error, 3)
     except errors.ServerError as error:
         return _say(error, 1)
-    except (catalogs.NotReady, cfg.Error, db_errors.DBError) as error:
+    except (catalogs.NotReady, cfg.Error, db_errors.DBError, OSError) as error:
         return _say(error, 1)
     except KeyboardInterrupt:
         return 130

@@ -2,12 +2,15 @@
 """Repositories."""
 
 import argparse
+import sys
 
 from ebackup_service.api.schemas import repository as schemas
 from ebackup_service.api import validation
 from ebackup_service.api.views import repository as views
 from ebackup_service.cmd.manage import command
+from ebackup_service.cmd.manage import records
 from ebackup_service.cmd.manage import waiting
+from ebackup_service.server import records as exporting
 from ebackup_service.server import repositories
 from ebackup_service.server import takeover
 
@@ -66,6 +69,22 @@ def add_to(nouns: command.Nouns) -> None:
     )
     _add_name(parser)
     command.add_waiting(parser)
+    parser = command.verb(
+        verbs,
+        'export-records',
+        export_records,
+        'write what it takes to import the backups into Cinder: a line for '
+        'each available image, with its project, its id, and the two values '
+        'that Cinder asks for: backup_service and backup_url',
+    )
+    _add_name(parser)
+    parser.add_argument('--project-id', metavar='ID', help='only of it')
+    parser.add_argument('--volume-id', metavar='ID', help='only of it')
+    parser.add_argument(
+        '--output',
+        metavar='FILE',
+        help='a new file for them, instead of standard output',
+    )
 
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
@@ -127,3 +146,16 @@ def check(context: command.Context, asked: argparse.Namespace) -> int:
 def rebuild(context: command.Context, asked: argparse.Namespace) -> int:
     job = repositories.rebuild(context.catalog, asked.name)
     return waiting.answer(context, asked, job)
+
+
+def export_records(context: command.Context, asked: argparse.Namespace) -> int:
+    exported = exporting.export(
+        context.catalog, asked.name, asked.project_id, asked.volume_id
+    )
+    if asked.output is None:
+        records.write(sys.stdout, exported, asked.json)
+        return 0
+    with records.open_new(asked.output) as file:
+        count = records.write(file, exported, asked.json)
+    context.out.one(export={'file': asked.output, 'records': count})
+    return 0

@@ -17,6 +17,15 @@ class Service:
     uuid: str
 
 
+def get(session: orm.Session) -> Service:
+    """Who we are."""
+    return Service(
+        uuid=session.scalars(
+            sa.select(models.Service.uuid).where(models.Service.id == _ROW)
+        ).one()
+    )
+
+
 def lock(session: orm.Session) -> Service:
     """Take the catalog's one lock until the transaction ends.
 

@@ -36,6 +36,9 @@ class RecordTest(base.ApiTestCase):
     def test_other_project_does_not_get_it(self):
         self._import(404, base.OTHER)
 
+    def test_who_exported_it_does_not_matter(self):
+        self._import(200, service=IMAGE)
+
     def test_record_that_disagrees_is_unknown(self):
         self._import(404, generation=2)
         self._import(404, image_id=IMAGE)
