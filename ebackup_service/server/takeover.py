@@ -43,6 +43,11 @@ def begin(
                 f'Repository {repository_id} is here already; its name is '
                 f'{known.name!r}.',
             )
+        if known is not None and known.state == repository_rows.CREATING:
+            raise errors.Conflict(
+                'repository-busy',
+                f'Repository {name!r} is just being made; wait for its job.',
+            )
         if named is not None and named.id != repository_id:
             _check_replaceable(session, named, repository_id)
             # the name is free now

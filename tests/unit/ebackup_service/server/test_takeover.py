@@ -19,11 +19,11 @@ class TakeoverTestCase(base.BaseTestCase):
         super().setUp()
         self.fixture = self.useFixture(catalog_fixture.Catalog())
         self.catalog = self.fixture.catalog
-        self.id = catalog_fixture.new_id()
+        self.repository_id = catalog_fixture.new_id()
 
     def begin(self, name='default', url=URL, repository_id=None):
         return takeover.begin(
-            self.catalog, name, url, repository_id or self.id
+            self.catalog, name, url, repository_id or self.repository_id
         )
 
     def refused(self, kind, function, *args, **kwargs):
@@ -41,7 +41,7 @@ class TestUnknown(TakeoverTestCase):
     def test_it_is_recorded_by_its_own_id(self):
         repository, job = self.begin()
         self.assertEqual(
-            (self.id, 'default', URL, 'recovering'),
+            (self.repository_id, 'default', URL, 'recovering'),
             (
                 repository.id,
                 repository.name,
@@ -64,7 +64,7 @@ class TestUnknown(TakeoverTestCase):
     def make_image(self):
         with self.catalog.writer() as session:
             takeover.repository_rows.update(
-                session, self.id, state='available'
+                session, self.repository_id, state='available'
             )
         return self.fixture.make_image()
 
@@ -114,10 +114,11 @@ class TestReplacing(TakeoverTestCase):
         _, job = self.fail_to_create()
         self.begin()
         self.assertEqual(
-            [self.id], [r.id for r in repositories.list(self.catalog)]
+            [self.repository_id],
+            [r.id for r in repositories.list(self.catalog)],
         )
         self.assertEqual(
-            self.id, jobs.show(self.catalog, job.id).repository_id
+            self.repository_id, jobs.show(self.catalog, job.id).repository_id
         )
 
     def test_one_with_a_mistyped_id_is_replaced(self):
@@ -125,7 +126,7 @@ class TestReplacing(TakeoverTestCase):
         self.refused('repository-busy', self.begin)
         self.fixture.finish(self.fixture.run(job.id), 'failed')
         self.begin()
-        self.assertEqual(self.id, self.found().id)
+        self.assertEqual(self.repository_id, self.found().id)
 
     def test_one_that_is_in_use_is_not(self):
         self.fixture.make_repository()
@@ -141,10 +142,16 @@ class TestReplacing(TakeoverTestCase):
         repositories.create(self.catalog, 'default', URL)
         self.refused('repository-exists', self.begin)
 
+    def test_nor_is_it_taken_over_itself(self):
+        repository, _ = repositories.create(self.catalog, 'default', URL)
+        self.refused(
+            'repository-busy', self.begin, repository_id=repository.id
+        )
+
     def test_its_name_may_be_another(self):
         self.fixture.make_repository()
         self.begin('old')
-        self.assertEqual(self.id, self.found('old').id)
+        self.assertEqual(self.repository_id, self.found('old').id)
 
 
 class TestKnown(TakeoverTestCase):
@@ -152,7 +159,7 @@ class TestKnown(TakeoverTestCase):
 
     def setUp(self):
         super().setUp()
-        self.id = self.fixture.make_repository()
+        self.repository_id = self.fixture.make_repository()
 
     def test_images_stay(self):
         image = self.fixture.make_image()
