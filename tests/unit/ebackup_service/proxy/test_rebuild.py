@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import json
 import os
+import sqlite3
 from unittest import mock
 
 import fixtures
 from oslotest import base
 
 from ebackup_service.engine import control
+from ebackup_service.proxy import backup
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import maintenance
 from ebackup_service.proxy import rebuild
@@ -18,7 +21,10 @@ from ebackup_service.repository import errors as repository_errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import markers
 from ebackup_service.repository import root as image_root
+from ebackup_service.server import collection
 from ebackup_service.server import images
+from ebackup_service.server import jobs
+from ebackup_service.server import leases
 from ebackup_service.server import repositories
 from ebackup_service.server import takeover as server_takeover
 from tests.unit.ebackup_service import catalog_fixture
@@ -199,6 +205,66 @@ class TestLostCatalog(RebuildTestCase):
         self.assertEqual({'percent': 100}, task.snapshot())
 
 
+class TestOldCopy(RebuildTestCase):
+    """The catalog is a copy, made while a backup was running."""
+
+    def setUp(self):
+        super().setUp()
+        self.first = self.backup()
+        running = self.old.backup_task(self.path, volume_id=self.volume_id)
+        copy = f'{self.new.directory}/copy.sqlite'
+        with (
+            contextlib.closing(sqlite3.connect(self.database())) as source,
+            contextlib.closing(sqlite3.connect(copy)) as target,
+        ):
+            source.backup(target)
+        # It was acknowledged, and another one after it.
+        self.old.finish(running.spec, result=backup.run(running))
+        self.running = running
+        self.last = self.backup()
+        self.new = self.useFixture(
+            proxy_fixture.Proxy(connection=f'sqlite:///{copy}')
+        )
+
+    def database(self):
+        return self.old.catalog.engine.url.database
+
+    def test_what_was_acknowledged_since_is_not_lost(self):
+        self.take_over()
+        self.give_the_running_one_up()
+        collection.schedule(self.new.catalog, self.new.conf)
+        self.assertEqual([], jobs.list(self.new.catalog, kind='gc')[0])
+        result = self.rebuild()
+        self.assertEqual((3, 1), (result['images'], result['added']))
+        [difference] = result['differences']
+        self.assertIn(self.running.image.id, difference)
+        self.assertEqual(
+            {self.first.id, self.running.image.id, self.last.id}, self.known()
+        )
+        maintenance.collect(
+            self.task(repositories.collect(self.new.catalog, 'default'))
+        )
+        with open(self.path, 'rb') as file:
+            content = file.read()
+        for image_id in self.known():
+            self.assertEqual(content, self.restored(image_id))
+        reserved, _ = self.new.reserve(volume_id=self.volume_id)
+        self.assertEqual(self.last.generation + 1, reserved.generation)
+
+    def give_the_running_one_up(self):
+        """Its driver and its proxy belong to the other catalog."""
+        self.new.age(self.running.spec.id, 600)
+        leases.expire(self.new.catalog, self.new.conf)
+        leases.expire(self.new.catalog, self.new.conf)
+        image = self.new.image(self.running.image.id)
+        self.assertEqual('error', image.state)
+
+    def test_other_copy_is_fenced(self):
+        self.take_over()
+        task = self.old.backup_task(self.path)
+        self.assertRaises(repository_errors.ForeignOwner, backup.run, task)
+
+
 class TestDamage(RebuildTestCase):
     def setUp(self):
         super().setUp()
@@ -217,6 +283,20 @@ class TestDamage(RebuildTestCase):
     def test_damaged_root(self):
         self.patch(layout.root_key(self.bad.id), 200, b'\xff\xff')
         self.left_out()
+
+    def test_damaged_image_can_be_given_up(self):
+        self.patch(layout.root_key(self.bad.id), 200, b'\xff\xff')
+        self.recover()
+        gc = self.task(repositories.collect(self.new.catalog, 'default'))
+        self.assertRaises(repository_errors.Corrupt, maintenance.collect, gc)
+        self.new.finish(gc.spec, 'failed')
+        images.delete(self.new.catalog, self.bad.id)
+        gc = self.task(repositories.collect(self.new.catalog, 'default'))
+        self.assertGreater(maintenance.collect(gc)['bytes_removed'], CHUNK)
+        with open(self.path, 'rb') as file:
+            self.assertEqual(file.read(), self.restored(self.good.id))
+        self.new.finish(gc.spec)
+        self.assertEqual(0, self.rebuild()['damaged'])
 
     def test_damaged_root_has_used_its_generation(self):
         self.backup()
