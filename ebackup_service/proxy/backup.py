@@ -77,8 +77,14 @@ def discard(task: proxy_task.Task) -> None:
 
     :raises RepositoryError: some of it may still be there
     """
-    with repositories.opened(task.spec.repository) as repo:
-        discarding.discard(repo.storage, task.spec.id, task.image.id)
+    spec = task.spec
+    with repositories.opened(spec.repository) as repo:
+        discarding.discard(
+            repo.storage,
+            spec.id,
+            task.image.id,
+            lambda: repositories.check_owner(repo, spec.repository),
+        )
 
 
 def _store(

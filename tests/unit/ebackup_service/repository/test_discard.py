@@ -33,6 +33,25 @@ class DiscardTestCase(base.RepositoryTestCase):
 
         self.assertEqual(set(), self.keys(layout.IMAGES))
 
+    def test_repository_that_is_taken_over_keeps_the_packs(self):
+        """Of the rest there is word for whoever has it now."""
+        image = self.store(os.urandom(MIB))
+        packs = self.keys(layout.PACKS)
+
+        def check_owner():
+            self.assertIn(layout.tombstone_key(image.id), self.keys())
+            raise errors.ForeignOwner('taken over')
+
+        self.assertRaises(
+            errors.ForeignOwner,
+            discard.discard,
+            self.storage,
+            image.session.id,
+            image.id,
+            check_owner,
+        )
+        self.assertEqual(packs, self.keys(layout.PACKS))
+
     def marker(self, image):
         """What a run that was given up is just about to write."""
         image.session.mark_committed(image.id)
