@@ -91,25 +91,19 @@ class RootedDirectory:
         """Give a temporary file its name.
 
         :raises FileExistsError: the name is in use
+        :raises OSError: it could not be done, and has not been done
         """
+        ours = self._status(temporary)
         try:
-            os.link(
-                temporary,
-                path,
-                src_dir_fd=self._root,
-                dst_dir_fd=self._root,
-                follow_symlinks=False,
-            )
-        except FileExistsError:
-            # NFS may repeat a request whose answer was lost: then the name is
-            # in use by this very file.
-            status = os.stat(temporary, dir_fd=self._root)
-            if status.st_nlink != 2:
-                raise
+            self._link_or_rename(temporary, path)
         except OSError as error:
-            if error.errno not in _NO_LINKS:
+            if not self._is(path, ours):
                 raise
-            self._rename_to_new(temporary, path)
+            # It was done: only its answer was lost. NFS repeats a request
+            # then, and the name is in use by this very file.
+            if not isinstance(error, FileExistsError):
+                self.unlink(path)
+                raise
 
     def rename(self, temporary: str, path: str) -> None:
         """Give a temporary file its name, whatever had it before."""
@@ -221,6 +215,20 @@ class RootedDirectory:
         finally:
             os.close(descriptor)
 
+    def _link_or_rename(self, temporary: str, path: str) -> None:
+        try:
+            os.link(
+                temporary,
+                path,
+                src_dir_fd=self._root,
+                dst_dir_fd=self._root,
+                follow_symlinks=False,
+            )
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            self._rename_to_new(temporary, path)
+
     def _rename_to_new(self, temporary: str, path: str) -> None:
         """Where there are no hard links: on FAT, SMB, some FUSE."""
         try:
@@ -228,7 +236,22 @@ class RootedDirectory:
         except OSError as error:
             if error.errno not in _NO_EXCLUSIVE_RENAME:
                 raise
-            # The empty file that a crash leaves here is no valid object of
-            # any kind, and is nobody's: nothing was acknowledged.
-            os.close(os.open(path, _NEW, 0o640, dir_fd=self._root))
+            self._reserve_and_rename(temporary, path)
+
+    def _reserve_and_rename(self, temporary: str, path: str) -> None:
+        # The empty file that a crash leaves here is no valid object of any
+        # kind, and is nobody's: nothing was acknowledged.
+        os.close(os.open(path, _NEW, 0o640, dir_fd=self._root))
+        try:
             self.rename(temporary, path)
+        except OSError:
+            self.unlink(path)
+            raise
+
+    def _is(self, path: str, status: os.stat_result) -> bool:
+        with contextlib.suppress(OSError):
+            return os.path.samestat(self._status(path), status)
+        return False
+
+    def _status(self, path: str) -> os.stat_result:
+        return os.stat(path, dir_fd=self._root, follow_symlinks=False)

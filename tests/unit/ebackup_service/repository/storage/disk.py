@@ -66,7 +66,6 @@ Event: TypeAlias = Made | Named | Written | Synced | Settled | Noted
 @dataclasses.dataclass(slots=True)
 class File:
     data: bytes = b''
-    links: int = 0
     mtime: float = 0.0
 
 
@@ -221,18 +220,10 @@ class Disk:
 
     def _name(self, directory: int, name: str, number: int | None) -> None:
         names = self._directory(directory).names
-        old = names.pop(name, None)
-        if old is not None:
-            self._count(old, -1)
+        names.pop(name, None)
         if number is not None:
             names[name] = number
-            self._count(number, 1)
         self.log.append(Named(directory, name, number))
-
-    def _count(self, number: int, links: int) -> None:
-        node = self._nodes[number]
-        if isinstance(node, File):
-            node.links += links
 
     def _tick(self) -> float:
         self.time += 0.001

@@ -70,7 +70,7 @@ class System:
 
     def __getattr__(self, name: str) -> Any:
         # Of the real one, only what does nothing.
-        if name.startswith('O_') or name == 'strerror':
+        if name.startswith('O_') or name in ('stat_result', 'strerror'):
             return getattr(os, name)
         raise AttributeError(f'{name} is not simulated')
 
@@ -118,7 +118,7 @@ class System:
         return _status(*self._at(descriptor))
 
     @_call('stat')
-    def stat(self, path: str, dir_fd: int) -> Any:
+    def stat(self, path: str, dir_fd: int, follow_symlinks: bool) -> Any:
         disk, start = self._at(dir_fd)
         return _status(disk, disk.find(path, start))
 
@@ -246,11 +246,12 @@ class SystemFixture(fixtures.Fixture):
 
 def _status(disk: disks.Disk, number: int) -> Any:
     if disk.is_directory(number):
-        return types.SimpleNamespace(st_mode=stat.S_IFDIR | 0o750, st_nlink=2)
+        return types.SimpleNamespace(st_mode=stat.S_IFDIR | 0o750)
     file = disk.file(number)
     return types.SimpleNamespace(
         st_mode=stat.S_IFREG | 0o640,
-        st_nlink=file.links,
+        st_dev=id(disk),
+        st_ino=number,
         st_size=len(file.data),
         st_mtime=file.mtime,
     )

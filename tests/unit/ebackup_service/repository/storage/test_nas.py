@@ -179,6 +179,19 @@ class CreateTestCase(NasTestCase):
         self.assertEqual(b'x', self.storage.read('one'))
         self.assertEqual(['one'], self.files())
 
+    def test_failure_takes_away_nothing_of_others(self):
+        def another_is_quicker(source, target, **kwargs):
+            with open(os.path.join(self.path, target), 'w') as file:
+                file.write('theirs')
+            raise OSError(errno.EIO, 'answer lost')
+
+        with mock.patch('os.link', another_is_quicker):
+            self.assertRaises(
+                errors.StorageUnavailable, self.storage.create, 'one', [b'x']
+            )
+
+        self.assertEqual(b'theirs', self.storage.read('one'))
+
     def test_temporary_file_that_a_collection_took_is_written_again(self):
         real = os.link
         calls = []

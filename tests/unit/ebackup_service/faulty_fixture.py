@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A directory on a file system that fails when told to; see the program."""
+
+import ctypes.util
+import errno
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from typing import Any
+import unittest
+
+import fixtures
+
+_PROGRAM = 'tests.unit.ebackup_service.faulty_file_system'
+_SECONDS = 20.0
+_CAP_SYS_ADMIN = 21
+
+
+def missing() -> str:
+    """What such a file system takes and isn't here; '' if there can be one."""
+    if not any(map(ctypes.util.find_library, ('fuse3', 'fuse'))):
+        return 'libfuse (Debian: fuse3)'
+    try:
+        os.close(os.open('/dev/fuse', os.O_RDWR))
+    except OSError as error:
+        return f'/dev/fuse ({error.strerror})'
+    with open('/proc/self/status') as status:
+        (capabilities,) = re.findall(r'^CapEff:\s+(\w+)$', status.read(), re.M)
+    may_mount = int(capabilities, 16) >> _CAP_SYS_ADMIN & 1
+    return '' if may_mount else 'the right to mount (CAP_SYS_ADMIN)'
+
+
+needed = unittest.skipIf(missing(), f'not here: {missing()}')
+
+
+class FaultyDirectory(fixtures.Fixture):
+    """Decorate the tests that use it with ``needed``.
+
+    :ivar path: where it is
+    :ivar backing: the directory that it shows
+    """
+
+    def _setUp(self) -> None:
+        top = self.useFixture(fixtures.TempDir()).path
+        self.path, self.backing = f'{top}/place', f'{top}/backing'
+        for path in (self.path, self.backing):
+            os.mkdir(path)
+        self._process = subprocess.Popen(
+            [sys.executable, '-m', _PROGRAM, self.backing, self.path],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.addCleanup(self._end)
+        self._wait_until_mounted()
+
+    def fail(
+        self,
+        call: str,
+        number: int,
+        path: str = '',
+        after: int = 0,
+        times: int = sys.maxsize,
+    ) -> None:
+        """Let calls fail with an error of errno; see the program's Rule."""
+        self._tell(
+            rule={
+                'call': call,
+                'error': number,
+                'path': path,
+                'after': after,
+                'times': times,
+            }
+        )
+
+    def hang(self, call: str, path: str = '') -> None:
+        """Let calls hang until mend()."""
+        self.fail(call, 0, path)
+
+    def mend(self) -> int:
+        """Let everything go well again.
+
+        :returns: how many calls there were since the last time
+        """
+        return int(self._tell(clear=True))
+
+    @property
+    def hanging(self) -> int:
+        """How many calls hang."""
+        return int(self._tell(get='hanging'))
+
+    def set(self, name: str, value: bool) -> None:
+        """Set an attribute of the program's PassThrough."""
+        self._tell(set=name, to=value)
+
+    def _tell(self, **command: Any) -> Any:
+        assert self._process.stdin and self._process.stdout
+        print(json.dumps(command), file=self._process.stdin, flush=True)
+        return json.loads(self._process.stdout.readline())
+
+    def _wait_until_mounted(self) -> None:
+        end = time.monotonic() + _SECONDS
+        while not os.path.ismount(self.path):
+            if self._process.poll() is not None:
+                assert self._process.stderr
+                raise RuntimeError(self._process.stderr.read())
+            if time.monotonic() > end:
+                raise TimeoutError(errno.ETIMEDOUT, 'not mounted', self.path)
+            time.sleep(0.02)
+
+    def _end(self) -> None:
+        # First, so that nothing can hang on it any more.
+        self._process.kill()
+        self._process.communicate()
+        subprocess.run(['umount', '-l', self.path], capture_output=True)

@@ -1,0 +1,215 @@
+# SPDX-License-Identifier: Apache-2.0
+"""NasStorage on a file system that fails, really."""
+
+import errno
+import os
+import tempfile
+import threading
+
+from oslotest import base
+
+from ebackup_service.repository import errors
+from ebackup_service.repository.storage import nas
+from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service import faulty_fixture
+from tests.unit.ebackup_service.repository.storage import conformance
+
+
+@faulty_fixture.needed
+class ConformanceTestCase(conformance.ConformanceTests, base.BaseTestCase):
+    """The file system is one, as long as it isn't told otherwise."""
+
+    has_links = True
+    has_exclusive_rename = True
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.faulty = faulty_fixture.FaultyDirectory()
+        cls.faulty.setUp()
+        cls.addClassCleanup(cls.faulty.cleanUp)
+        cls.faulty.set('has_links', cls.has_links)
+        cls.faulty.set('has_exclusive_rename', cls.has_exclusive_rename)
+
+    def setUp(self):
+        self.path = tempfile.mkdtemp(dir=self.faulty.path)
+        super().setUp()
+
+    def open_storage(self):
+        return nas.NasStorage(self.path)
+
+
+class WithoutLinksTestCase(ConformanceTestCase):
+    has_links = False
+
+
+class WithoutExclusiveRenameTestCase(WithoutLinksTestCase):
+    has_exclusive_rename = False
+
+
+@faulty_fixture.needed
+class FaultTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.faulty = self.useFixture(faulty_fixture.FaultyDirectory())
+        self.storage = nas.NasStorage(self.faulty.path)
+        self.addCleanup(self.storage.close)
+
+    def assert_whole_or_missing(self, key, data):
+        """And nothing else is there, or is in the way of another try."""
+        found = {info.key: info.size for info in self.storage.list('')}
+        if key in found:
+            self.assertEqual(data, self.storage.read(key))
+        else:
+            self.storage.create(key, [data])
+        self.storage.remove_stale('', 0.0)
+        files = [
+            name for _, _, names in os.walk(self.faulty.path) for name in names
+        ]
+        self.assertEqual([os.path.basename(key)], files)
+
+    def create_with(self, call, number, after=0):
+        """Create while a call fails, and again when it doesn't any more."""
+        self.faulty.fail(call, number, after=after)
+        error = None
+        try:
+            self.storage.create('a/b/one', [b'x' * 5000])
+        except errors.RepositoryError as caught:
+            error = caught
+        self.faulty.mend()
+        self.assert_whole_or_missing('a/b/one', b'x' * 5000)
+        self.storage.delete('a/b/one')
+        return error
+
+    def test_creations_that_fail(self):
+        kinds = {
+            errno.EIO: errors.StorageUnavailable,
+            errno.ESTALE: errors.StorageUnavailable,
+            errno.ENOSPC: errors.StorageFull,
+            errno.EDQUOT: errors.StorageFull,
+            errno.EROFS: errors.StorageReadOnly,
+        }
+        for has_links in (True, False):
+            self.faulty.set('has_links', has_links)
+            naming = 'link' if has_links else 'rename'
+            for call in (
+                'mkdir',
+                'create',
+                'write',
+                'fsync',
+                naming,
+                'fsyncdir',
+            ):
+                for number, kind in kinds.items():
+                    error = self.create_with(call, number)
+                    self.assertIsInstance(error, kind, call)
+                    self.assertIn(os.strerror(number), str(error))
+                    self.assertIn(f'{self.faulty.path}/a/b/one', str(error))
+
+    def test_creation_on_a_reserved_name_that_fails(self):
+        self.faulty.set('has_links', False)
+        self.faulty.set('has_exclusive_rename', False)
+
+        # The first one is refused anyway, for its flag.
+        self.assertIsInstance(
+            self.create_with('rename', errno.EIO, after=1),
+            errors.StorageUnavailable,
+        )
+
+    def test_temporary_files_that_can_not_be_removed(self):
+        self.assertIsNone(self.create_with('unlink', errno.EIO))
+
+    def test_answer_that_was_lost(self):
+        """The name was given, and the client is told otherwise."""
+        for has_links, call in ((True, 'linked'), (False, 'renamed')):
+            self.faulty.set('has_links', has_links)
+            self.faulty.fail(call, errno.EIO)
+            self.assertRaises(
+                errors.StorageUnavailable,
+                self.storage.create,
+                'a/b/one',
+                [b'x'],
+            )
+
+            self.faulty.mend()
+            self.storage.create('a/b/one', [b'x'])
+            self.storage.delete('a/b/one')
+
+    def test_replacements_that_fail(self):
+        self.storage.replace('a/one', b'old')
+        for call in ('create', 'write', 'fsync', 'rename', 'fsyncdir'):
+            self.faulty.fail(call, errno.EIO)
+            self.assertRaises(
+                errors.StorageUnavailable,
+                self.storage.replace,
+                'a/one',
+                b'new',
+            )
+            self.faulty.mend()
+            self.assertIn(self.storage.read('a/one'), (b'old', b'new'))
+            self.storage.replace('a/one', b'old')
+            self.assert_whole_or_missing('a/one', b'old')
+
+    def test_reads_that_fail(self):
+        self.storage.create('a/one', [b'x' * 5000])
+        buffer = memoryview(bytearray(100))
+        calls = {
+            'open': lambda: self.storage.size('a/one'),
+            'read': lambda: self.storage.read_into('a/one', 4000, buffer),
+            'getattr': lambda: self.storage.read('a/one'),
+            'readdir': lambda: list(self.storage.list('')),
+            'statfs': self.storage.usage,
+            'unlink': lambda: self.storage.delete('a/one'),
+        }
+        for call, function in calls.items():
+            for number in (errno.EIO, errno.ESTALE):
+                self.faulty.fail(call, number)
+                error = self.assertRaises(errors.StorageUnavailable, function)
+                self.assertIn(os.strerror(number), str(error))
+                self.assertIn(self.faulty.path, str(error))
+                self.assertTrue(error.retryable)
+                self.faulty.mend()
+                function()
+                if call == 'unlink':
+                    self.storage.create('a/one', [b'x'])
+
+    def test_short_read_is_no_end(self):
+        self.storage.create('a/one', [bytes(range(256)) * 1000])
+        self.faulty.fail('read', errno.EIO, after=1)
+
+        self.assertRaises(
+            errors.StorageUnavailable, self.storage.read, 'a/one'
+        )
+
+
+@faulty_fixture.needed
+class HangTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.faulty = self.useFixture(faulty_fixture.FaultyDirectory())
+        self.storage = nas.NasStorage(self.faulty.path)
+
+    def test_others_go_on_while_one_hangs(self):
+        self.storage.create('other/one', [b'x'])
+        for call in ('create', 'write', 'fsync', 'link', 'fsyncdir'):
+            self.faulty.hang(call, '^/hung')
+            thread = threading.Thread(
+                target=self.storage.create, args=(f'hung/{call}', [b'x'])
+            )
+            thread.start()
+            self.addCleanup(thread.join)
+            self.addCleanup(self.faulty.mend)
+            catalog_fixture.wait_for(lambda: self.faulty.hanging, 'a hang')
+
+            self.storage.create(f'other/{call}', [b'x'])
+            self.assertEqual(b'x', self.storage.read('other/one'))
+            self.assertIn(
+                f'other/{call}',
+                {info.key for info in self.storage.list('other/')},
+            )
+            self.storage.delete(f'other/{call}')
+            self.assertTrue(thread.is_alive())
+
+            self.faulty.mend()
+            thread.join(20)
+            self.assertEqual(b'x', self.storage.read(f'hung/{call}'))
