@@ -56,26 +56,23 @@ def unseal(kind: str, name: str, data: bytes) -> dict[str, Any]:
     :raises UnsupportedFormat: it has a newer format
     """
     head, _, rest = data.partition(b'\n')
+    damage = _damage(kind, head, rest)
     version = _VERSION.match(head)
-    if (
+    newer = (
         version is not None
         and version[1] == kind.encode()
         and int(version[2]) > VERSION
-    ):
+    )
+    if newer and damage:
         raise errors.UnsupportedFormat(
-            f'{name} has format {int(version[2])}, newer than {VERSION}; '
-            'upgrade to read this repository'
+            f'{name} has a format newer than {VERSION}; upgrade to read this '
+            'repository'
         )
-    match = _FIRST_LINE.fullmatch(head)
-    if match is None or match[1] != kind.encode():
-        raise errors.Corrupt(kind, name, 'no such document')
-    body = rest[:-1]
-    if rest[-1:] != b'\n' or len(body) != int(match[3]):
-        raise errors.Corrupt(kind, name, 'wrong length')
-    if _checksum(kind, body) != match[4].decode():
-        raise errors.Corrupt(kind, name, 'wrong checksum')
+    if newer or damage:
+        # The checksum of a newer one isn't made like ours.
+        raise errors.Corrupt(kind, name, damage or 'wrong version')
     try:
-        content = json.loads(body)
+        content = json.loads(rest.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         raise errors.Corrupt(kind, name, f'no JSON ({error})') from error
     if not isinstance(content, dict):
@@ -105,6 +102,23 @@ def read_bytes(storage: base.Storage, kind: str, key: str) -> bytes:
 def digest(data: bytes) -> str:
     """The hash by which one document names the bytes of another."""
     return blake3.blake3(data).hexdigest()
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f'{constant} is no number')
+
+
+def _damage(kind: str, head: bytes, rest: bytes) -> str:
+    """What is wrong with a document but its version, '' if nothing is."""
+    first = _FIRST_LINE.fullmatch(head)
+    if first is None or first[1] != kind.encode():
+        return 'no such document'
+    body = rest[:-1]
+    if rest[-1:] != b'\n' or len(body) != int(first[3]):
+        return 'wrong length'
+    if _checksum(kind, body) != first[4].decode():
+        return 'wrong checksum'
+    return ''
 
 
 def _checksum(kind: str, body: bytes) -> str:

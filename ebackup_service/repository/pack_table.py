@@ -35,16 +35,21 @@ def load(repo: opened.OpenRepository, address: location.PackAddress) -> Table:
         raise errors.Corrupt('pack', key, str(error)) from error
     except errors.ObjectTruncated as error:
         raise errors.Corrupt('pack', key, 'it is too short') from error
+    except errors.UnsupportedFormat as error:
+        raise errors.UnsupportedFormat(f'{key}: {error}') from error
 
 
 def scan(repo: opened.OpenRepository, address: location.PackAddress) -> Table:
     """The table that the records of a pack make, damaged ones left out.
 
-    The bytes of the records aren't verified. Memory: the table, and 1 MiB.
+    The bytes of the records aren't verified, and what a pack can't have, by
+    its size or by its format, isn't looked at. Memory: the table, and 1 MiB.
 
     :raises ObjectMissing: there is no such pack
     """
-    window = _Window(repo.storage, layout.pack_key(address))
+    window = _Window(
+        repo.storage, layout.pack_key(address), repo.config.pack_size
+    )
     rows = bytearray()
     position = pack.HEADER_SIZE
     while True:
@@ -57,7 +62,7 @@ def scan(repo: opened.OpenRepository, address: location.PackAddress) -> Table:
                 or position + header.length > window.size
             ):
                 raise record.Malformed('not in this pack')
-        except record.Malformed:
+        except (record.Malformed, errors.UnsupportedFormat):
             found = window.find(record.MAGIC, position + 1)
             if found is None:
                 return np.frombuffer(rows, pack.TABLE)
@@ -113,14 +118,14 @@ def _read(
 
 
 class _Window:
-    """A moving view of an object."""
+    """A moving view of an object, or of its beginning."""
 
-    def __init__(self, storage: base.Storage, key: str) -> None:
+    def __init__(self, storage: base.Storage, key: str, most: int) -> None:
         self._storage = storage
         self._key = key
         self._begin = 0
         self._data = bytearray()
-        self.size = storage.size(key)
+        self.size = min(storage.size(key), most)
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes at an offset, fewer at the end of the object."""

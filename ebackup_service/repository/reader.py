@@ -77,6 +77,8 @@ class RecordReader:
             )
         except record.Malformed as error:
             raise corrupt(where, str(error)) from error
+        except errors.UnsupportedFormat as error:
+            raise unsupported(where, error) from error
 
     def _decode_run(
         self, source: page.Page, run: runs.Run, fetched: memoryview
@@ -107,6 +109,8 @@ class RecordReader:
                     )
                 except record.Malformed as error:
                     raise corrupt(source.locator(slot), str(error)) from error
+                except errors.UnsupportedFormat as error:
+                    raise unsupported(source.locator(slot), error) from error
                 last = place
             yield slot, plain
 
@@ -153,11 +157,18 @@ class ChunkReader:
 
 def corrupt(where: location.Locator, reason: str) -> errors.Corrupt:
     """The error that names a damaged record."""
-    return errors.Corrupt(
-        _NAMES[where.pack.kind],
-        f'{layout.pack_key(where.pack)} at {where.offset}',
-        reason,
-    )
+    return errors.Corrupt(_NAMES[where.pack.kind], _name(where), reason)
+
+
+def unsupported(
+    where: location.Locator, error: errors.UnsupportedFormat
+) -> errors.UnsupportedFormat:
+    """The error that names a record which takes a newer version."""
+    return errors.UnsupportedFormat(f'{_name(where)}: {error}')
+
+
+def _name(where: location.Locator) -> str:
+    return f'{layout.pack_key(where.pack)} at {where.offset}'
 
 
 def _check(where: location.Locator) -> None:

@@ -7,7 +7,6 @@ import threading
 
 from ebackup_service.repository import errors
 from ebackup_service.repository import geometry
-from ebackup_service.repository import layout
 from ebackup_service.repository import location
 from ebackup_service.repository import opened
 from ebackup_service.repository import page
@@ -155,10 +154,10 @@ def decode(
         loaded = page.decode(plain, level, index)
     except record.Malformed as error:
         raise reader.corrupt(where, str(error)) from error
+    except errors.UnsupportedFormat as error:
+        raise reader.unsupported(where, error) from error
     if loaded.present[shape.slots(level, index) :].any():
-        raise errors.Corrupt(
-            'page',
-            f'{layout.pack_key(where.pack)} at {where.offset}',
-            'it has entries behind the end of the volume',
+        raise reader.corrupt(
+            where, 'it has entries behind the end of the volume'
         )
     return loaded

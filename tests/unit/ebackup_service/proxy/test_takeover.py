@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import os
+from unittest import mock
 
 from oslotest import base
 
 from ebackup_service.engine import control
 from ebackup_service.proxy import backup
 from ebackup_service.proxy import takeover
+from ebackup_service.repository import document
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.server import takeover as server_takeover
 from tests.unit.ebackup_service import catalog_fixture
@@ -83,10 +85,10 @@ class TestTakeOver(TakeoverTestCase):
     def test_newer_format_is_refused(self):
         path = f'{self.old.directory}/repository/repository.json'
         os.chmod(path, 0o600)
-        with open(path, 'r+b') as file:
-            content = file.read().replace(b'"version":1,', b'"version":2,')
-            file.seek(0)
-            file.write(content)
+        with mock.patch.object(document, 'VERSION', 2):
+            newer = document.seal('repository', {'looks': 'otherwise'})
+        with open(path, 'wb') as file:
+            file.write(newer)
         self.refused(repository_errors.UnsupportedFormat, self.begin())
 
     def test_damaged_owner_marker_is_no_obstacle(self):

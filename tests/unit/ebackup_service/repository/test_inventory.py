@@ -130,10 +130,10 @@ class LookTestCase(base.RepositoryTestCase):
     def test_root_of_a_newer_format(self):
         self.mark()
         path = os.path.join(self.path, layout.root_key(self.image.id))
-        with open(path, 'r+b') as file:
-            content = file.read().replace(b'"version":1,', b'"version":2,', 1)
-            file.seek(0)
-            file.write(content)
+        with mock.patch.object(document, 'VERSION', 2):
+            newer = document.seal('root', {'looks': 'otherwise'})
+        with open(path, 'wb') as file:
+            file.write(newer)
 
         found = self.look()
 
