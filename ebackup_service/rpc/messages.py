@@ -17,6 +17,17 @@ from ebackup_service.rpc import errors
 from ebackup_service.rpc import schemas
 
 
+# JSON knows one kind of number; what we count with has no fraction, not even
+# a zero.
+_extend: Any = jsonschema.validators.extend
+_Validator: Any = _extend(
+    jsonschema.Draft202012Validator,
+    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
+        'integer', lambda checker, value: type(value) is int
+    ),
+)
+
+
 class Message:
     """Common to all messages: the way to the wire and back."""
 
@@ -26,7 +37,7 @@ class Message:
     validator: ClassVar[jsonschema.Draft202012Validator]
 
     def __init_subclass__(cls) -> None:
-        cls.validator = jsonschema.Draft202012Validator(cls.SCHEMA)
+        cls.validator = _Validator(cls.SCHEMA)
 
     def to_dict(self) -> dict[str, Any]:
         assert dataclasses.is_dataclass(self)
