@@ -2,6 +2,7 @@
 """A repository: the entry to this package."""
 
 from collections.abc import Iterator
+import contextlib
 import dataclasses
 from typing import Self
 import uuid
@@ -98,6 +99,11 @@ class Repository(opened.OpenRepository):
         :raises ForeignOwner: it belongs to another, or a newer one
         """
         self.config.require_write()
+        # Who made the repository may have been stopped before that was
+        # durable, and a place that holds the marker alone would be none, nor
+        # become one.
+        with contextlib.suppress(errors.ObjectExists):
+            self.storage.create(layout.REPOSITORY, [self.config.to_bytes()])
         owner.claim(self.storage, service_id, generation)
 
     def take_over(

@@ -15,9 +15,11 @@ import random
 
 from oslotest import base as test_base
 
+from ebackup_service.repository import errors
 from ebackup_service.repository import repository
 from ebackup_service.repository.storage import nas
 from tests.unit.ebackup_service.repository import aftermath
+from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import proxy
 from tests.unit.ebackup_service.repository import service as services
 from tests.unit.ebackup_service.repository.storage import disk
@@ -142,6 +144,64 @@ class SeriesTestCase(PowerLossTestCase):
         self.assertLess(
             100, self.look(share=0.2 * MORE, limit=64, changes=1, sample=8)
         )
+
+
+class WithoutLinksTestCase(PowerLossTestCase):
+    """The same where names are taken by renames."""
+
+    def test_backup_and_deletion(self):
+        self.system.has_links = False
+        one = self.proxy()
+        first = one.backup(ONE)
+        one.backup(ONE)
+        one.delete(first.id)
+
+        self.assertLess(30, self.look(share=0.5 * MORE, limit=128))
+
+
+class NewRepositoryTestCase(test_base.BaseTestCase):
+    """Made by a job that is repeated until it has succeeded."""
+
+    ID = base.new_id()
+
+    def setUp(self):
+        super().setUp()
+        self.system = self.useFixture(simulated.SystemFixture()).system
+
+    def make(self, place):
+        self.system.disks[proxy.PATH] = place
+        storage = nas.NasStorage(proxy.PATH)
+        try:
+            repo = repository.Repository.create(storage, self.ID)
+        except errors.ObjectExists:
+            repo = repository.Repository.open(storage, self.ID)
+        repo.claim('service', 1)
+        place.note('made')
+
+    def test_power_loss_at_any_instant(self):
+        changes = 0
+        while self.is_killed(changes):
+            changes += 1
+
+        self.assertLess(10, changes)
+
+    def is_killed(self, changes):
+        """Whether a job has so many changes to make, and is repeated well."""
+        place = disk.Disk()
+        try:
+            with processes.killed(self.system, changes):
+                self.make(place)
+        except LookupError:
+            return False
+        self.make(place)
+        for loss in power_loss.losses(place.log, random.Random(0)):
+            left = disk.Disk.holding(loss.remains, place.time)
+            if loss.fact is None:
+                self.make(left)
+            self.system.disks[proxy.PATH] = left
+            repo = repository.Repository.open(nas.NasStorage(proxy.PATH))
+            repo.check_owner('service', 1)
+        return True
 
 
 class KilledTestCase(PowerLossTestCase):
