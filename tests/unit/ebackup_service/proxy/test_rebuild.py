@@ -102,6 +102,11 @@ class RebuildTestCase(base.BaseTestCase):
             file.seek(offset)
             file.write(value)
 
+    def make_newer(self, kind, key):
+        with mock.patch.object(document, 'VERSION', document.VERSION + 1):
+            newer = document.seal(kind, {'looks': 'otherwise'})
+        self.patch(key, 0, newer)
+
     def restored(self, image_id):
         image = images.show(self.new.catalog, image_id)
         target = self.new.write_volume(b'', 'target')
@@ -317,7 +322,7 @@ class TestDamage(RebuildTestCase):
 
     def test_root_of_a_newer_format(self):
         key = layout.root_key(self.bad.id)
-        self.patch(key, len('{"ebackup":"root","version":'), b'9')
+        self.make_newer('root', key)
         self.assertIn('newer', self.left_out())
 
     def test_file_that_can_not_be_read(self):
@@ -412,8 +417,7 @@ class TestOwner(RebuildTestCase):
     def test_newer_format(self):
         self.take_over()
         task = self.begin()
-        key = layout.REPOSITORY
-        self.patch(key, len('{"ebackup":"repository","version":'), b'2')
+        self.make_newer('repository', layout.REPOSITORY)
         self.assertRaises(
             repository_errors.UnsupportedFormat, rebuild.run, task
         )

@@ -103,7 +103,7 @@ class TestLostProxy(base.BaseTestCase):
         )
         self.catalog = self.fixture.catalog
         self.fixture.create_repository()
-        self.content = os.urandom(32 * MIB)
+        self.content = os.urandom(12 * MIB)
         path = self.fixture.write_volume(self.content)
         self.image, self.job = self.fixture.begin_backup(path)
         service_fixture.wait_for(self.begun, 'begin')
