@@ -4,7 +4,7 @@
 The environment variable EBACKUP_LAB names the directory of a lab that is up:
 
     tools/lab --dir .lab-test up
-    EBACKUP_LAB=.lab-test stestr --test-path tests/functional run
+    EBACKUP_LAB=$PWD/.lab-test stestr --test-path tests/functional run
 """
 
 from collections.abc import Callable
@@ -135,16 +135,24 @@ class LabTestCase(base.BaseTestCase):
     def create_volume(
         self,
         size: int = 1,
-        volume_type: str = 'block',
+        volume_type: str | None = None,
         cloud: connection.Connection | None = None,
         **fields: Any,
     ) -> str:
-        """Return the id of an available volume of that many GiB."""
+        """Return the id of an available volume of that many GiB.
+
+        It is attached as a block device where the lab can do that, unless a
+        type is named. The test is skipped where a block device is what is
+        asked for, and the lab has none.
+        """
+        wanted = volume_type or self.lab.volume_types[0]
+        if wanted.split('-')[0] not in self.lab.volume_types:
+            self.skipTest('attaching as a block device needs root')
         storage = (cloud or self.demo).block_storage
         created = storage.create_volume(
             name=unique('volume'),
             size=size,
-            volume_type=volume_type,
+            volume_type=wanted,
             **fields,
         )
         self.addCleanup(self._remove_volume, created.id)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests of the product share: eBackup's own view of a backup."""
 
-import pathlib
 from typing import Any
 
 import fixtures
 
 from tests.functional import base
+from tests.functional import lab
 
 
 class EBackupTestCase(base.LabTestCase):
@@ -80,27 +80,25 @@ class Throttle(fixtures.Fixture):
     more: other options of [proxy]
     """
 
-    def __init__(
-        self, test: EBackupTestCase, rate: int, **more: object
-    ) -> None:
-        self._test = test
+    def __init__(self, current: lab.Lab, rate: int, **more: object) -> None:
+        self._lab = current
         self._options = {'max_bytes_per_second': rate, **more}
+        self._file = current.directory / 'etc/ebackup.d/throttle.conf'
 
     def _setUp(self) -> None:
         lines = [f'{name} = {value}' for name, value in self._options.items()]
-        self.addCleanup(self._restart)
-        self.addCleanup(self.lift)
         self._file.write_text('\n'.join(['[proxy]', *lines, '']))
+        self.addCleanup(self._end)
         self._restart()
 
     def lift(self) -> None:
-        """From the proxy's next start on."""
+        """From the proxy's next start on, which is left to the caller."""
         self._file.unlink(missing_ok=True)
 
-    @property
-    def _file(self) -> pathlib.Path:
-        return self._test.lab.directory / 'etc/ebackup.d/throttle.conf'
+    def _end(self) -> None:
+        if self._file.exists():
+            self.lift()
+            self._restart()
 
     def _restart(self) -> None:
-        lab = self._test.lab
-        lab.run('restart', lab.service('ebackup-proxy'))
+        self._lab.run('restart', self._lab.service('ebackup-proxy'))

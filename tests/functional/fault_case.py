@@ -5,6 +5,8 @@ import json
 import os
 from typing import Any
 
+from oslo_config import cfg
+
 from ebackup_service import conf as service_conf
 from ebackup_service.server import leases
 from tests.functional import base
@@ -20,12 +22,13 @@ class FaultTestCase(ebackup_case.EBackupTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.volume = self.create_volume()
+        # All of a block device is read, of a plain file not even the holes.
+        self.volume = self.create_volume(volume_type='block')
         self.write(self.volume, 0, os.urandom(8 * MIB))
         self.digest = self.sha256(self.volume)
 
     def slow(self) -> None:
-        self._throttle = self.useFixture(ebackup_case.Throttle(self, SLOW))
+        self._throttle = self.useFixture(ebackup_case.Throttle(self.lab, SLOW))
 
     def all_up_at_full_speed(self) -> None:
         """Start what does not run, and let nothing be slow any more."""
@@ -47,6 +50,12 @@ class FaultTestCase(ebackup_case.EBackupTestCase):
         fetch = self.demo.block_storage.get_volume
         return self.wait_for_status(fetch, volume or self.volume, *wanted)
 
+    def configuration(self) -> cfg.ConfigOpts:
+        """Return the options of the lab's API and server."""
+        etc = self.lab.directory / 'etc'
+        files = [etc / 'ebackup.conf', *sorted(etc.glob('ebackup.d/*.conf'))]
+        return service_conf.new([str(file) for file in files])
+
     def heartbeat_limit(self) -> float:
         """Seconds within which a job ends whose driver beats no more.
 
@@ -54,11 +63,11 @@ class FaultTestCase(ebackup_case.EBackupTestCase):
         beat, and reports; the server gives up a margin and a tick later. A
         busy machine may take a few seconds more.
         """
-        files = [self.lab.directory / 'etc/ebackup.conf']
-        files += sorted((self.lab.directory / 'etc/ebackup.d').glob('*.conf'))
-        server = service_conf.new([str(file) for file in files]).server
+        server = self.configuration().server
         return server.heartbeat_timeout + leases.MARGIN + server.tick + 5
 
-    def next_backup_is_right(self) -> None:
+    def next_backup_is_right(self) -> str:
+        """Back the volume up again, restore, compare; return the backup."""
         backup = self.backup(self.volume)
         self.assertEqual(self.digest, self.sha256(self.restore(backup)))
+        return backup

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab that the tests run in: what tools/lab can do for them."""
 
+from collections.abc import Iterator
+import errno
 import functools
 import hashlib
 import json
@@ -8,6 +10,9 @@ import os
 import pathlib
 import subprocess
 from typing import Any
+
+# Bytes that are hashed at a time.
+_PIECE = 1 << 20
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 
@@ -40,6 +45,12 @@ class Lab:
         if self.profile == 'default':
             return 'eventlet'
         return self._settings['backup_threading']
+
+    @functools.cached_property
+    def volume_types(self) -> list[str]:
+        """Return "block", where the lab is of root, and "file"."""
+        # Each has a directory for its volumes.
+        return sorted(p.name for p in (self.directory / 'volumes').iterdir())
 
     @functools.cached_property
     def _settings(self) -> dict[str, Any]:
@@ -98,5 +109,33 @@ def current() -> Lab:
 
 
 def sha256(path: pathlib.Path) -> str:
+    """Return what is the same for files of the same bytes, and of no others.
+
+    Hashed is every MiB in which there is more than zeros, with its place.
+    Most of a test's volume is a hole, and is not read.
+    """
+    digest = hashlib.sha256()
     with path.open('rb', buffering=0) as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+        size = os.fstat(file.fileno()).st_size
+        digest.update(size.to_bytes(8))
+        for offset in _not_holes(file.fileno(), size):
+            piece = os.pread(file.fileno(), _PIECE, offset)
+            if piece.count(0) < len(piece):
+                digest.update(offset.to_bytes(8))
+                digest.update(piece)
+    return digest.hexdigest()
+
+
+def _not_holes(descriptor: int, size: int) -> Iterator[int]:
+    """Yield the offset of each piece in which there may be anything."""
+    offset = 0
+    while offset < size:
+        try:
+            offset = os.lseek(descriptor, offset, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return  # a hole up to the end
+        offset -= offset % _PIECE
+        yield offset
+        offset += _PIECE

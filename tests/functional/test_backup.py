@@ -126,13 +126,6 @@ class BackupTestCase(
         same = self.create_volume(2, self.volume_type, snapshot_id=snapshot)
         self.assertEqual(self.sha256(same), self.sha256(restored))
 
-    def test_volume_in_use(self):
-        volume = self.filled()
-        digest = self.sha256(volume)
-        self.use_volume(volume)
-        backup = self.backup(volume, force=True)
-        self.assertEqual(digest, self.sha256(self.restore(backup)))
-
     def test_grown_volume_is_still_incremental(self):
         volume = self.filled()
         self.backup(volume)
@@ -179,21 +172,3 @@ class BackupTestCase(
         restored = self.restore(backup)
         self.assertEqual(self.sha256(volume), self.sha256(restored))
         self.assertEqual(base.GIB, self.volume_path(restored).stat().st_size)
-
-    def test_two_backups_of_one_volume_at_once(self):
-        volume = self.filled()
-        snapshots, digests = [], []
-        for _ in range(2):
-            self.write(volume, 3 * MIB, os.urandom(MIB))
-            digests.append(self.sha256(volume))
-            snapshots.append(self.create_snapshot(volume))
-        started = [
-            self.start_backup(volume, snapshot_id=snapshot)
-            for snapshot in snapshots
-        ]
-        for backup in started:
-            self.wait_for_backup(backup, 'available')
-        generations = {self.image(b)['generation'] for b in started}
-        self.assertEqual(2, len(generations))
-        for digest, backup in zip(digests, started, strict=True):
-            self.assertEqual(digest, self.sha256(self.restore(backup)))

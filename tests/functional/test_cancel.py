@@ -14,11 +14,12 @@ SLOW = 32 * MIB
 class CancelTestCase(ebackup_case.EBackupTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.volume = self.create_volume()
+        # All of a block device is read, of a plain file not even the holes.
+        self.volume = self.create_volume(volume_type='block')
         self.write(self.volume, 0, os.urandom(8 * MIB))
 
     def slow(self) -> None:
-        self.useFixture(ebackup_case.Throttle(self, SLOW))
+        self.useFixture(ebackup_case.Throttle(self.lab, SLOW))
 
     def test_force_delete_of_a_backup_being_made(self):
         self.slow()

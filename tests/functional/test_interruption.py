@@ -13,7 +13,8 @@ SLOW = 64 * MIB
 class InterruptionTestCase(ebackup_case.EBackupTestCase):
     def setUp(self) -> None:
         super().setUp()
-        self.volume = self.create_volume()
+        # All of a block device is read, of a plain file not even the holes.
+        self.volume = self.create_volume(volume_type='block')
         for offset in range(0, base.GIB, 64 * MIB):
             self.write(self.volume, offset, os.urandom(MIB))
         self.digest = self.sha256(self.volume)
@@ -21,7 +22,7 @@ class InterruptionTestCase(ebackup_case.EBackupTestCase):
     def slow(self) -> None:
         self.useFixture(
             ebackup_case.Throttle(
-                self, SLOW, checkpoint_size=64 * MIB, shutdown_timeout=1
+                self.lab, SLOW, checkpoint_size=64 * MIB, shutdown_timeout=1
             )
         )
 
