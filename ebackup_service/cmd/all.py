@@ -13,6 +13,7 @@ import os
 from oslo_config import cfg
 
 from ebackup_service.api import deploy
+from ebackup_service.api import errors
 from ebackup_service.api import http_server
 from ebackup_service.cmd import catalogs
 from ebackup_service.cmd import program
@@ -43,4 +44,5 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    return program.run('ebackup-all', start, args)
+    expected = (*catalogs.EXPECTED, errors.Misconfigured)
+    return program.run('ebackup-all', start, args, expected)

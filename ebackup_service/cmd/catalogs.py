@@ -14,6 +14,10 @@ class NotReady(Exception):
     """The catalog cannot be used as it is."""
 
 
+# What an operator can put right; the message says how.
+EXPECTED = (NotReady, db_errors.DBError)
+
+
 def opened(
     conf: cfg.ConfigOpts,
     stack: contextlib.ExitStack,

@@ -12,11 +12,8 @@ import threading
 from typing import Any
 
 from oslo_config import cfg
-from oslo_db import exception as db_errors
 from oslo_log import log
 
-from ebackup_service.api import errors as api_errors
-from ebackup_service.cmd import catalogs
 from ebackup_service import conf as service_conf
 
 LOG = logging.getLogger(__name__)
@@ -25,17 +22,19 @@ Start = Callable[[cfg.ConfigOpts, contextlib.ExitStack], None]
 # Seconds beyond the parts' own that stopping may take.
 MARGIN = 25
 # What an operator can put right; the message says how.
-EXPECTED = (
-    api_errors.Misconfigured,
-    catalogs.NotReady,
-    cfg.Error,
-    db_errors.DBError,
-    OSError,
-)
+EXPECTED = (cfg.Error, OSError)
 
 
-def run(prog: str, start: Start, args: Sequence[str] | None) -> int:
-    """Start, wait for SIGTERM or SIGINT, stop; return the exit code."""
+def run(
+    prog: str,
+    start: Start,
+    args: Sequence[str] | None,
+    expected: tuple[type[Exception], ...] = (),
+) -> int:
+    """Start, wait for SIGTERM or SIGINT, stop; return the exit code.
+
+    :param expected: what start() may raise that an operator can put right
+    """
     told = _Told()
     watchdog: threading.Timer | None = None
     try:
@@ -51,7 +50,7 @@ def run(prog: str, start: Start, args: Sequence[str] | None) -> int:
                 conf.api.shutdown_timeout + conf.proxy.shutdown_timeout
             )
             LOG.info('%s is stopping', prog)
-    except EXPECTED as error:
+    except (*EXPECTED, *expected) as error:
         print(f'{prog}: {error}', file=sys.stderr)
         return 1
     finally:

@@ -21,4 +21,4 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    return program.run('ebackup-server', start, args)
+    return program.run('ebackup-server', start, args, catalogs.EXPECTED)

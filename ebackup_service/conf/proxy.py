@@ -25,14 +25,24 @@ OPTS: list[cfg.Opt] = [
         'max_jobs',
         default=4,
         min=1,
-        help='Jobs that this proxy runs at the same time.',
+        help='Jobs that this proxy runs at the same time; fewer, if memory '
+        'does not suffice for so many.',
+    ),
+    cfg.IntOpt(
+        'memory',
+        default=256 << 20,
+        min=128 << 20,
+        help='Bytes of memory that ebackup-proxy takes, files of the page '
+        'cache not counted, with all its jobs together. It bounds how many '
+        'workers of all jobs work at the same time.',
     ),
     cfg.IntOpt(
         'workers',
         default=0,
         min=0,
-        help='Threads that read, hash, compress and write for one job; 0 '
-        'means as many as there are processor cores.',
+        help='Threads that read, hash, compress and write for one job, if '
+        'memory suffices for so many; 0 means as many as there are processor '
+        'cores.',
     ),
     cfg.IntOpt(
         'checkpoint_size',

@@ -15,6 +15,7 @@ import functools
 from ebackup_service.engine import backup_leaf
 from ebackup_service.engine import control as job_control
 from ebackup_service.engine import crew as engine_crew
+from ebackup_service.engine import places
 from ebackup_service.engine import plan
 from ebackup_service.engine import progress as job_progress
 from ebackup_service.production import base as production
@@ -66,6 +67,7 @@ def run_backup(
     begun: Checkpoint | None = None,
     checkpointed: Callable[[Checkpoint], None] = lambda checkpoint: None,
     stage_size: int = STAGE_SIZE,
+    share: places.Share | None = None,
 ) -> BackupResult:
     """Store what the base doesn't hold.
 
@@ -78,6 +80,7 @@ def run_backup(
     :param base: tree of the chain's last image, of the same chunk size; its
         volume may have had another size
     :param workers: number of threads
+    :param share: bounds how many of them work at a time
     :param begun: where an earlier run of the session, on the same volume,
         base and chunk size, has come to
     :raises: ProductionError, RepositoryError, JobStopped, and what
@@ -94,6 +97,7 @@ def run_backup(
         repo.hasher(),
         chunk_size,
         engine_crew.Crew(control),
+        share or places.Places(workers).share(),
     )
     crew = [
         backup_leaf.Worker(job, session.writer(), progress.worker())

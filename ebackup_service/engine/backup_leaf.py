@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One worker of a backup: leaf after leaf."""
 
-from collections.abc import Iterable
 import dataclasses
 from typing import TypeAlias
 
@@ -9,6 +8,7 @@ import numpy as np
 
 from ebackup_service.engine import buffers
 from ebackup_service.engine import crew as engine_crew
+from ebackup_service.engine import places
 from ebackup_service.engine import plan
 from ebackup_service.engine import progress
 from ebackup_service.engine import runs
@@ -40,6 +40,7 @@ class Job:
     hasher: ids.Hasher
     chunk_size: int
     crew: engine_crew.Crew
+    share: places.Share
 
 
 class Worker:
@@ -54,14 +55,16 @@ class Worker:
         self._job = job
         self._writer = writer
         self._counters = counters
+        self._place = job.share.place()
         self._span = job.chunk_size * page.FANOUT
         self._buffer = buffers.ChunkBuffer(job.chunk_size, READ_SIZE)
         self._remembered: dict[bytes, location.Locator] = {}
 
-    def run(self, tasks: Iterable[Task]) -> None:
+    def run(self, tasks: engine_crew.Shared[Task]) -> None:
         """Deal with what there is to take; it is durable afterwards."""
-        for task in tasks:
-            self._job.crew.check()
+        check = self._job.crew.check
+        for task in self._place.work(tasks, check, self._give_back):
+            check()
             if isinstance(task, plan.SkipTask):
                 self._skip(task)
             else:
@@ -69,8 +72,15 @@ class Worker:
         self._writer.flush()
 
     def close(self) -> None:
-        """Give the writer's memory back; what it had open is forgotten."""
+        """Give memory and place back; what was open is forgotten."""
         self._writer.abandon()
+        self._place.close()
+
+    def _give_back(self) -> None:
+        self._writer.flush()
+        self._writer.abandon()
+        self._buffer.give_back()
+        self._remembered.clear()
 
     def _skip(self, task: plan.SkipTask) -> None:
         start = task.start * self._span

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Memory that is allocated once per worker and used for every read."""
 
+import mmap
+
 import numpy as np
 from numpy import typing as npt
 
@@ -22,7 +24,8 @@ class ChunkBuffer:
     def __init__(self, chunk_size: int, size: int) -> None:
         self.count = max(size // chunk_size, 1)
         self.chunk_size = chunk_size
-        self.bytes = memoryview(memory.anonymous(self.count * chunk_size))
+        self._memory = memory.anonymous(self.count * chunk_size)
+        self.bytes = memoryview(self._memory)
         self.chunks = [
             self.bytes[start : start + chunk_size]
             for start in range(0, len(self.bytes), chunk_size)
@@ -30,6 +33,10 @@ class ChunkBuffer:
         self._words: npt.NDArray[np.uint64] = np.frombuffer(
             self.bytes, dtype=np.uint64
         ).reshape(self.count, chunk_size // WORD)
+
+    def give_back(self) -> None:
+        """Forget the content, and take no memory until it is used again."""
+        self._memory.madvise(mmap.MADV_DONTNEED)
 
     def cut(self, length: int) -> list[memoryview]:
         """The chunks of the first length bytes; the last may be shorter."""

@@ -91,10 +91,19 @@ class Shared(Generic[T]):
     def __init__(self, items: Iterable[T]) -> None:
         self._lock = threading.Lock()
         self._items = iter(items)
+        self._over = False
+
+    def is_over(self) -> bool:
+        """Whether nothing is left; known once somebody has asked for it."""
+        return self._over
 
     def __iter__(self) -> Iterator[T]:
         return self
 
     def __next__(self) -> T:
         with self._lock:
-            return next(self._items)
+            try:
+                return next(self._items)
+            except StopIteration:
+                self._over = True
+                raise

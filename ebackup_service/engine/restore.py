@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from ebackup_service.engine import control as job_control
 from ebackup_service.engine import crew as engine_crew
+from ebackup_service.engine import places
 from ebackup_service.engine import progress as job_progress
 from ebackup_service.engine import restore_leaf
 from ebackup_service.production import base as production
@@ -31,6 +32,7 @@ def run_restore(
     workers: int,
     control: job_control.Control,
     progress: job_progress.Progress,
+    share: places.Share | None = None,
 ) -> dict[str, int]:
     """Make the target's first tree.size bytes those of the image, durably.
 
@@ -38,6 +40,7 @@ def run_restore(
 
     :param volume_is_new: nothing on it is worth comparing with
     :param workers: number of threads
+    :param share: bounds how many of them work at a time
     :returns: statistics, name -> number
     :raises: ProductionError, RepositoryError, JobStopped; the target then
         holds a mixture
@@ -60,15 +63,17 @@ def run_restore(
         repo.hasher(),
         engine_crew.Crew(control),
         engine_crew.Shared(_plan(tree, mode)),
+        share or places.Places(workers).share(),
     )
-    job.crew.run(
-        [
-            restore_leaf.Worker(
-                job, reader.ChunkReader(repo), progress.worker()
-            ).run
-            for _ in range(workers)
-        ]
-    )
+    crew = [
+        restore_leaf.Worker(job, reader.ChunkReader(repo), progress.worker())
+        for _ in range(workers)
+    ]
+    try:
+        job.crew.run([one.run for one in crew])
+    finally:
+        for one in crew:
+            one.close()
     control.check()
     target.flush()
     total = progress.total()

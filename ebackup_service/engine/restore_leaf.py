@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """One worker of a restore: leaf after leaf."""
 
-from collections.abc import Iterable
 import dataclasses
 import enum
 from typing import NamedTuple
@@ -10,6 +9,7 @@ import numpy as np
 
 from ebackup_service.engine import buffers
 from ebackup_service.engine import crew as engine_crew
+from ebackup_service.engine import places
 from ebackup_service.engine import progress
 from ebackup_service.engine import runs
 from ebackup_service.production import base as production
@@ -52,7 +52,8 @@ class Job:
     mode: Mode
     hasher: ids.Hasher
     crew: engine_crew.Crew
-    tasks: Iterable[LeafTask | HoleTask]
+    tasks: engine_crew.Shared[LeafTask | HoleTask]
+    share: places.Share
 
 
 class Worker:
@@ -67,17 +68,27 @@ class Worker:
         self._job = job
         self._reader = reader
         self._counters = counters
+        self._place = job.share.place()
         self._chunk_size = job.tree.chunk_size
         self._buffer = buffers.ChunkBuffer(self._chunk_size, IO_SIZE)
         self._io_size = self._buffer.count * self._chunk_size
 
     def run(self) -> None:
-        for task in self._job.tasks:
-            self._job.crew.check()
+        check = self._job.crew.check
+        for task in self._place.work(self._job.tasks, check, self._give_back):
+            check()
             if isinstance(task, HoleTask):
                 self._hole(task)
             else:
                 self._leaf(task.leaf)
+
+    def close(self) -> None:
+        """Give the place back."""
+        self._place.close()
+
+    def _give_back(self) -> None:
+        self._buffer.give_back()
+        self._reader.give_back()
 
     def _hole(self, task: HoleTask) -> None:
         if self._job.mode is Mode.NEW:

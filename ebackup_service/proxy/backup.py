@@ -111,6 +111,7 @@ def _store(
             _begun(task.spec.begun),
             functools.partial(_checkpoint, task),
             task.conf.proxy.checkpoint_size,
+            task.share,
         )
     return _root(image, base, result)
 

@@ -7,8 +7,10 @@ import time
 from oslo_config import cfg
 from oslo_log import log
 
+from ebackup_service.engine import places
 from ebackup_service.engine import throttle
 from ebackup_service.proxy import jobs
+from ebackup_service.proxy import memory
 from ebackup_service.rpc import clients
 from ebackup_service.rpc import messages
 
@@ -23,6 +25,8 @@ class Crew:
 
     Called by the listener's threads and by the jobs' own. ``_lock`` protects
     ``_jobs`` and ``_stopping``.
+
+    :ivar max_jobs: that may run at a time and move data
     """
 
     def __init__(
@@ -31,6 +35,16 @@ class Crew:
         self._conf = conf
         self._server = server
         self._limiter = throttle.Limiter(conf.proxy.max_bytes_per_second)
+        plan = memory.plan(conf)
+        self.max_jobs = plan.jobs
+        if plan.jobs < conf.proxy.max_jobs:
+            LOG.warning(
+                '[proxy]memory suffices for %s jobs at a time, not for the '
+                '%s of [proxy]max_jobs',
+                plan.jobs,
+                conf.proxy.max_jobs,
+            )
+        self._places = places.Places(plan.places)
         self._lock = threading.Lock()
         self._jobs: dict[str, jobs.RunningJob] = {}
         self._stopping = False
@@ -41,7 +55,12 @@ class Crew:
         A proxy that is stopping gives the job back.
         """
         job = jobs.RunningJob(
-            self._conf, spec, self._server, self._limiter, self._ended
+            self._conf,
+            spec,
+            self._server,
+            self._limiter,
+            self._places.share(),
+            self._ended,
         )
         with self._lock:
             if spec.id in self._jobs:

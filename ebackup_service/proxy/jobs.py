@@ -10,6 +10,7 @@ from typing import Any
 from oslo_config import cfg
 from oslo_log import log
 
+from ebackup_service.engine import places
 from ebackup_service.engine import throttle
 from ebackup_service.proxy import backup
 from ebackup_service.proxy import failures
@@ -58,11 +59,12 @@ class RunningJob:
         spec: messages.JobSpec,
         server: clients.ServerClient,
         limiter: throttle.Limiter,
+        share: places.Share,
         ended: Callable[['RunningJob'], None],
     ) -> None:
         self.spec = spec
         self._server = server
-        self._task = proxy_task.Task(conf, spec, server, limiter)
+        self._task = proxy_task.Task(conf, spec, server, limiter, share)
         self._keeper = lease.LeaseKeeper(self._task)
         self._ended = ended
         self._given_up = threading.Event()

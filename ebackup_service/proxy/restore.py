@@ -36,5 +36,6 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
                 task.workers,
                 task.control,
                 task.progress,
+                task.share,
             )
     return dict(statistics)

@@ -73,7 +73,7 @@ class ProxyService:
 
     def _announce(self) -> None:
         capabilities = {
-            'max_jobs': self._conf.proxy.max_jobs,
+            'max_jobs': self._crew.max_jobs,
             'production': _production_storages(),
             'stopping': self._crew.stopping,
         }

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """One job at its proxy, as the functions that do the work see it."""
 
-import os
 from typing import Any, Protocol
 
 from oslo_config import cfg
 
 from ebackup_service.engine import control as job_control
+from ebackup_service.engine import places
 from ebackup_service.engine import throttle
 from ebackup_service.production import base as production
 from ebackup_service.production import registry
 from ebackup_service.proxy import errors
+from ebackup_service.proxy import memory
 from ebackup_service.rpc import clients
 from ebackup_service.rpc import messages
 
@@ -34,10 +35,12 @@ class Task:
         spec: messages.JobSpec,
         server: clients.ServerClient,
         limiter: throttle.Limiter,
+        share: places.Share,
     ) -> None:
         self.conf = conf
         self.spec = spec
         self.server = server
+        self.share = share
         # ended until the first renewal has been granted
         self.control = job_control.Control(0.0, limiter)
         self.progress: Progress | None = None
@@ -48,8 +51,7 @@ class Task:
 
     @property
     def workers(self) -> int:
-        workers: int = self.conf.proxy.workers
-        return workers or os.cpu_count() or 1
+        return memory.workers(self.conf)
 
     @property
     def image(self) -> messages.ImageSpec:

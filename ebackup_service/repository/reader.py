@@ -63,6 +63,10 @@ class RecordReader:
             fetched = self._fetch(run.pack, run.begin, run.length)
             yield from self._decode_run(source, run, fetched)
 
+    def give_back(self) -> None:
+        """Take no memory until the next call."""
+        self._buffer = bytearray()
+
     def decode(self, data: memoryview, where: location.Locator) -> base.Buffer:
         """The plain bytes of a record whose bytes are at hand."""
         if len(data) != where.length:
@@ -153,6 +157,10 @@ class ChunkReader:
     ) -> Iterator[tuple[int, base.Buffer]]:
         """(slot, plain bytes) of a leaf's chunks; see read_slots."""
         return self._reader.read_slots(leaf, slots)
+
+    def give_back(self) -> None:
+        """Take no memory until the next call."""
+        self._reader.give_back()
 
 
 def corrupt(where: location.Locator, reason: str) -> errors.Corrupt:

@@ -19,6 +19,10 @@ from ebackup_service.repository import record
 
 Allocate = Callable[[int], location.PackAddress]
 
+# Bytes of the packs that are made, at most, whatever the repository allows: a
+# writer has the memory of one. Between two checkpoints come few pages.
+_LARGEST = {location.DATA: pack.DEFAULT_SIZE, location.PAGE: 4 * 1024 * 1024}
+
 
 class PackWriter:
     """Fills packs of one kind, and writes each when it is full.
@@ -49,9 +53,10 @@ class PackWriter:
         self._kind = kind
         self._encode = encoder.encode
         self._generation = generation
+        self._capacity = min(repo.config.pack_size, _LARGEST[kind])
         self._most = min(
             record.MAX_CHUNK if kind == location.DATA else record.MAX_PAGE,
-            repo.config.pack_size - pack.OVERHEAD,
+            self._capacity - pack.OVERHEAD,
         )
         self._builder: pack.PackBuilder | None = None
         self._address: location.PackAddress | None = None
@@ -125,7 +130,7 @@ class PackWriter:
     def _next_pack(self) -> tuple[pack.PackBuilder, location.PackAddress]:
         self.flush()
         if self._builder is None:
-            self._builder = pack.PackBuilder(self._repo.config.pack_size)
+            self._builder = pack.PackBuilder(self._capacity)
         self._address = self._allocate(self._kind)
         self._builder.start(self._address, self._repo.uuid_bytes)
         return self._builder, self._address

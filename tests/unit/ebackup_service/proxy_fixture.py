@@ -12,6 +12,7 @@ import unittest
 
 import fixtures
 
+from ebackup_service.engine import places
 from ebackup_service.engine import throttle
 from ebackup_service.proxy import backup
 from ebackup_service.proxy import maintenance
@@ -81,7 +82,9 @@ class Proxy(catalog_fixture.Catalog):
         grant = self.server.renew(spec.id, spec.token, {})
         assert grant.granted, grant
         limiter = throttle.Limiter(self.conf.proxy.max_bytes_per_second)
-        task = proxy_task.Task(self.conf, spec, self.server, limiter)
+        task = proxy_task.Task(
+            self.conf, spec, self.server, limiter, places.Places(1).share()
+        )
         task.control.extend(math.inf)
         return task
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from unittest import mock
 
 import fixtures
 
@@ -145,4 +146,6 @@ class MainTest(base.ProgramTestCase):
             fixtures.MockPatchObject(cmd_all.program, 'run', return_value=3)
         ).mock
         self.assertEqual(3, cmd_all.main(['x']))
-        run.assert_called_once_with('ebackup-all', cmd_all.start, ['x'])
+        run.assert_called_once_with(
+            'ebackup-all', cmd_all.start, ['x'], mock.ANY
+        )

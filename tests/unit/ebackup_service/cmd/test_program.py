@@ -9,8 +9,11 @@ import threading
 import fixtures
 from oslotest import base
 
-from ebackup_service.api import errors
 from ebackup_service.cmd import program
+
+
+class Misconfigured(Exception):
+    """What an operator can put right."""
 
 
 class Ended(Exception):
@@ -35,7 +38,9 @@ class RunTest(base.BaseTestCase):
     def _run(self, start):
         err = io.StringIO()
         with contextlib.redirect_stderr(err):
-            code = program.run('prog', start, ['--config-file', self.path])
+            code = program.run(
+                'prog', start, ['--config-file', self.path], (Misconfigured,)
+            )
         return code, err.getvalue()
 
     def test_either_signal_stops_the_parts_last_one_first(self):
@@ -61,7 +66,7 @@ class RunTest(base.BaseTestCase):
 
         def start(conf, stack):
             stack.callback(stopped.append, 'started before')
-            raise errors.Misconfigured('set this option')
+            raise Misconfigured('set this option')
 
         self.assertEqual((1, 'prog: set this option\n'), self._run(start))
         self.assertEqual(['started before'], stopped)

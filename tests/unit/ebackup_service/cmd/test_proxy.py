@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import subprocess
+import sys
+
 import fixtures
 
 from ebackup_service.cmd import catalogs
@@ -20,6 +23,14 @@ class ProxyTest(base.ProgramTestCase):
     def test_it_needs_no_database(self):
         self.conf.set_override('connection', 'none://', group='database')
         proxy.start(self.conf, self.stack)
+
+    def test_it_loads_nothing_that_only_a_catalog_needs(self):
+        program = (
+            'import sys; from ebackup_service.cmd import proxy; '
+            "sys.exit('sqlalchemy' in sys.modules)"
+        )
+        done = subprocess.run([sys.executable, '-c', program])
+        self.assertEqual(0, done.returncode)
 
 
 class MainTest(base.ProgramTestCase):

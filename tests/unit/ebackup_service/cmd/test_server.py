@@ -29,4 +29,6 @@ class MainTest(base.ProgramTestCase):
             fixtures.MockPatchObject(server.program, 'run', return_value=3)
         ).mock
         self.assertEqual(3, server.main(['x']))
-        run.assert_called_once_with('ebackup-server', server.start, ['x'])
+        run.assert_called_once_with(
+            'ebackup-server', server.start, ['x'], catalogs.EXPECTED
+        )

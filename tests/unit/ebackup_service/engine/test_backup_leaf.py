@@ -4,6 +4,7 @@ import uuid
 
 from ebackup_service.engine import backup_leaf
 from ebackup_service.engine import crew
+from ebackup_service.engine import places
 from ebackup_service.engine import plan
 from ebackup_service.engine import progress
 from ebackup_service.repository import root
@@ -31,9 +32,10 @@ class WorkerTest(volumes.EngineTestCase):
             self.repo.hasher(),
             CHUNK,
             crew.Crew(self.control),
+            places.Places(1).share(),
         )
         worker = backup_leaf.Worker(job, session.writer(), counted.worker())
-        worker.run(tasks)
+        worker.run(crew.Shared(tasks))
         worker.close()
         where = target.finish()
         session.commit_candidate(

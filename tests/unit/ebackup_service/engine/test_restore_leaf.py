@@ -2,6 +2,7 @@
 import random
 
 from ebackup_service.engine import crew
+from ebackup_service.engine import places
 from ebackup_service.engine import progress
 from ebackup_service.engine import restore_leaf
 from ebackup_service.repository import reader
@@ -26,7 +27,8 @@ class WorkerTest(volumes.EngineTestCase):
             mode,
             self.repo.hasher(),
             crew.Crew(self.control),
-            tasks,
+            crew.Shared(tasks),
+            places.Places(1).share(),
         )
         restore_leaf.Worker(
             job, reader.ChunkReader(self.repo), counted.worker()

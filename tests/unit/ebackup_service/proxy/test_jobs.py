@@ -6,6 +6,7 @@ from unittest import mock
 
 from oslotest import base
 
+from ebackup_service.engine import places
 from ebackup_service.engine import throttle
 from ebackup_service.production import errors as production_errors
 from ebackup_service.proxy import backup
@@ -42,6 +43,7 @@ class TestRunningJob(base.BaseTestCase):
             spec,
             self.fixture.server,
             throttle.Limiter(self.fixture.conf.proxy.max_bytes_per_second),
+            places.Places(1).share(),
             lambda job: self.ended.set(),
         )
 

@@ -5,6 +5,7 @@ import time
 from oslotest import base
 
 from ebackup_service.engine import control
+from ebackup_service.engine import places
 from ebackup_service.engine import throttle
 from ebackup_service.proxy import lease
 from ebackup_service.proxy import task as proxy_task
@@ -32,6 +33,7 @@ class TestLeaseKeeper(base.BaseTestCase):
             self.spec,
             self.fixture.server,
             throttle.Limiter(0),
+            places.Places(1).share(),
         )
         self.keeper = lease.LeaseKeeper(self.task)
         self.addCleanup(self.keeper.end)

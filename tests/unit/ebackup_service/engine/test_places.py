@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+import random
+import sys
+import threading
+import time
+
+from oslotest import base
+
+from ebackup_service.engine import control
+from ebackup_service.engine import crew
+from ebackup_service.engine import places
+from ebackup_service.engine import progress
+from ebackup_service.engine import restore
+from tests.unit.ebackup_service.engine import volumes
+
+LEAF = volumes.LEAF
+
+
+class Job:
+    """Workers whose tasks are short, or last until they are let go on."""
+
+    def __init__(self, share, workers, tasks, held):
+        self.share = share
+        self.control = control.Control()
+        self.crew = crew.Crew(self.control)
+        self.tasks = crew.Shared(range(tasks))
+        self.goes_on = threading.Event()
+        if not held:
+            self.goes_on.set()
+        self.given_back = 0
+        self.done = []
+        self.failure = None
+        self._workers = [share.place() for _ in range(workers)]
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self):
+        self._thread.start()
+
+    def join(self):
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+
+    def end(self):
+        self.control.cancel('over')
+        self.goes_on.set()
+        self.join()
+
+    def _run(self):
+        try:
+            self.crew.run(
+                [lambda one=one: self._work(one) for one in self._workers]
+            )
+        except control.JobStopped as error:
+            self.failure = error
+        for one in self._workers:
+            one.close()
+
+    def _work(self, place):
+        for task in place.work(self.tasks, self.crew.check, self._give_back):
+            self.crew.check()
+            self.goes_on.wait()
+            self.done.append(task)
+            time.sleep(0.001)
+
+    def _give_back(self):
+        self.given_back += 1
+
+
+class PlacesTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.places = places.Places(4)
+
+    def job(self, workers=4, tasks=sys.maxsize, held=False):
+        job = Job(self.places.share(), workers, tasks, held)
+        self.addCleanup(job.end)
+        job.start()
+        return job
+
+    def wait_for(self, *wanted):
+        """Until jobs have so many places; pairs of both."""
+        with self.places.changed:
+            found = self.places.changed.wait_for(
+                lambda: all(job.share.taken == count for job, count in wanted),
+                30,
+            )
+            self.assertTrue(found, [job.share.taken for job, _ in wanted])
+
+    def test_no_place_is_no_number_of_places(self):
+        self.assertRaises(ValueError, places.Places, 0)
+
+    def test_one_job_has_all_that_it_wants(self):
+        self.wait_for((self.job(), 4))
+
+    def test_more_workers_than_places_wait(self):
+        job = self.job(workers=6, tasks=8, held=True)
+        self.wait_for((job, 4))
+        job.goes_on.set()
+        job.join()
+        self.assertEqual(list(range(8)), sorted(job.done))
+        self.assertEqual(
+            (4, 0, []),
+            (self.places.free, job.share.taken, self.places.waiting),
+        )
+
+    def test_second_job_gets_half(self):
+        first = self.job()
+        self.wait_for((first, 4))
+        second = self.job()
+        self.wait_for((first, 2), (second, 2))
+        self.assertLess(1, first.given_back)
+
+    def test_nobody_takes_what_a_job_is_busy_with(self):
+        first = self.job(held=True)
+        self.wait_for((first, 4))
+        second = self.job()
+        self.wait_for((first, 4), (second, 0))
+        first.goes_on.set()
+        self.wait_for((first, 2), (second, 2))
+
+    def test_as_many_jobs_as_places_have_one_each(self):
+        jobs = [self.job() for _ in range(4)]
+        self.wait_for(*[(job, 1) for job in jobs])
+
+    def test_places_of_a_job_that_ends_go_to_those_that_remain(self):
+        first, second = self.job(), self.job()
+        self.wait_for((first, 2), (second, 2))
+        first.end()
+        self.wait_for((second, 4))
+
+    def test_worker_that_waits_can_be_stopped(self):
+        first = self.job(held=True)
+        self.wait_for((first, 4))
+        second = self.job(workers=1)
+        second.control.cancel('enough')
+        second.join()
+        self.assertEqual('enough', str(second.failure))
+        self.assertEqual([], self.places.waiting)
+
+    def test_job_that_is_stopped_gives_all_places_back(self):
+        job = self.job(held=True)
+        self.wait_for((job, 4))
+        job.end()
+        self.assertEqual(4, self.places.free)
+
+
+class SharedPlacesTest(volumes.EngineTestCase):
+    """Real jobs, one of which has to give a place to the other."""
+
+    def setUp(self):
+        super().setUp()
+        self.places = places.Places(2)
+        self.taken = []
+
+    def other(self):
+        """Whoever else wants a place, at the first read of a job."""
+        if not self.taken:
+            self.taken.append(threading.Thread(target=self.take))
+            self.taken[0].start()
+            with self.places.changed:
+                while not self.places.waiting:
+                    self.places.changed.wait(0.01)
+
+    def take(self):
+        self.places.share().take(lambda: None, lambda: False)
+
+    def assertGaveBack(self):
+        self.taken[0].join(30)
+        self.assertFalse(self.taken[0].is_alive(), 'still waits')
+        self.assertEqual(1, self.places.free)
+
+    def test_backup_is_complete(self):
+        content = random.Random(1).randbytes(6 * LEAF + 5)
+        source = volumes.MemorySource(content)
+        source.before_read = self.other
+        image, _ = self.back_up(source, share=self.places.share())
+        self.assertGaveBack()
+        self.assertHolds(content, image)
+
+    def test_restore_is_complete(self):
+        content = random.Random(1).randbytes(6 * LEAF + 5)
+        image, _ = self.back_up(content)
+        target = volumes.MemoryTarget(bytes(len(content)))
+        target.before_write = self.other
+        restore.run_restore(
+            self.repo,
+            image,
+            target,
+            False,
+            2,
+            self.control,
+            progress.Progress(image.size),
+            self.places.share(),
+        )
+        self.assertGaveBack()
+        self.assertSame(content, target.content)
