@@ -35,6 +35,7 @@ def run(
 
     :param expected: what start() may raise that an operator can put right
     """
+    expected = (*EXPECTED, *expected)
     told = _Told()
     watchdog: threading.Timer | None = None
     try:
@@ -50,7 +51,7 @@ def run(
                 conf.api.shutdown_timeout + conf.proxy.shutdown_timeout
             )
             LOG.info('%s is stopping', prog)
-    except (*EXPECTED, *expected) as error:
+    except expected as error:
         print(f'{prog}: {error}', file=sys.stderr)
         return 1
     finally:

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+from unittest import mock
+
 import fixtures
 
 from ebackup_service.cmd import api
@@ -44,5 +46,5 @@ class MainTest(base.ProgramTestCase):
         ).mock
         self.assertEqual(3, api.main(['--config-file', 'x']))
         run.assert_called_once_with(
-            'ebackup-api', api.start, ['--config-file', 'x']
+            'ebackup-api', api.start, ['--config-file', 'x'], mock.ANY
         )
