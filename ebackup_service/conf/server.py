@@ -81,6 +81,13 @@ OPTS: list[cfg.Opt] = [
         help='Jobs that run at the same time on all proxies together; 0 '
         'means no limit.',
     ),
+    cfg.IntOpt(
+        'job_retention_days',
+        default=90,
+        min=0,
+        help='Days after which a job that has ended is forgotten: listed no '
+        'more, its row removed. 0 means never. Images stay.',
+    ),
     cfg.StrOpt(
         'availability_zone_mismatch',
         default='record',

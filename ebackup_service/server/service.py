@@ -20,6 +20,7 @@ from ebackup_service.server import collection
 from ebackup_service.server import deletions
 from ebackup_service.server import dispatch
 from ebackup_service.server import endpoint
+from ebackup_service.server import history
 from ebackup_service.server import leases
 
 LOG = log.getLogger(__name__)
@@ -90,6 +91,7 @@ class ServerService:
         self._try(deletions.resume, self._catalog)
         self._try(collection.schedule, self._catalog, self._conf)
         self._try(dispatch.dispatch, self._catalog, self._conf, self._proxies)
+        self._try(history.forget, self._catalog, self._conf)
 
     def _try(self, step: Callable[..., None], *arguments: object) -> None:
         if self._stopping.is_set():

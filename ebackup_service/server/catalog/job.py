@@ -217,6 +217,25 @@ def end(
     )
 
 
+def ended(session: orm.Session, age: int, limit: int) -> list[str]:
+    """Ids of jobs that ended more than ``age`` ms ago, oldest first."""
+    then = clock.now() - age
+    return [
+        *session.scalars(
+            sa.select(models.Job.id)
+            # it has an index, and no job ends before it begins
+            .where(models.Job.created_at < then)
+            .where(models.Job.finished_at < then)
+            .order_by(models.Job.created_at)
+            .limit(limit)
+        )
+    ]
+
+
+def remove(session: orm.Session, job_ids: Collection[str]) -> None:
+    session.execute(sa.delete(models.Job).where(models.Job.id.in_(job_ids)))
+
+
 def move_all(
     session: orm.Session, repository_id: str, new_repository_id: str
 ) -> None:
