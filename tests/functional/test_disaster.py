@@ -18,7 +18,12 @@ from tests.functional import ebackup_case
 from tests.functional import lab
 
 MIB = base.MIB
-EBACKUP = ('ebackup-api', 'ebackup-server', 'ebackup-proxy')
+EBACKUP = (
+    'ebackup-api',
+    'ebackup-server',
+    'ebackup-server-2',
+    'ebackup-proxy',
+)
 
 
 class DisasterTestCase(ebackup_case.EBackupTestCase):

@@ -64,6 +64,7 @@ class PrivilegesTestCase(base.LabTestCase):
             self.skipTest('they are one process with the proxy here')
         self.check('ebackup-api', set())
         self.check('ebackup-server', set())
+        self.check('ebackup-server-2', set())
 
     def test_repository_is_the_proxys_alone(self):
         user = int(self.threads('ebackup-proxy')[0]['Uid'].split()[0])

@@ -22,6 +22,8 @@ def write(lab: lab_module.Lab) -> None:
     (lab.etc / 'ebackup.d').mkdir(exist_ok=True)
     if lab.settings.profile == 'processes':
         _write(lab.etc / 'ebackup-proxy.conf', _ebackup_proxy(lab), user)
+        second: Sections = {'server': {'host': f'{HOST}-2'}}
+        _write(lab.etc / 'ebackup-server-2.conf', second, user)
         _write_rabbitmq(lab)
         _write_mariadb(lab)
 

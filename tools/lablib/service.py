@@ -42,6 +42,7 @@ def waves(lab: lab_module.Lab) -> list[list[Service]]:
             *_cinder_processes(lab),
             _ebackup(lab, 'ebackup-api', 'api'),
             _ebackup(lab, 'ebackup-server', 'server'),
+            _ebackup(lab, 'ebackup-server-2', 'server', 'ebackup-server-2'),
             _ebackup(lab, 'ebackup-proxy', 'proxy'),
         ],
     ]
@@ -138,13 +139,17 @@ def _cinder_ready(name: str) -> readiness.Check:
     return readiness.all_of(reports, readiness.cinder_schedules(*both))
 
 
-def _ebackup(lab: lab_module.Lab, name: str, program: str) -> Service:
-    file = lab.etc / (
-        'ebackup-proxy.conf' if program == 'proxy' else 'ebackup.conf'
-    )
+def _ebackup(
+    lab: lab_module.Lab, name: str, program: str, *own: str
+) -> Service:
+    """:param own: names of further files of options, which count more"""
+    names = ('ebackup-proxy' if program == 'proxy' else 'ebackup', *own)
+    files = [lab.etc / f'{each}.conf' for each in names]
     serves = program in ('all', 'api')
     holder = 'ebackup' if program == 'all' else 'ebackup-proxy'
-    command = [lab.binary(f'ebackup-{program}'), '--config-file', str(file)]
+    command = [lab.binary(f'ebackup-{program}')]
+    for file in files:
+        command += ['--config-file', str(file)]
     # Whoever uses the lab may put options of their own there.
     more = lab.etc / 'ebackup.d'
     command += ['--config-dir', str(more)]
@@ -169,7 +174,7 @@ def _ebackup(lab: lab_module.Lab, name: str, program: str) -> Service:
         if program == 'api'
         else readiness.ebackup_works(holder),
         environment=_environment() | {'HOME': home},
-        files=[file, *sorted(more.glob('*.conf'))],
+        files=[*files, *sorted(more.glob('*.conf'))],
         code=('ebackup_service',),
         port=lab.port('ebackup') if serves else None,
         # It finishes or ends its jobs in [proxy] shutdown_timeout.

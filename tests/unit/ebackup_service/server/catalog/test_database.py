@@ -8,10 +8,15 @@ import sqlalchemy as sa
 
 from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import database
+from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import service
 from ebackup_service.server.catalog import statement
+from ebackup_service.server import collection
+from ebackup_service.server import deletions
+from ebackup_service.server import images
 from ebackup_service.server import jobs
+from ebackup_service.server import leases
 from ebackup_service.server import repositories
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.server.catalog import base
@@ -92,6 +97,44 @@ class Concurrency:
         )
         self.assertEqual(5, len(handed))
         self.assertEqual(5, len(set(handed)))
+
+    def test_lost_job_is_taken_back_once_and_handed_out_once(self):
+        self.fixture.announce()
+        _, job = self.fixture.reserve()
+        lost = self.fixture.run(job.id)
+        self.fixture.age(job.id, 20)
+        jobs.beat(self.catalog, job.id)
+        handed = []
+
+        def tick(number):
+            leases.expire(self.catalog, self.fixture.conf)
+            handed.extend(self.fixture.assign().values())
+
+        self.assertEqual([], at_once(tick))
+        self.assertEqual([lost.token + 1], [spec.token for spec in handed])
+        self.assertEqual('running', self.fixture.job(job.id).state)
+
+    def test_upkeep_is_begun_once(self):
+        image = self.fixture.make_image()
+        job = images.delete(self.catalog, image.id)
+        self.fixture.finish(self.fixture.run(job.id), 'failed')
+        with self.catalog.writer() as session:
+            session.execute(sa.update(models.Image).values(updated_at=0))
+
+        def tick(number):
+            deletions.resume(self.catalog)
+            collection.schedule(self.catalog, self.fixture.conf)
+
+        self.assertEqual([], at_once(tick))
+        [deletion] = self.unfinished()
+        self.assertEqual('delete', deletion.kind)
+        self.fixture.finish(self.fixture.run(deletion.id))
+        self.assertEqual([], at_once(tick))
+        self.assertEqual(['gc'], [job.kind for job in self.unfinished()])
+
+    def unfinished(self):
+        with self.catalog.reader() as session:
+            return job_rows.unfinished(session)
 
     def test_cancellation_does_not_miss_a_job_that_is_handed_out(self):
         self.fixture.announce(max_jobs=100)
