@@ -143,8 +143,8 @@ def cancel(
 ) -> job_rows.Job:
     """Ask for the end of a job; a finished one is left as it is.
 
-    A pending job is cancelled at once, a running one when its proxy has
-    stopped, which takes at most its lease.
+    A job that has not begun is cancelled at once, another one when its proxy
+    has stopped, which takes at most its lease.
 
     :raises errors.NotFound: no such job.
     """
@@ -154,15 +154,16 @@ def cancel(
 
 
 def request_cancel(session: orm.Session, job_id: str, reason: str) -> None:
-    """Cancel a pending job, or note that a running one shall stop.
+    """Cancel a job that has not begun, or note that another one shall stop.
 
-    The job's row is locked first: handed out or taken back in between, it
-    would escape.
+    The job's row is locked first: handed out, begun or taken back in between,
+    it would escape. One that was handed out may begin only when it is renewed,
+    which it is not any more; maybe the message is lost.
     """
     job = job_rows.locked(session, job_id)
     if job is None or job.finished:
         return
-    if job.state == job_rows.RUNNING:
+    if job.begun:
         job_rows.update(
             session, job_id, (job_rows.RUNNING,), cancel_reason=reason[:255]
         )

@@ -4,6 +4,7 @@ from oslotest import base
 
 from ebackup_service.server import errors
 from ebackup_service.server import jobs
+from ebackup_service.server import leases
 from ebackup_service.server import repositories
 from tests.unit.ebackup_service import catalog_fixture
 
@@ -169,6 +170,17 @@ class TestCancel(JobsTestCase):
         self.assertEqual('Not today.', job.cancel_reason)
         self.fixture.finish(spec, 'failed')
         self.assertEqual('cancelled', self.fixture.job(job.id).state)
+
+    def test_job_that_was_handed_out_and_has_not_begun_ends_at_once(self):
+        jobs.attach(self.catalog, self.job.id, PLACE)
+        self.fixture.announce()
+        spec = self.fixture.assign()[self.job.id]
+        job = jobs.cancel(self.catalog, self.job.id)
+        self.assertEqual('cancelled', job.state)
+        grant = leases.renew(
+            self.catalog, self.fixture.conf, spec.id, spec.token, {}
+        )
+        self.assertFalse(grant.granted)
 
     def test_finished_job_stays_as_it_is(self):
         spec = self.fixture.run(self.job.id)
