@@ -6,6 +6,7 @@ import threading
 
 from oslotest import base
 
+from ebackup_service.engine import places
 from ebackup_service.engine import throttle
 from ebackup_service.proxy import jobs as proxy_jobs
 from ebackup_service.server import jobs
@@ -46,6 +47,7 @@ class TestHang(base.BaseTestCase):
             self.fixture.spec(job.id),
             self.fixture.server,
             throttle.Limiter(self.fixture.conf.proxy.max_bytes_per_second),
+            places.Places(1).share(),
             lambda job: ended.set(),
         )
         return running, ended
