@@ -25,8 +25,9 @@ OPTS: list[cfg.Opt] = [
         'max_jobs',
         default=4,
         min=1,
-        help='Jobs that this proxy runs at the same time; fewer, if memory '
-        'does not suffice for so many.',
+        help='Backups and restores that this proxy runs at the same time, and '
+        'as many jobs of other kinds besides; fewer, if memory does not '
+        'suffice for so many.',
     ),
     cfg.IntOpt(
         'memory',

@@ -78,8 +78,8 @@ OPTS: list[cfg.Opt] = [
         'max_jobs',
         default=0,
         min=0,
-        help='Jobs that run at the same time on all proxies together; 0 '
-        'means no limit.',
+        help='Backups and restores that run at the same time on all proxies '
+        'together, and as many jobs of other kinds besides; 0 means no limit.',
     ),
     cfg.IntOpt(
         'job_retention_days',

@@ -3,9 +3,9 @@
 
 A caller who may name any path may read and write any disk of this host. So
 a path is resolved once, must then lie below a configured root and be a block
-device or a regular file, and what is opened must be the very thing that was
-looked at: between the look and the opening somebody may have put something
-else under the name. After that only the descriptor is used.
+device or, outside /dev, a regular file, and what is opened must be the very
+thing that was looked at: between the look and the opening somebody may have
+put something else under the name. After that only the descriptor is used.
 """
 
 import errno
@@ -76,6 +76,12 @@ def look(given: str, roots: list[str]) -> Place:
         raise errors.PathForbidden(
             f'{given} is {_KINDS.get(kind, "of an unknown type")}, '
             'neither a block device nor a regular file'
+        )
+    if kind == stat.S_IFREG and _is_below(path, '/dev'):
+        # /dev/shm, above all, where everybody may put files.
+        raise errors.PathForbidden(
+            f'{given} is a regular file, and below /dev only block devices '
+            'are volumes'
         )
     return Place(given, path, status)
 

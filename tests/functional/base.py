@@ -3,8 +3,8 @@
 
 The environment variable EBACKUP_LAB names the directory of a lab that is up:
 
-    tools/lab --dir .lab-test up
-    EBACKUP_LAB=$PWD/.lab-test stestr --test-path tests/functional run
+    tools/lab --dir .lab up
+    EBACKUP_LAB=$PWD/.lab stestr --test-path tests/functional run
 """
 
 from collections.abc import Callable

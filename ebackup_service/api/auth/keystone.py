@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tokens of Keystone, by keystonemiddleware."""
 
+import importlib
 from typing import Any
 
 from keystonemiddleware import auth_token
@@ -16,7 +17,8 @@ def wrap(app: Any, conf: cfg.ConfigOpts) -> Any:
     """Put keystonemiddleware before the application.
 
     Its options are in [keystone_authtoken] of the same configuration. Raises
-    Misconfigured if they say nothing of how to reach Keystone.
+    Misconfigured if they say nothing of how to reach Keystone, or ask for a
+    cache that can't be used.
     """
     protected = auth_token.AuthProtocol(
         TokenContext(app), {'oslo_config_config': conf}
@@ -26,7 +28,20 @@ def wrap(app: Any, conf: cfg.ConfigOpts) -> Any:
             '[keystone_authtoken]auth_type is not set: give the service an '
             'account of Keystone, or set [api]auth_strategy'
         )
+    if conf.keystone_authtoken.memcached_servers:
+        _require_memcache()
     return protected
+
+
+def _require_memcache() -> None:
+    """Miss it now: auth_token does so at the first request."""
+    try:
+        importlib.import_module('memcache')
+    except ImportError as error:
+        raise errors.Misconfigured(
+            '[keystone_authtoken]memcached_servers needs python-memcached: '
+            'install cinder-ebackup[memcache], or leave the option out'
+        ) from error
 
 
 class TokenContext:

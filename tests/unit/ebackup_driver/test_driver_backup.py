@@ -92,7 +92,7 @@ class TestBackup(BackupTestCase):
         self.assertEqual(first, self.make())
         self.assertEqual(requests + 1, len(self.service.requests))
 
-    def test_attaches_again_when_the_job_moved(self):
+    def test_attaches_again_when_it_is_asked_again(self):
         self.service.beats_needed = 3
 
         def move():

@@ -69,6 +69,16 @@ class HttpServerTest(base.BaseTestCase):
         self.assertEqual(413, error['code'])
         self.assertEqual('body-too-large', error['kind'])
 
+    def test_huge_body_in_chunks_is_refused_while_it_comes(self):
+        connection = self._connect(self._start())
+        connection.request(
+            'PUT', '/', iter([b'x' * 1000] * 6), encode_chunked=True
+        )
+        response = connection.getresponse()
+        self.assertEqual(413, response.status)
+        error = json.loads(response.read())['error']
+        self.assertEqual('body-too-large', error['kind'])
+
     def test_what_is_not_http_is_400_in_json(self):
         server = self._start()
         with socket.create_connection(('127.0.0.1', server.port)) as raw:

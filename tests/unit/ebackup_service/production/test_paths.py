@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import socket
+import tempfile
 import unittest
 from unittest import mock
 
@@ -54,6 +55,14 @@ class LookTest(PathsTestCase):
         self.assertEqual(
             path, paths.look(os.path.join(link, 'volume'), [link]).path
         )
+
+    def test_file_among_devices(self):
+        file = tempfile.NamedTemporaryFile(dir='/dev/shm')
+        self.addCleanup(file.close)
+        error = self.assertRaises(
+            errors.PathForbidden, paths.look, file.name, ['/dev']
+        )
+        self.assertIn('only block devices', str(error))
 
     def test_unknown(self):
         error = self.assertRaises(

@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import sys
+from unittest import mock
+
 from oslotest import base as oslotest_base
 import webob
 
@@ -59,6 +62,22 @@ class TokenTest(base.CatalogTestCase):
         response = self._get(**{'X-Auth-Token': 'a' * 32})
         self.assertEqual(503, response.status_int)
         self.assertIn('identity service', response.json['error']['message'])
+
+    def _cache(self):
+        self.conf.set_override(
+            'memcached_servers', ['127.0.0.1:9'], group='keystone_authtoken'
+        )
+        self.app = deploy.application(self.conf, self.catalog, int)
+
+    def test_cache_that_is_away_changes_nothing(self):
+        self._cache()
+        response = self._get(**{'X-Auth-Token': 'a' * 32})
+        self.assertEqual(503, response.status_int)
+
+    def test_cache_without_its_library_is_noticed_at_the_start(self):
+        with mock.patch.dict(sys.modules, {'memcache': None}):
+            error = self.assertRaises(errors.Misconfigured, self._cache)
+        self.assertIn('cinder-ebackup[memcache]', str(error))
 
 
 class InvalidTokenTest(base.ApiTestCase):
