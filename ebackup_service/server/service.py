@@ -16,6 +16,7 @@ from ebackup_service.rpc import clients
 from ebackup_service.rpc import listeners
 from ebackup_service.rpc import topics
 from ebackup_service.server.catalog import database
+from ebackup_service.server import clocks
 from ebackup_service.server import collection
 from ebackup_service.server import deletions
 from ebackup_service.server import dispatch
@@ -42,6 +43,7 @@ class ServerService:
     ) -> None:
         self._conf = conf
         self._catalog = catalog
+        self._clock = clocks.Watch(conf.server.lease + leases.MARGIN)
         self._proxies = clients.ProxyClient(transport)
         self._listener = listeners.listen(
             transport,
@@ -87,10 +89,16 @@ class ServerService:
 
     def tick(self) -> None:
         """Do all that is due; what fails is tried again the next time."""
-        self._try(leases.expire, self._catalog, self._conf)
+        self._try(clocks.bring_back, self._catalog, self._conf)
+        self._try(self._clock.look, self._catalog)
+        if self._clock.can_be_trusted:
+            self._try(leases.expire, self._catalog, self._conf)
         self._try(deletions.resume, self._catalog)
         self._try(collection.schedule, self._catalog, self._conf)
-        self._try(dispatch.dispatch, self._catalog, self._conf, self._proxies)
+        if self._clock.can_be_trusted:
+            self._try(
+                dispatch.dispatch, self._catalog, self._conf, self._proxies
+            )
         self._try(history.forget, self._catalog, self._conf)
 
     def _try(self, step: Callable[..., None], *arguments: object) -> None:

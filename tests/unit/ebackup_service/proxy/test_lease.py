@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import itertools
 import time
 
+import fixtures
 from oslotest import base
 
 from ebackup_service.engine import control
@@ -47,6 +49,23 @@ class TestLeaseKeeper(base.BaseTestCase):
 
     def wait_until_stopped(self):
         return catalog_fixture.wait_for(self.stopped, 'stop')
+
+    def test_clock_of_the_host_does_not_matter(self):
+        leaps = itertools.cycle((-1e6, 1e6))
+        self.useFixture(
+            fixtures.MockPatch('time.time', lambda: 1.7e9 + next(leaps))
+        )
+        self.assertTrue(self.keeper.begin())
+        first = self.fixture.job(self.spec.id).lease_until
+        catalog_fixture.wait_for(
+            lambda: self.fixture.job(self.spec.id).lease_until > first,
+            'a renewal',
+        )
+        self.task.control.check()
+        self.fixture.bus.break_down()
+        began = time.monotonic()
+        self.assertIsInstance(self.wait_until_stopped(), control.LeaseLost)
+        self.assertLess(time.monotonic() - began, 5)
 
     def test_job_may_go_on_as_long_as_it_is_renewed(self):
         began = time.monotonic()
@@ -123,7 +142,9 @@ class TestLeaseKeeper(base.BaseTestCase):
     def test_job_that_was_cancelled_already_does_not_begin(self):
         jobs.cancel(self.catalog, self.spec.id)
         self.assertFalse(self.keeper.begin())
-        self.assertEqual('cancelled', self.keeper.stop_reason.kind)
+        # It has ended: the run that might have been is nobody's any more.
+        self.assertEqual('lease-lost', self.keeper.stop_reason.kind)
+        self.assertEqual('cancelled', self.fixture.job(self.spec.id).state)
 
     def test_job_that_was_told_to_stop_does_not_begin(self):
         self.keeper.stop_job('proxy-stopping', 'why', True)

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a server does about a database's clock that was set.
+
+Set back, what was noted by the old time lies in the future: the lease of a
+lost proxy would last for all that time. It is brought back.
+
+Set forward, all leases and beats are over at once, though proxies work on and
+drivers are there. Nobody is given up then until they are over by this host's
+monotonic clock, too.
+"""
+
+from collections.abc import Callable
+import time
+
+from oslo_config import cfg
+from oslo_log import log
+
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import database
+from ebackup_service.server.catalog import future
+
+LOG = log.getLogger(__name__)
+
+# Seconds beyond a lease that nothing is ever noted ahead; what is meant to
+# come last, another collection after one that failed, comes in a minute.
+_AHEAD = 120.0
+# Seconds that the database's clock may gain between two looks.
+_GAIN = 1.0
+
+
+@database.retried
+def bring_back(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
+    """Let nothing be due later than it can be meant to be."""
+    limit = clock.milliseconds(conf.server.lease + _AHEAD)
+    with catalog.reader() as session:
+        if not future.beyond(session, limit):
+            return
+    with catalog.writer() as session:
+        LOG.warning(
+            "The database's clock was set back: leases, beats and delays "
+            'that would last too long are shortened.'
+        )
+        future.bring_back(session, limit)
+
+
+class Watch:
+    """Compares the database's clock with the monotonic one of this host.
+
+    Belongs to one thread.
+
+    :param patience: seconds for which nobody is given up after a leap
+    """
+
+    def __init__(
+        self, patience: float, monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._patience = patience
+        self._monotonic = monotonic
+        # When the database was asked, at the earliest, and what it said.
+        self._last: tuple[float, int] | None = None
+        self._until = 0.0
+
+    @property
+    def can_be_trusted(self) -> bool:
+        """Whether what is over by the database's clock is over."""
+        return self._monotonic() >= self._until
+
+    def look(self, catalog: database.Catalog) -> None:
+        """To be called often: a leap is seen from one call to the next."""
+        before = self._monotonic()
+        with catalog.reader() as session:
+            now = clock.read(session)
+        after = self._monotonic()
+        if self._last is not None:
+            asked, then = self._last
+            gained = (now - then) / 1000 - (after - asked)
+            if gained > _GAIN:
+                LOG.warning(
+                    "The database's clock was set forward by %.1f s: nobody "
+                    'is given up for %.0f s.',
+                    gained,
+                    self._patience,
+                )
+                self._until = after + self._patience
+        self._last = before, now

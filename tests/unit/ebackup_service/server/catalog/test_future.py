@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+import sqlalchemy as sa
+
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import future
+from ebackup_service.server.catalog import models
+from tests.unit.ebackup_service.server.catalog import base
+
+HOUR = 3600 * 1000
+MINUTE = 60 * 1000
+
+
+class Future:
+    def setUp(self):
+        super().setUp()
+        self.fixture.make_repository()
+        _, job = self.fixture.reserve()
+        self.job_id = job.id
+        self.fixture.run(job.id)
+
+    def shift(self, column, by):
+        with self.catalog.writer() as session:
+            session.execute(
+                sa.update(column.class_).values({column: clock.now() + by})
+            )
+
+    def ahead(self, column):
+        """How far an instant is ahead, in minutes."""
+        with self.catalog.reader() as session:
+            value = session.scalars(sa.select(column)).one()
+            return round((value - clock.read(session)) / MINUTE)
+
+    def bring_back(self):
+        with self.catalog.writer() as session:
+            found = future.beyond(session, MINUTE)
+            future.bring_back(session, MINUTE)
+        return found
+
+    def test_what_is_past_is_now(self):
+        for column in (
+            models.Job.beat_at,
+            models.Job.ready_at,
+            models.Repository.collected_at,
+            models.Proxy.announced_at,
+        ):
+            self.shift(column, HOUR)
+            self.assertTrue(self.bring_back(), column)
+            self.assertEqual(0, self.ahead(column), column)
+
+    def test_what_is_to_come_comes_soon(self):
+        for column in models.Job.lease_until, models.Repository.collect_after:
+            self.shift(column, HOUR)
+            self.assertTrue(self.bring_back(), column)
+            self.assertEqual(1, self.ahead(column), column)
+
+    def test_what_comes_soon_stays(self):
+        self.assertFalse(self.bring_back())
+        self.shift(models.Job.beat_at, -HOUR)
+        self.assertFalse(self.bring_back())
+        self.assertEqual(-60, self.ahead(models.Job.beat_at))
+
+    def test_jobs_that_have_ended_do_not_matter(self):
+        self.shift(models.Job.beat_at, HOUR)
+        with self.catalog.writer() as session:
+            session.execute(sa.update(models.Job).values(state='failed'))
+        self.assertFalse(self.bring_back())
+        self.assertEqual(60, self.ahead(models.Job.beat_at))
+
+
+class TestOnSqlite(Future, base.SqliteTestCase):
+    pass
+
+
+class TestOnMariaDb(Future, base.MariaDbTestCase):
+    pass
+
+
+class TestOnPostgreSql(Future, base.PostgreSqlTestCase):
+    pass

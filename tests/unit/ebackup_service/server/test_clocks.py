@@ -1,0 +1,170 @@
+# SPDX-License-Identifier: Apache-2.0
+from oslotest import base
+
+from ebackup_service.server import clocks
+from ebackup_service.server import dispatch
+from ebackup_service.server import jobs
+from ebackup_service.server import leases
+from ebackup_service.server import proxies
+from ebackup_service.server import repositories
+from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service.server.catalog import clock_fixture
+from tests.unit.ebackup_service import service_fixture
+
+DAY = 24 * 3600.0
+
+
+class ClockTestCase(base.BaseTestCase):
+    """With the default options: lease 15 s, heartbeat 10 s."""
+
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(catalog_fixture.Catalog())
+        self.catalog = self.fixture.catalog
+        self.conf = self.fixture.conf
+        self.clock = self.useFixture(clock_fixture.DatabaseClock(self.catalog))
+
+
+class TestBringBack(ClockTestCase):
+    def setUp(self):
+        super().setUp()
+        self.fixture.make_repository()
+
+    def set_back(self):
+        self.clock.ahead -= DAY
+        clocks.bring_back(self.catalog, self.conf)
+
+    def expire_after(self, seconds):
+        self.clock.ahead += seconds
+        leases.expire(self.catalog, self.conf)
+
+    def state(self, job):
+        return self.fixture.job(job.id).state
+
+    def test_job_goes_on(self):
+        _, job = self.fixture.reserve()
+        spec = self.fixture.run(job.id)
+        self.set_back()
+        grant = leases.renew(self.catalog, self.conf, job.id, spec.token, {})
+        self.assertTrue(grant.granted)
+        self.assertLessEqual(grant.seconds, self.conf.server.lease)
+        self.assertTrue(self.fixture.commit(spec).accepted)
+        self.assertTrue(self.fixture.finish(spec, result={}).accepted)
+
+    def test_job_of_a_lost_proxy_is_taken_back(self):
+        job = repositories.collect(self.catalog, 'default')
+        self.fixture.run(job.id)
+        self.set_back()
+        self.expire_after(130)
+        self.assertEqual('running', self.state(job))
+        self.expire_after(10)
+        self.assertEqual('pending', self.state(job))
+
+    def test_job_whose_driver_is_gone_ends(self):
+        _, job = self.fixture.reserve()
+        self.set_back()
+        self.expire_after(9)
+        self.assertEqual('pending', self.state(job))
+        self.expire_after(2)
+        self.assertEqual('failed', self.state(job))
+
+    def test_what_is_ready_is_handed_out(self):
+        _, job = self.fixture.reserve()
+        self.fixture.attach(job.id)
+        self.set_back()
+        jobs.beat(self.catalog, job.id)
+        self.fixture.announce()
+        self.assertEqual([job.id], [*self.fixture.assign()])
+
+    def test_proxy_that_is_gone_gets_nothing(self):
+        self.fixture.announce()
+        self.set_back()
+        self.clock.ahead += self.conf.server.proxy_timeout + 1
+        [status] = proxies.list(self.catalog, self.conf)
+        self.assertFalse(status.alive)
+
+    def test_what_is_as_it_should_be_stays(self):
+        _, job = self.fixture.reserve()
+        self.fixture.run(job.id)
+        before = self.fixture.job(job.id)
+        clocks.bring_back(self.catalog, self.conf)
+        self.assertEqual(before, self.fixture.job(job.id))
+
+    def test_a_little_is_waited_out(self):
+        _, job = self.fixture.reserve()
+        self.fixture.run(job.id)
+        before = self.fixture.job(job.id)
+        self.clock.ahead -= 60
+        clocks.bring_back(self.catalog, self.conf)
+        self.assertEqual(before, self.fixture.job(job.id))
+
+
+class TestWatch(ClockTestCase):
+    def setUp(self):
+        super().setUp()
+        self.now = 100.0
+        self.watch = clocks.Watch(17.0, lambda: self.now)
+        self.watch.look(self.catalog)
+
+    def look_after(self, monotonic, database):
+        """Whether it can be trusted when that many seconds have passed."""
+        self.now += monotonic
+        self.clock.ahead += database
+        self.watch.look(self.catalog)
+        return self.watch.can_be_trusted
+
+    def test_clocks_that_run_alike(self):
+        for _ in range(3):
+            self.assertTrue(self.look_after(5.0, 5.0))
+
+    def test_set_forward_nobody_is_given_up_for_a_lease(self):
+        self.assertFalse(self.look_after(1.0, DAY))
+        self.assertFalse(self.look_after(16.5, 16.5))
+        self.assertTrue(self.look_after(1.0, 1.0))
+
+    def test_set_back_nothing_is_over_too_early(self):
+        self.assertTrue(self.look_after(1.0, -DAY))
+
+    def test_server_that_was_suspended(self):
+        # Its monotonic clock may stand still then.
+        self.assertFalse(self.look_after(0.0, 60.0))
+
+
+class TestSetForward(base.BaseTestCase):
+    """A server that ticks when a test says so."""
+
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(
+            service_fixture.Service({'server': {'tick': 3600}}, proxy=False)
+        )
+        self.catalog = self.fixture.catalog
+        self.clock = self.useFixture(clock_fixture.DatabaseClock(self.catalog))
+        self.fixture.make_repository()
+        self.fixture.server.tick()
+
+    def leap(self):
+        self.clock.ahead += DAY
+        self.fixture.server.tick()
+
+    def test_proxy_stops_before_its_job_is_given_up(self):
+        job = repositories.collect(self.catalog, 'default')
+        spec = self.fixture.run(job.id)
+        self.leap()
+        self.assertEqual('running', self.fixture.job(job.id).state)
+        grant = leases.renew(
+            self.catalog, self.fixture.conf, job.id, spec.token, {}
+        )
+        self.assertEqual((False, 'lease-lost'), (grant.granted, grant.reason))
+
+    def test_jobs_that_wait_do_not_fail_for_want_of_a_proxy(self):
+        self.fixture.announce()
+        _, job = self.fixture.reserve()
+        self.fixture.attach(job.id)
+        self.leap()
+        self.assertEqual('pending', self.fixture.job(job.id).state)
+        # Everybody shows that he is there.
+        jobs.beat(self.catalog, job.id)
+        self.fixture.announce()
+        handed = dispatch.assign(self.catalog, self.fixture.conf)
+        self.assertEqual(1, len(handed))
