@@ -77,65 +77,135 @@ def collect(
         since what it reaches is unknown. Delete the image, or repair it
     :raises RepositoryError: the storage's
     """
-    repo.config.require_write()
-    repo.config.require_check()
-    storage = repo.storage
-    began = time.monotonic()
+    collection = Collection(repo, live, check, check_owner)
+    for step in collection.steps():
+        step()
+    return collection.result
 
-    candidates = pack_set.PackSet()
-    for info in storage.list(layout.PACKS):
-        check()
-        address = layout.parse_pack(info.key)
-        if address is not None:
-            candidates.add(address)
-    found = survey.survey(storage, check)
-    # Not with those that have a tombstone: if the catalog thinks that one is
-    # available (a service that was fenced may have deleted it), it pins it.
-    answer = live(sorted(i.id for i in found.values() if not i.deleted))
-    settled = {i.id for i in found.values() if i.marked or i.deleted}
-    later = survey.survey(storage, check, settled, set(found) - settled)
 
-    needed = _mark(
-        repo, list(_needed(found, later, answer)), answer.pins, check
-    )
-    check_owner()
-    images_removed = 0
-    for image in found.values():
-        check()
-        latest = later.get(image.id, image)
-        images_removed += _remove_image(repo, latest, answer)
-    # From here on what is dead has a tombstone, also for whoever takes over.
-    check_owner()
-    packs_removed = bytes_removed = 0
-    for info in storage.list(layout.PACKS):
-        check()
-        address = layout.parse_pack(info.key)
-        if (
-            address is not None
-            and address in candidates
-            and address not in needed
-            and layout.parse_session(info.key) not in answer.sessions
-        ):
-            storage.delete(info.key)
-            packs_removed += 1
-            bytes_removed += info.size
-    temporaries = storage.remove_stale(
-        layout.PACKS,
-        time.monotonic() - began,
-        lambda key: layout.parse_session(key) in answer.sessions,
-    )
-    temporaries += storage.remove_stale(
-        '', _STALE, lambda key: key.startswith(layout.PACKS)
-    )
-    return CollectResult(
-        packs_removed=packs_removed,
-        bytes_removed=bytes_removed,
-        images_removed=images_removed,
-        temporaries_removed=temporaries,
-        tombstones_removed=tombstones.expire(
-            storage, set(found) | set(later), check
-        ),
-    )
+class Collection:
+    """One collection, as steps that are taken in order; see collect()."""
+
+    def __init__(
+        self,
+        repo: opened.OpenRepository,
+        live: Callable[[list[str]], Live],
+        check: Check,
+        check_owner: Check,
+    ) -> None:
+        repo.config.require_write()
+        repo.config.require_check()
+        self.result = CollectResult(0, 0, 0)
+        self._repo = repo
+        self._storage = repo.storage
+        self._live = live
+        self._check = check
+        self._check_owner = check_owner
+        self._began = time.monotonic()
+        # Packs that may go: the candidates, then without what is needed.
+        self._packs = pack_set.PackSet()
+        self._found: dict[str, survey.Image] = {}
+        self._later: dict[str, survey.Image] = {}
+        self._answer = Live(set(), [], set())
+        # Images that don't count, or are dead; and all that there are.
+        self._doubtful: list[survey.Image] = []
+        self._present: set[str] = set()
+
+    def steps(self) -> Sequence[Callable[[], None]]:
+        """Each relies on those before it, and on nothing else."""
+        return (
+            self._list_candidates,
+            self._look,
+            self._ask,
+            self._look_again,
+            self._mark,
+            self._remove_images,
+            self._remove_packs,
+            self._remove_temporaries,
+            self._remove_tombstones,
+        )
+
+    def _list_candidates(self) -> None:
+        for info in self._storage.list(layout.PACKS):
+            self._check()
+            address = layout.parse_pack(info.key)
+            if address is not None:
+                self._packs.add(address)
+
+    def _look(self) -> None:
+        self._found = survey.survey(self._storage, self._check)
+
+    def _ask(self) -> None:
+        # Not with those that have a tombstone: if the catalog thinks that one
+        # is available (a service that was fenced may have deleted it), it
+        # pins it.
+        self._answer = self._live(
+            sorted(i.id for i in self._found.values() if not i.deleted)
+        )
+        self._packs.discard_sessions(
+            map(layout.session_bytes, self._answer.sessions)
+        )
+
+    def _look_again(self) -> None:
+        settled = {i.id for i in self._found.values() if i.marked or i.deleted}
+        self._later = survey.survey(
+            self._storage, self._check, settled, set(self._found) - settled
+        )
+
+    def _mark(self) -> None:
+        summaries = list(_needed(self._found, self._later, self._answer))
+        self._packs.subtract(
+            _mark(self._repo, summaries, self._answer.pins, self._check)
+        )
+        # All that the steps below need to know.
+        latest = {**self._found, **self._later}
+        self._present = set(latest)
+        self._doubtful = [
+            latest[image_id]
+            for image_id in self._found
+            if not latest[image_id].counts or image_id in self._answer.dead
+        ]
+        self._found = self._later = {}
+        self._answer = dataclasses.replace(self._answer, pins=[])
+
+    def _remove_images(self) -> None:
+        self._check_owner()
+        removed = 0
+        for image in self._doubtful:
+            self._check()
+            removed += _remove_image(self._repo, image, self._answer)
+        self._note(images_removed=removed)
+
+    def _remove_packs(self) -> None:
+        # What is dead has a tombstone by now, also for whoever takes over.
+        self._check_owner()
+        removed = size = 0
+        for info in self._storage.list(layout.PACKS):
+            self._check()
+            address = layout.parse_pack(info.key)
+            if address is not None and address in self._packs:
+                self._storage.delete(info.key)
+                removed += 1
+                size += info.size
+        self._note(packs_removed=removed, bytes_removed=size)
+
+    def _remove_temporaries(self) -> None:
+        removed = self._storage.remove_stale(
+            layout.PACKS,
+            time.monotonic() - self._began,
+            lambda key: layout.parse_session(key) in self._answer.sessions,
+        )
+        removed += self._storage.remove_stale(
+            '', _STALE, lambda key: key.startswith(layout.PACKS)
+        )
+        self._note(temporaries_removed=removed)
+
+    def _remove_tombstones(self) -> None:
+        removed = tombstones.expire(self._storage, self._present, self._check)
+        self._note(tombstones_removed=removed)
+
+    def _note(self, **numbers: int) -> None:
+        self.result = dataclasses.replace(self.result, **numbers)
 
 
 def _needed(
@@ -208,13 +278,12 @@ def _mark(
 def _remove_image(
     repo: opened.OpenRepository, image: survey.Image, answer: Live
 ) -> int:
-    """Remove an image if it is dead, or never counted; how many it was.
+    """Remove an image that is dead, or never counted; how many it was.
 
     :raises ForeignOwner: it counts since, by nobody that the catalog knows
     """
     if image.counts:
-        if image.id not in answer.dead:
-            return 0
+        # The catalog calls it dead.
         images.delete(repo.storage, image.id)
         return 1
     if image.found is None and not image.deleted:

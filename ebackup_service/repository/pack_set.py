@@ -27,6 +27,24 @@ class PackSet:
         for address in addresses:
             self.add(address)
 
+    def subtract(self, other: 'PackSet') -> None:
+        """Take all out that another set has."""
+        for key, block in other._blocks.items():
+            own = self._blocks.get(key)
+            if own is None:
+                continue
+            left = int.from_bytes(own) & ~int.from_bytes(block)
+            if left:
+                own[:] = left.to_bytes(_BYTES)
+            else:
+                del self._blocks[key]
+
+    def discard_sessions(self, sessions: Iterable[bytes]) -> None:
+        """Take out all packs of some sessions."""
+        gone = set(sessions)
+        for key in [key for key in self._blocks if key[0] in gone]:
+            del self._blocks[key]
+
     def __contains__(self, address: location.PackAddress) -> bool:
         session, kind, ordinal = address
         block = self._blocks.get((session, kind, ordinal // _BLOCK))

@@ -13,6 +13,7 @@ from ebackup_service.repository import location
 from ebackup_service.repository import repository
 from ebackup_service.repository.storage import base as storage_base
 from ebackup_service.repository.storage import nas
+from ebackup_service.repository import tree
 from ebackup_service.repository import walk
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import service as services
@@ -114,12 +115,9 @@ class Aftermath:
         available = {record.id for record in self._in(State.AVAILABLE)}
         _equal(available, set(self._repo.images()), 'images')
         reached: set[location.PackAddress] = set()
-        walker = walk.Walker(self._repo)
         for image_id in available:
-            tree = self._repo.tree(self._repo.root(image_id))
-            reached.add(tree.root.pack)
-            for page in walker.pages(tree, None):
-                reached.update(page.packs)
+            image = self._repo.tree(self._repo.root(image_id))
+            reached |= packs(self._repo, image)
         known = {
             layout.REPOSITORY,
             *map(layout.pack_key, reached),
@@ -174,6 +172,18 @@ class Aftermath:
 
     def _in(self, *states: State) -> list[services.Record]:
         return [r for r in self._facts.values() if r.state in states]
+
+
+def packs(
+    repo: repository.Repository, source: tree.Tree
+) -> set[location.PackAddress]:
+    """All packs that a tree reaches."""
+    if source.root is None:
+        return set()
+    reached = {source.root.pack}
+    for page in walk.Walker(repo).pages(source, None):
+        reached.update(page.packs)
+    return reached
 
 
 @functools.lru_cache(8)

@@ -5,6 +5,7 @@ from ebackup_service.repository import collector
 from ebackup_service.repository import discard
 from ebackup_service.repository import repository
 from ebackup_service.repository import root as image_root
+from ebackup_service.repository.storage import base as storage_base
 from ebackup_service.repository.storage import nas
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import service as services
@@ -15,9 +16,14 @@ PATH = '/disk'
 class Proxy:
     """A process of its own: it shares nothing but the disk and the service."""
 
-    def __init__(self, service: services.Service, path: str = PATH) -> None:
+    def __init__(
+        self,
+        service: services.Service,
+        path: str = PATH,
+        storage: storage_base.Storage | None = None,
+    ) -> None:
         self.service = service
-        self.storage = nas.NasStorage(path)
+        self.storage = storage or nas.NasStorage(path)
         self.repo = repository.Repository.open(self.storage)
         self._case = base.RepositoryTestCase()
 
@@ -67,16 +73,17 @@ class Proxy:
 
     def restore(self, image_id: str) -> None:
         """:raises AssertionError: other bytes than were backed up"""
-        record = self.service.images[image_id]
-        self.service.pinned.append(image_id)
+        record = self.service.pin(image_id)
+        if record is None:
+            return
         assert record.root is not None
         data = base.restored(self.repo, self.repo.tree(record.root))
-        self.service.pinned.remove(image_id)
+        self.service.unpin(image_id)
         assert data == record.data
 
     def _base(self, record: services.Record) -> base.Image | None:
         if record.base is None:
             return None
-        found = self.service.images[record.base]
+        found = self.service.record(record.base)
         assert found.root is not None
         return base.Image(found.id, found.data, found.root, None)

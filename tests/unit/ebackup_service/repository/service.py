@@ -52,7 +52,9 @@ class Record:
     base: str | None
     data: bytes = dataclasses.field(repr=False)
     state: State = State.CREATING
-    root: image_root.Root | None = dataclasses.field(default=None, repr=False)
+    root: image_root.Root | None = dataclasses.field(
+        default=None, repr=False, hash=False
+    )
 
 
 Facts: TypeAlias = Mapping[str, Record]
@@ -89,13 +91,24 @@ class Service:
         return record
 
     def commit(self, image_id: str, root: image_root.Root) -> None:
-        record = self.images[image_id]
-        self._put(
-            dataclasses.replace(record, root=root, state=State.COMMITTED)
-        )
+        self._put(committed(self.images[image_id], root))
 
     def move(self, image_id: str, state: State) -> None:
         self._put(moved(self.images[image_id], state))
+
+    def record(self, image_id: str) -> Record:
+        return self.images[image_id]
+
+    def pin(self, image_id: str) -> Record | None:
+        """Begin to restore; the image, None if it isn't available."""
+        record = self.images[image_id]
+        if record.state is not State.AVAILABLE:
+            return None
+        self.pinned.append(image_id)
+        return record
+
+    def unpin(self, image_id: str) -> None:
+        self.pinned.remove(image_id)
 
     def live(self, image_ids: list[str]) -> collector.Live:
         """What a collection asks for."""
@@ -111,6 +124,10 @@ class Service:
 
 def moved(record: Record, state: State) -> Record:
     return dataclasses.replace(record, state=state)
+
+
+def committed(record: Record, root: image_root.Root) -> Record:
+    return dataclasses.replace(record, root=root, state=State.COMMITTED)
 
 
 def newest(facts: Facts, chain: image_root.Chain) -> Record | None:

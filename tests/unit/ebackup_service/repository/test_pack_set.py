@@ -33,3 +33,24 @@ class PackSetTestCase(base.BaseTestCase):
 
         used = sum(len(block) for block in packs._blocks.values())
         self.assertLess(used, 100_000 / 8 + 512)
+
+    @strategies.given(st.sets(FEW), st.sets(FEW))
+    def test_subtract(self, members, others):
+        packs, other = pack_set.PackSet(), pack_set.PackSet()
+        packs.update(members)
+        other.update(others)
+
+        packs.subtract(other)
+
+        for address in members | others:
+            self.assertEqual(address in members - others, address in packs)
+
+    @strategies.given(st.sets(FEW))
+    def test_discard_sessions(self, members):
+        packs = pack_set.PackSet()
+        packs.update(members)
+
+        packs.discard_sessions([b'x' * 16, b'y' * 16])
+
+        for address in members:
+            self.assertEqual(address.session == bytes(16), address in packs)

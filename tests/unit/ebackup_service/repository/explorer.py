@@ -1,0 +1,324 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that may become of some processes that work at once.
+
+Each takes its steps, calls to the storage and to the catalog, in its order;
+all orders between them are tried, and one of them may be killed after any of
+its steps. A state that was met before, however it was reached, is not tried
+again.
+
+Nor are orders that nobody could tell apart. Of processes whose next steps are
+all the same to the others, whatever those may still do, the others need not
+be looked at before. And a chunk or page is read as late as possible, with the
+next step: packs may only go, so whoever reads later is in greater danger.
+"""
+
+from collections.abc import Callable, Collection, Iterator
+import dataclasses
+import gc
+from typing import Any, NamedTuple, Protocol
+
+from ebackup_service.repository import layout
+from tests.unit.ebackup_service.repository import scripts
+from tests.unit.ebackup_service.repository.storage import stepwise
+
+_READS = ('read', 'read_into', 'size')
+
+
+class Catalog(Protocol):
+    """Hashable; never changes."""
+
+    def perform(self, call: stepwise.Call) -> 'tuple[Catalog, Any]':
+        """What a call leaves, and what it returns: one transaction."""
+        ...
+
+    def disturbs(self, verb: str) -> frozenset[str]:
+        """Verbs of calls that make a difference to a call, or it to them."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Actor:
+    """A process.
+
+    :ivar killed: what becomes of the catalog when that was noticed. Until then
+        it can't be told from a process that takes its time. None: it isn't
+        killed
+    :ivar owns: keys, or prefixes that end with a slash, of objects that nobody
+        else may touch while it runs
+    """
+
+    name: str
+    code: scripts.Code
+    killed: Callable[[Any], Any] | None
+    owns: tuple[str, ...] = ()
+
+
+class World(NamedTuple):
+    objects: stepwise.Objects
+    catalog: Any
+
+
+class State(NamedTuple):
+    """``points``: of each process, None if it was killed: one at most."""
+
+    world: World
+    points: tuple[scripts.Point | None, ...]
+
+
+class Broken(Exception):
+    """A promise isn't kept; the message says which, and how it came to it."""
+
+
+class Explorer:
+    """Look at every state.
+
+    :ivar ends: what was left when all had ended, each once
+    """
+
+    def __init__(
+        self,
+        actors: list[Actor],
+        world: World,
+        look: Callable[[World], None],
+    ) -> None:
+        """:param look: raises AssertionError if a promise isn't kept"""
+        self._actors = actors
+        self._look = look
+        self._start = State(
+            world, tuple(scripts.Script(a.code).start for a in actors)
+        )
+        self._origins: dict[State, tuple[State, str] | None] = {
+            self._start: None
+        }
+        self._seen: set[World] = set()
+        self.ends: dict[World, State] = {}
+
+    @property
+    def states(self) -> int:
+        """How many there were."""
+        return len(self._origins)
+
+    def explore(self) -> None:
+        """:raises Broken:"""
+        # What is made here stays; looking for garbage takes a sixth of it.
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            self._explore()
+        finally:
+            if collecting:
+                gc.enable()
+
+    def _explore(self) -> None:
+        left = [self._start]
+        while left:
+            state = left.pop()
+            ended = True
+            for label, after in self._steps(state):
+                ended = False
+                if after not in self._origins:
+                    self._origins[after] = state, label
+                    self._judge(after)
+                    left.append(after)
+            if ended:
+                self.ends.setdefault(state.world, state)
+
+    def undisturbed(self) -> World:
+        """What is left if none is killed, and one comes after the other."""
+        state = self._start
+        for number in range(len(state.points)):
+            while (point := state.points[number]) and point.call is not None:
+                state, point = self._perform(state, number, point)
+            if point is not None and point.failure is not None:
+                raise point.failure
+        return state.world
+
+    def blame(self, state: State, problem: BaseException) -> Broken:
+        """A problem with all that led to it."""
+        lines = []
+        origin = self._origins[state]
+        while origin is not None:
+            state, label = origin
+            lines.append(label)
+            origin = self._origins[state]
+        lines.append(f'{type(problem).__name__}: {problem}')
+        return Broken('\n'.join([*lines[-2::-1], lines[-1]]))
+
+    def _judge(self, state: State) -> None:
+        for point in state.points:
+            if point is not None and point.failure is not None:
+                raise self.blame(state, point.failure)
+        if state.world not in self._seen:
+            self._seen.add(state.world)
+            try:
+                self._look(state.world)
+            except AssertionError as error:
+                raise self.blame(state, error) from error
+
+    def _steps(self, state: State) -> Iterator[tuple[str, State]]:
+        calls = {
+            number: self._next(state, number) for number in _running(state)
+        }
+        for number in self._enough(state, calls):
+            name = self._actors[number].name
+            label = f'{name}: {", ".join(map(str, calls[number]))}'
+            yield label, self._step(state, number)
+            # Whoever only looks may as well be killed later.
+            call = calls[number][-1]
+            if (
+                None not in state.points
+                and self._actors[number].killed is not None
+                and call.verb not in (*_READS, 'list', 'live')
+            ):
+                yield self._kill(state, number)
+
+    def _next(self, state: State, number: int) -> list[stepwise.Call]:
+        """The calls of a step: up to one that isn't made late."""
+        calls = []
+        point = _point(state, number)
+        while point.call is not None:
+            calls.append(point.call)
+            if not _is_late(point.call, point):
+                break
+            state, point = self._perform(state, number, point)
+        return calls
+
+    def _enough(
+        self, state: State, calls: dict[int, list[stepwise.Call]]
+    ) -> Collection[int]:
+        """Processes that need to be looked at now, the fewest there are.
+
+        Whatever the others may still do can be done after their next steps as
+        well as before.
+        """
+        best: Collection[int] = calls.keys()
+        for number in calls:
+            chosen = {number}
+            left = [number]
+            while left and len(chosen) < len(best):
+                one = left.pop()
+                for other in calls.keys() - chosen:
+                    if any(
+                        self._disturbs(state, other, call, one)
+                        for call in calls[one]
+                    ):
+                        chosen.add(other)
+                        left.append(other)
+            if len(chosen) < len(best):
+                best = chosen
+        return best
+
+    def _kill(self, state: State, number: int) -> tuple[str, State]:
+        actor = self._actors[number]
+        assert actor.killed is not None
+        world = World(state.world.objects, actor.killed(state.world.catalog))
+        return (
+            f'{actor.name} was killed',
+            State(world, _replaced(state.points, number, None)),
+        )
+
+    def _step(self, state: State, number: int) -> State:
+        """Up to a call that isn't made late, and what matters to nobody."""
+        point = _point(state, number)
+        late = True
+        while point.call is not None and late:
+            late = _is_late(point.call, point)
+            state, point = self._perform(state, number, point)
+        while (
+            point.call is not None
+            and point.call.verb in (*_READS, 'list')
+            and not _is_late(point.call, point)
+            and not any(
+                self._disturbs(state, other, point.call, number)
+                for other in _running(state)
+                if other != number
+            )
+        ):
+            state, point = self._perform(state, number, point)
+        return state
+
+    def _perform(
+        self, state: State, number: int, point: scripts.Point
+    ) -> tuple[State, scripts.Point]:
+        call, world = point.call, state.world
+        assert call is not None
+        if call.verb in ('create', 'delete'):
+            self._assert_not_owned(state, number, call)
+        if call.party == stepwise.STORAGE:
+            objects, result = world.objects.perform(call)
+            world = World(objects, world.catalog)
+        else:
+            catalog, result = world.catalog.perform(call)
+            world = World(world.objects, catalog)
+        point = point.after(result)
+        return State(world, _replaced(state.points, number, point)), point
+
+    def _assert_not_owned(
+        self, state: State, number: int, call: stepwise.Call
+    ) -> None:
+        for other in _running(state):
+            owner = self._actors[other]
+            if other != number and call.arguments[0].startswith(owner.owns):
+                problem = f'{self._actors[number].name}: {call}'
+                raise self.blame(
+                    state, AssertionError(f'{problem}, of {owner.name}')
+                )
+
+    def _disturbs(
+        self, state: State, other: int, call: stepwise.Call, number: int
+    ) -> bool:
+        """Whether what another may do makes a difference to a call now.
+
+        Or it to that.
+        """
+        may = _point(state, other).powers
+        if call.party != stepwise.STORAGE:
+            return bool(state.world.catalog.disturbs(call.verb) & may.asks)
+        key = call.arguments[0]
+        if call.verb == 'create':
+            return key.startswith((*may.reads, *may.creates))
+        if call.verb == 'delete':
+            return key.startswith((*may.reads, *may.misses))
+        if key.startswith(self._actors[number].owns):
+            return False
+        objects = state.world.objects
+        if call.verb in _READS:
+            return key.startswith(
+                may.deletes if key in objects else may.creates
+            )
+        return any(
+            (power.startswith(key) or key.startswith(power))
+            and (power[-1] == '/' or (power in objects) is there)
+            for powers, there in ((may.creates, False), (may.deletes, True))
+            for power in powers
+        )
+
+
+def _running(state: State) -> list[int]:
+    return [
+        number
+        for number, point in enumerate(state.points)
+        if point is not None and point.call is not None
+    ]
+
+
+def _point(state: State, number: int) -> scripts.Point:
+    point = state.points[number]
+    assert point is not None
+    return point
+
+
+def _is_late(call: stepwise.Call, point: scripts.Point) -> bool:
+    return (
+        call.verb in _READS
+        and call.arguments[0].startswith(layout.PACKS)
+        and layout.PACKS not in point.powers.deletes
+    )
+
+
+def _replaced(
+    points: tuple[scripts.Point | None, ...],
+    number: int,
+    point: scripts.Point | None,
+) -> tuple[scripts.Point | None, ...]:
+    return (*points[:number], point, *points[number + 1 :])

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Two writers, a restore and a collection, in every order there is.
+
+They are the code that a proxy runs, call by call; see explorer. After each
+step everything is there that an image or a job needs, nobody fails, and at
+the end the next collection leaves nothing else.
+"""
+
+import dataclasses
+import datetime
+from unittest import mock
+
+import fixtures
+from oslotest import base as test_base
+
+from ebackup_service.repository import collector
+from ebackup_service.repository import fields
+from ebackup_service.repository import layout
+from ebackup_service.repository import repository
+from tests.unit.ebackup_service.repository import aftermath
+from tests.unit.ebackup_service.repository import base
+from tests.unit.ebackup_service.repository import explorer
+from tests.unit.ebackup_service.repository import service as services
+from tests.unit.ebackup_service.repository import stepwise_proxy
+from tests.unit.ebackup_service.repository import stepwise_service
+from tests.unit.ebackup_service.repository.storage import stepwise
+
+ONE, _ = services.CHAINS
+Job = stepwise_proxy.Job
+State = services.State
+
+
+def volume(first, second):
+    """Two leaves, of which a chunk each is used."""
+    return b''.join(
+        [bytes([first]) * base.CHUNK,
+         bytes(base.LEAF - base.CHUNK),
+         bytes([second]) * base.CHUNK]
+    )  # fmt: skip
+
+
+class Promises:
+    """What must hold in a world."""
+
+    def __init__(self):
+        self._reached = {}
+        self._right = set()
+
+    def look(self, world):
+        """Everything is there that an image or a job needs."""
+        for record in world.catalog.needed():
+            missing = self._needs(world, record) - set(world.objects)
+            assert not missing, f'{record.id} lacks {sorted(missing)}'
+            if record.state is State.AVAILABLE:
+                assert layout.tombstone_key(record.id) not in world.objects
+
+    def look_at_the_end(self, world):
+        """The next collection leaves this and nothing else."""
+        storage = stepwise.ObjectsStorage(world.objects)
+        repo = repository.Repository.open(storage)
+        collector.collect(repo, world.catalog.live, base.nothing_to_check)
+        after = world._replace(objects=storage.objects)
+        if after in self._right:
+            return
+        self.look(after)
+        needed = {layout.REPOSITORY}
+        for record in world.catalog.needed():
+            needed |= self._needs(after, record)
+            data = base.restored(repo, repo.tree(record.root))
+            assert data == record.data, f'{record.id} is another volume'
+        left = {
+            key for key in after.objects if not layout.parse_tombstone(key)
+        }
+        assert left == needed, f'{sorted(left - needed)} is left'
+        self._right.add(after)
+
+    def _needs(self, world, record):
+        known = self._reached.get(record.root.tree)
+        if known is None:
+            repo = repository.Repository.open(
+                stepwise.ObjectsStorage(world.objects)
+            )
+            known = {
+                layout.pack_key(address)
+                for address in aftermath.packs(repo, repo.tree(record.root))
+            }
+            self._reached[record.root.tree] = known
+        if record.state is not State.AVAILABLE:
+            return known
+        return known | {
+            layout.root_key(record.id), layout.commit_key(record.id)
+        }  # fmt: skip
+
+
+class ExplorerTestCase(test_base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        clock = mock.Mock(UTC=datetime.UTC)
+        clock.datetime.now.return_value = datetime.datetime.now(datetime.UTC)
+        self.useFixture(fixtures.MockPatchObject(fields, 'datetime', clock))
+
+    def world(self, *actors):
+        """What some have left that worked one after the other."""
+        storage = stepwise.ObjectsStorage(stepwise.Objects({}))
+        repository.Repository.create(
+            storage, base.new_id(), pack_size=services.PACK_SIZE
+        )
+        world = explorer.World(storage.objects, stepwise_service.Catalog([]))
+        for actor in actors:
+            world = explorer.Explorer([actor], world, _nothing).undisturbed()
+        return world
+
+    def explore(self, world, *actors):
+        """How many states there are; all of them are right."""
+        promises = Promises()
+        explored = explorer.Explorer(actors, world, promises.look)
+        explored.explore()
+        for end, state in explored.ends.items():
+            try:
+                promises.look_at_the_end(end)
+            except AssertionError as error:
+                raise explored.blame(state, error) from error
+        return explored.states
+
+    def base_is_deleted(self):
+        """While there is garbage, and a backup has just begun or has not."""
+        first = Job('first', 1, volume(1, 2))
+        return self.explore(
+            self.world(first.backup(ONE)),
+            Job('one', 2, volume(1, 0)).backup(ONE),
+            Job('deletion', 3).delete(first.image),
+            Job('collection', 4).collect(),
+        )
+
+    def restored_is_deleted(self):
+        first = Job('first', 1, volume(1, 2))
+        return self.explore(
+            self.world(first.backup(ONE)),
+            Job('deletion', 2).delete(first.image),
+            Job('restore', 3).restore(first.image),
+            Job('collection', 4).collect(),
+        )
+
+
+class OrdersTestCase(ExplorerTestCase):
+    def test_two_backups_a_restore_and_a_collection(self):
+        """One writes data and pages, the other one pages only."""
+        first = Job('first', 1, volume(1, 2))
+        gone = Job('gone', 2, volume(1, 0))
+        world = self.world(
+            first.backup(ONE), gone.backup(ONE), gone.delete(gone.image)
+        )
+
+        states = self.explore(
+            world,
+            Job('one', 3, volume(1, 3)).backup(ONE),
+            Job('two', 4, volume(1, 0)).backup(ONE),
+            Job('restore', 5).restore(first.image),
+            Job('collection', 6).collect(),
+        )
+
+        self.assertLess(10000, states)
+
+    def test_base_that_is_deleted(self):
+        self.assertLess(10000, self.base_is_deleted())
+
+    def test_image_that_is_deleted_while_it_is_restored(self):
+        self.assertLess(1000, self.restored_is_deleted())
+
+
+class SeededBugTestCase(ExplorerTestCase):
+    """What is wrong is found, and how it came to it is told."""
+
+    def assert_found(self, explore, problem):
+        error = self.assertRaises(explorer.Broken, explore)
+
+        self.assertIn('collection: catalog live', str(error))
+        self.assertIn(problem, str(error))
+
+    def with_steps(self, change):
+        """A collection with other steps."""
+        steps = collector.Collection.steps
+        return mock.patch.object(
+            collector.Collection,
+            'steps',
+            lambda self: change([*steps(self)]),
+        )
+
+    def test_collection_that_looks_once(self):
+        def once(steps):
+            return [s for s in steps if s.__name__ != '_look_again']
+
+        with self.with_steps(once):
+            self.assert_found(self.base_is_deleted, 'ForeignOwner')
+
+    def test_collection_that_lists_packs_after_it_has_asked(self):
+        def late(steps):
+            candidates, look, ask, *others = steps
+            return [look, ask, candidates, *others]
+
+        with self.with_steps(late):
+            self.assert_found(self.base_is_deleted, 'one')
+
+    def test_collection_that_does_not_spare_what_runs(self):
+        live = stepwise_service.Catalog.live
+
+        def forgetful(self, image_ids):
+            return dataclasses.replace(live(self, image_ids), sessions=set())
+
+        with mock.patch.object(stepwise_service.Catalog, 'live', forgetful):
+            self.assert_found(self.base_is_deleted, 'of one')
+
+    def test_base_that_is_not_pinned(self):
+        live = stepwise_service.Catalog.live
+
+        def forgetful(self, image_ids):
+            return dataclasses.replace(live(self, image_ids), pins=[])
+
+        with mock.patch.object(stepwise_service.Catalog, 'live', forgetful):
+            self.assert_found(self.base_is_deleted, 'lacks')
+
+    def test_restored_image_that_is_not_pinned(self):
+        live = stepwise_service.Catalog.live
+
+        def forgetful(self, image_ids):
+            return dataclasses.replace(live(self, image_ids), pins=[])
+
+        with mock.patch.object(stepwise_service.Catalog, 'live', forgetful):
+            self.assert_found(self.restored_is_deleted, 'lacks')
+
+    def test_collection_that_leaves_dead_images(self):
+        with mock.patch.object(collector, '_remove_image', return_value=0):
+            self.assert_found(self.base_is_deleted, 'is left')
+
+
+def _nothing(world):
+    """What there is on the way doesn't matter."""
