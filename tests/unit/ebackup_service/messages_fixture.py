@@ -2,8 +2,12 @@
 """A message bus in memory, and ears on it."""
 
 from collections.abc import Callable
+import contextlib
+import copy
 import math
 import queue
+import random
+import threading
 from typing import Any
 
 import fixtures
@@ -103,3 +107,77 @@ class Outage(fixtures.Fixture):
                 'oslo_messaging._drivers.impl_fake.FakeDriver.send', refuse
             )
         )
+
+
+class Mischief(fixtures.Fixture):
+    """Does to messages what a bus may do to them.
+
+    Some get lost, or their answer does; some arrive twice, some late, after
+    those that were sent behind them, when nobody waits for an answer any more.
+
+    :param seed: of the random numbers that choose
+    :param share: of the messages to which something happens
+    """
+
+    FATES = ('lost', 'unanswered', 'doubled', 'late')
+    LATEST = 1.0  # seconds
+
+    def __init__(self, seed: int, share: float) -> None:
+        super().__init__()
+        self._random = random.Random(seed)
+        self._share = share
+        self._lock = threading.Lock()
+        self._late: list[threading.Timer] = []
+
+    def _setUp(self) -> None:
+        send = impl_fake.FakeDriver.send
+
+        def meddle(
+            driver: Any, target: Any, context: Any, message: Any, **kw: Any
+        ) -> Any:
+            def deliver() -> Any:
+                copied = copy.deepcopy(message)
+                return send(driver, target, context, copied, **kw)
+
+            fate, delay = self._choose()
+            if fate == 'doubled':
+                deliver()
+            if fate in ('fine', 'doubled'):
+                return deliver()
+            if fate == 'unanswered':
+                deliver()
+            elif fate == 'late':
+                self._deliver_late(delay, deliver)
+            if kw.get('wait_for_reply'):
+                raise oslo_messaging.MessagingTimeout(f'{fate} on purpose')
+            return None
+
+        self.addCleanup(self._end)
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                'oslo_messaging._drivers.impl_fake.FakeDriver.send', meddle
+            )
+        )
+
+    def _choose(self) -> tuple[str, float]:
+        with self._lock:
+            delay = self._random.uniform(0, self.LATEST)
+            if self._random.random() >= self._share:
+                return 'fine', delay
+            return self._random.choice(self.FATES), delay
+
+    def _deliver_late(self, delay: float, deliver: Callable[[], Any]) -> None:
+        def attempt() -> None:
+            # Whoever it was for may have gone by then.
+            with contextlib.suppress(Exception):
+                deliver()
+
+        timer = threading.Timer(delay, attempt)
+        with self._lock:
+            self._late.append(timer)
+        timer.start()
+
+    def _end(self) -> None:
+        for timer in self._late:
+            timer.cancel()
+            timer.join(20)
