@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+from unittest import mock
+
+from oslo_db import exception as db_exception
 from oslotest import base
 
 from ebackup_driver import errors
@@ -38,6 +41,15 @@ class TestStatus(base.BaseTestCase):
     def test_a_destroyed_record_is_found(self):
         cinder_records.stored(self.backup.id).destroy()
         self.assertTrue(status.is_deleted(self.backup))
+
+    def test_operation_goes_on_while_the_database_is_away(self):
+        error = db_exception.DBConnectionError('gone')
+        with mock.patch.object(
+            type(self.backup), 'refresh', side_effect=error
+        ):
+            status.check_creating(self.backup)
+        self.becomes('error')
+        self.assertRaises(errors.Withdrawn, status.check_creating, self.backup)
 
     def test_the_context_sees_no_deleted_records_afterwards(self):
         status.is_deleted(self.backup)
