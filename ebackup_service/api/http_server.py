@@ -38,8 +38,7 @@ class HttpServer:
             threads=conf.api.threads,
             # What is larger is not even received.
             max_request_body_size=conf.api.max_request_body,
-            # Idle connections that clients keep cost next to nothing.
-            connection_limit=1000,
+            connection_limit=conf.api.max_connections,
             # Left to [oslo_middleware]enable_proxy_headers_parsing.
             clear_untrusted_proxy_headers=False,
             ident=None,

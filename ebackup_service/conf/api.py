@@ -22,6 +22,14 @@ OPTS: list[cfg.Opt] = [
         help='Number of requests that one process serves at the same time.',
     ),
     cfg.IntOpt(
+        'max_connections',
+        default=1000,
+        min=1,
+        help='Connections that one process has open at the same time; those '
+        'that clients keep without asking anything cost next to nothing. '
+        'More wait until one is closed.',
+    ),
+    cfg.IntOpt(
         'max_request_body',
         default=1024 * 1024,
         min=4096,

@@ -82,6 +82,13 @@ OPTS: list[cfg.Opt] = [
         'together, and as many jobs of other kinds besides; 0 means no limit.',
     ),
     cfg.IntOpt(
+        'max_unfinished_jobs',
+        default=1000,
+        min=1,
+        help='Backups and restores that wait or run at the same time, in the '
+        'whole service. More are refused when they are asked for.',
+    ),
+    cfg.IntOpt(
         'job_retention_days',
         default=90,
         min=0,

@@ -17,6 +17,7 @@ from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server import deletions
 from ebackup_service.server import errors
+from ebackup_service.server import jobs
 from ebackup_service.server import repositories
 from ebackup_service.server import volumes
 
@@ -38,8 +39,9 @@ def reserve(
 
     :raises errors.Conflict: the id stands for something else
         (``fingerprint-mismatch``), was deleted (``image-deleted``), its
-        backup failed (``image-failed``), or the volume is just being
-        restored (``volume-busy``).
+        backup failed (``image-failed``), the volume is just being
+        restored (``volume-busy``), or too much is to be done already
+        (``too-many-jobs``).
     :raises errors.Refused: no such repository, or it is not ready.
     """
     with catalog.writer() as session:
@@ -58,6 +60,7 @@ def _create(
     image_id: str,
     request: dict[str, Any],
 ) -> image_rows.Image:
+    jobs.check_room(session, conf)
     volume = request['volume']
     repository = repositories.ready(
         session, request.get('repository') or conf.default_repository

@@ -4,6 +4,7 @@
 import builtins
 from typing import Any
 
+from oslo_config import cfg
 from oslo_log import log
 from sqlalchemy import orm
 
@@ -27,6 +28,20 @@ _COLLECT_AGAIN = 60.0
 def failure(kind: str, message: str, retryable: bool = False) -> Failure:
     """A job's error as the API shows it."""
     return {'kind': kind, 'message': message, 'retryable': retryable}
+
+
+def check_room(session: orm.Session, conf: cfg.ConfigOpts) -> None:
+    """Admit one more backup or restore. The caller holds ``service.lock``.
+
+    :raises errors.Conflict: so many wait or run already (``too-many-jobs``).
+    """
+    most = conf.server.max_unfinished_jobs
+    if job_rows.count_unfinished(session, job_rows.DATA_KINDS) >= most:
+        raise errors.Conflict(
+            'too-many-jobs',
+            f'{most} backups and restores wait or run already, as many as '
+            '[server]max_unfinished_jobs allows; try again later.',
+        )
 
 
 def show(

@@ -13,6 +13,7 @@ from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server import errors
+from ebackup_service.server import jobs
 from ebackup_service.server import volumes
 
 LOG = log.getLogger(__name__)
@@ -33,8 +34,9 @@ def reserve(
     :raises errors.NotFound: the project has no such image.
     :raises errors.Conflict: the id stands for another job
         (``fingerprint-mismatch``), the image is not available
-        (``image-not-available``), or the volume is part of another job
-        (``volume-busy``).
+        (``image-not-available``), the volume is part of another job
+        (``volume-busy``), or too much is to be done already
+        (``too-many-jobs``).
     :raises errors.Refused: the volume is smaller than the image
         (``volume-too-small``), or its availability zone is another and the
         operator refuses that (``availability-zone-mismatch``).
@@ -62,6 +64,7 @@ def _create(
     job_id: str,
     request: dict[str, Any],
 ) -> job_rows.Job:
+    jobs.check_room(session, conf)
     image = image_rows.get(session, request['image_id'])
     volume = request['volume']
     _check_image(image, request)

@@ -153,6 +153,15 @@ def unfinished(session: orm.Session, **filters: Any) -> list[Job]:
     return [_job(row) for row in session.execute(query)]
 
 
+def count_unfinished(session: orm.Session, kinds: Collection[str]) -> int:
+    return session.execute(
+        sa.select(sa.func.count())
+        .select_from(models.Job)
+        .where(models.Job.state.in_(UNFINISHED))
+        .where(models.Job.kind.in_(kinds))
+    ).scalar_one()
+
+
 def insert(session: orm.Session, **values: Any) -> None:
     values.setdefault('parameters', {})
     session.execute(

@@ -1,8 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
+import pathlib
+import re
+
+from oslo_config import cfg
+from oslo_messaging import opts as messaging_opts
 from oslotest import base
 
+from ebackup_driver import opts as driver_opts
 from ebackup_service import conf
+from ebackup_service.conf import api
 from ebackup_service.conf import opts
+from ebackup_service.conf import proxy
+from ebackup_service.conf import server
 
 
 class ListOptsTest(base.BaseTestCase):
@@ -34,3 +43,37 @@ class ListOptsTest(base.BaseTestCase):
         for _group, listed in opts.list_opts():
             for opt in listed:
                 self.assertTrue(opt.help, opt.name)
+
+
+class LimitsTest(base.BaseTestCase):
+    """What the guide to limits says of options."""
+
+    def setUp(self):
+        super().setUp()
+        guide = (
+            pathlib.Path(__file__).parents[4] / 'doc/source/admin/limits.rst'
+        )
+        found = re.findall(r'``\[(\w+)\] (\w+)``', guide.read_text())
+        self.named = {(group, name) for group, name in found}
+
+    def test_every_option_that_is_named_exists(self):
+        known = {
+            (str(group or 'DEFAULT'), opt.dest)
+            for listed in (
+                opts.list_opts(),
+                messaging_opts.list_opts(),
+                driver_opts.list_opts(),
+            )
+            for group, options in listed
+            for opt in options
+        }
+        self.assertEqual(set(), self.named - known)
+
+    def test_every_number_of_ours_is_named(self):
+        numbers = {
+            (group.GROUP, opt.dest)
+            for group in (api, proxy, server)
+            for opt in group.OPTS
+            if isinstance(opt, cfg.IntOpt | cfg.FloatOpt)
+        }
+        self.assertEqual(set(), numbers - self.named)

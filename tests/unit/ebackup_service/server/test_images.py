@@ -69,6 +69,20 @@ class TestReserve(ImagesTestCase):
         self.assertEqual('available', again.state)
         self.assertIsNone(job)
 
+    def test_no_more_than_are_allowed_wait_or_run(self):
+        self.fixture.conf.set_override('max_unfinished_jobs', 2, 'server')
+        first, job = self.fixture.reserve()
+        self.fixture.reserve()
+        self.refused('too-many-jobs', 409, self.fixture.reserve)
+        # Those that are known are answered, what ended makes room,
+        _, again = self.fixture.reserve(first.id, volume_id=first.volume_id)
+        self.assertEqual(job.id, again.id)
+        jobs.cancel(self.catalog, job.id)
+        self.fixture.reserve()
+        # and nothing keeps anybody from deleting.
+        images.delete(self.catalog, first.id)
+        self.refused('too-many-jobs', 409, self.fixture.reserve)
+
     def test_another_fingerprint_is_a_conflict(self):
         image_id, volume_id = new_id(), new_id()
         self.fixture.reserve(image_id, volume_id=volume_id)

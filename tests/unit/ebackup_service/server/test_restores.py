@@ -69,6 +69,14 @@ class TestReserve(base.BaseTestCase):
         again = self.reserve(request, job_id)
         self.assertEqual('succeeded', again.state)
 
+    def test_no_more_than_are_allowed_wait_or_run(self):
+        self.fixture.conf.set_override('max_unfinished_jobs', 1, 'server')
+        job = self.reserve(self.request())
+        request = self.request()
+        self.refused('too-many-jobs', 409, request)
+        self.fixture.finish(self.fixture.run(job.id), result={})
+        self.reserve(request)
+
     def test_id_of_another_job_is_a_conflict(self):
         job_id = new_id()
         self.reserve(self.request(), job_id)
