@@ -8,6 +8,7 @@ number of places bounds the memory, whatever the number of jobs.
 from collections.abc import Callable
 from collections.abc import Iterator
 import threading
+import time
 from typing import TypeVar
 
 from ebackup_service.engine import crew
@@ -16,15 +17,21 @@ T = TypeVar('T')
 
 # A worker that waits looks this often (seconds) whether it has to stop.
 _LOOK = 0.2
+# Seconds after which a job that has no place gets one, though there is none:
+# those who should give one hang in their storage, which may never end.
+_PATIENCE = 30.0
 
 
 class Places:
     """Places that jobs share, as evenly as they want them.
 
     While there are at least as many places as jobs, each job has one as soon
-    as some worker of another has done the task that it is at.
+    as some worker of another has done the task that it is at. If that takes
+    too long there is a place more for a while, at most one for each job.
 
     ``changed`` protects everything here, and what the shares count.
+
+    :ivar free: less than 0: so many more are taken than there are
 
     :param count: at least 1
     """
@@ -70,11 +77,16 @@ class Share:
         :param check: called while waiting; raises to give up
         """
         places = self._places
+        began = time.monotonic()
         with places.changed:
             places.waiting.append(self)
             try:
                 while not is_over():
-                    if places.free and places.next() is self:
+                    starves = (
+                        not self.taken
+                        and time.monotonic() - began >= _PATIENCE
+                    )
+                    if starves or (places.free > 0 and places.next() is self):
                         places.free -= 1
                         self.taken += 1
                         return True
@@ -86,22 +98,21 @@ class Share:
                 places.changed.notify_all()
 
     def is_wanted(self) -> bool:
-        """Whether a place has to go to a job that has fewer.
+        """Whether a place has to go to a job that has fewer, or to nobody.
 
         Whoever is told so leaves() soon.
         """
         places = self._places
         with places.changed:
+            rest = places.free + places.leaving
             other = places.next()
-            if (
-                other is None
-                or places.free
-                or places.leaving
-                or other.taken + 1 >= self.taken
-            ):
-                return False
-            places.leaving += 1
-            return True
+            wanted = (rest < 0 and self.taken > 1) or (
+                rest == 0
+                and other is not None
+                and other.taken + 1 < self.taken
+            )
+            places.leaving += wanted
+            return wanted
 
     def leave(self, wanted: bool) -> None:
         """Give a place back; wanted: what is_wanted() has said."""

@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 
+import fixtures
 from oslotest import base
 
 from ebackup_service.engine import control
@@ -127,6 +128,18 @@ class PlacesTest(base.BaseTestCase):
         self.wait_for((first, 2), (second, 2))
         first.end()
         self.wait_for((second, 4))
+
+    def test_job_does_not_wait_for_ever_for_one_that_hangs(self):
+        self.useFixture(fixtures.MockPatchObject(places, '_PATIENCE', 0.1))
+        hung = self.job(held=True)
+        self.wait_for((hung, 4))
+        others = [self.job(workers=1), self.job(workers=2)]
+        self.wait_for((hung, 4), (others[0], 1), (others[1], 1))
+        self.assertEqual(-2, self.places.free)
+        # What is too many is given back by who has more than one.
+        hung.goes_on.set()
+        self.wait_for((hung, 2), (others[0], 1), (others[1], 1))
+        self.assertEqual(0, self.places.free)
 
     def test_worker_that_waits_can_be_stopped(self):
         first = self.job(held=True)
