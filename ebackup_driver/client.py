@@ -159,9 +159,20 @@ class Client:
         answer = self._post(None, 'repositories', name, 'collect')
         return resources.Job.from_dict(_part(answer, 'job'))
 
-    def check(self, name: str, read_data: bool = False) -> resources.Job:
-        """Start a check; read_data: read every chunk, too."""
-        body = {'read_data': read_data}
+    def check(
+        self,
+        name: str,
+        read_data: bool = False,
+        fraction: float | None = None,
+    ) -> resources.Job:
+        """Start a check.
+
+        :param read_data: read every chunk, too
+        :param fraction: read that part of them, from 0 to 1
+        """
+        body: dict[str, Any] = {'read_data': read_data}
+        if fraction is not None:
+            body['fraction'] = fraction
         answer = self._post(body, 'repositories', name, 'check')
         return resources.Job.from_dict(_part(answer, 'job'))
 

@@ -56,6 +56,8 @@ class Image(_Resource):
     bytes_read: int | None = None
     bytes_stored: int | None = None
     chunk_size: int | None = None
+    damaged_bytes: int | None = None
+    damaged_extents: Any = None
     snapshot_id: str | None = None
     name: str | None = None
     created_at: str | None = None

@@ -6,7 +6,7 @@ import argparse
 from ebackup_driver.osc import output
 from ebackup_driver.osc import progress
 
-SIZES = ('size', 'bytes_read', 'bytes_stored', 'chunk_size')
+SIZES = ('size', 'bytes_read', 'bytes_stored', 'chunk_size', 'damaged_bytes')
 
 _COLUMNS = {
     'ID': 'id',
@@ -24,6 +24,7 @@ _LONG_COLUMNS = {
     'Generation': 'generation',
     'Read': 'bytes_read',
     'Snapshot': 'snapshot_id',
+    'Damaged': 'damaged_bytes',
 }
 
 

@@ -119,11 +119,20 @@ class CheckRepository(_OfOne):
             action='store_true',
             help='read and verify every chunk of data, too; takes long',
         )
+        parser.add_argument(
+            '--fraction',
+            metavar='<fraction>',
+            type=float,
+            help='read and verify this part of the data, from 0 to 1: that '
+            'which was not read for longest',
+        )
         progress.add_option(parser)
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> output.Fields:
-        job = self.client.check(parsed_args.name, parsed_args.read_data)
+        job = self.client.check(
+            parsed_args.name, parsed_args.read_data, parsed_args.fraction
+        )
         if parsed_args.wait:
             job = progress.wait(self.client, job)
             if (job.result or {}).get('problems'):

@@ -58,7 +58,8 @@ OPTS: list[cfg.Opt] = [
         default=0,
         min=0,
         help='Bytes per second that all jobs of this proxy together read '
-        'from or write to volumes; 0 means no limit.',
+        'from or write to volumes, or read to verify a repository; 0 means '
+        'no limit.',
     ),
     cfg.FloatOpt(
         'announce_interval',

@@ -74,6 +74,23 @@ OPTS: list[cfg.Opt] = [
         help='Seconds between two garbage collections of a repository; 0 '
         'means that it is collected on request only.',
     ),
+    cfg.FloatOpt(
+        'verify_interval',
+        default=86400.0,
+        min=0,
+        help='Seconds between two verifications of a repository, each of '
+        'which reads a part of its data and compares it with what was '
+        'stored; 0 means that it is verified on request only.',
+    ),
+    cfg.FloatOpt(
+        'verify_fraction',
+        default=0.04,
+        min=0.000001,
+        max=1,
+        help='Which part of the data each of these reads: that which was '
+        'not read for longest. With the defaults all data is read within 25 '
+        'days.',
+    ),
     cfg.IntOpt(
         'max_jobs',
         default=0,

@@ -19,6 +19,7 @@ from ebackup_service.engine import places
 from ebackup_service.engine import plan
 from ebackup_service.engine import progress as job_progress
 from ebackup_service.production import base as production
+from ebackup_service.repository import extents
 from ebackup_service.repository import location
 from ebackup_service.repository import opened
 from ebackup_service.repository import page
@@ -68,6 +69,7 @@ def run_backup(
     checkpointed: Callable[[Checkpoint], None] = lambda checkpoint: None,
     stage_size: int = STAGE_SIZE,
     share: places.Share | None = None,
+    damaged: extents.Extents | None = None,
 ) -> BackupResult:
     """Store what the base doesn't hold.
 
@@ -83,12 +85,15 @@ def run_backup(
     :param share: bounds how many of them work at a time
     :param begun: where an earlier run of the session, on the same volume,
         base and chunk size, has come to
+    :param damaged: what of the base must not be taken over, and is read from
+        the source and stored again
     :raises: ProductionError, RepositoryError, JobStopped, and what
         checkpointed raises
     """
     if base is not None and base.chunk_size != chunk_size:
         raise ValueError('the base has another chunk size')
     begun = begun or Checkpoint(None, 0, {})
+    damaged = damaged or extents.Extents()
     progress.go_on(begun.total)
     job = backup_leaf.Job(
         source,
@@ -98,12 +103,13 @@ def run_backup(
         chunk_size,
         engine_crew.Crew(control),
         share or places.Places(workers).share(),
+        damaged,
     )
     crew = [
         backup_leaf.Worker(job, session.writer(), progress.worker())
         for _ in range(workers)
     ]
-    work = plan.after(_plan(source, base, chunk_size), begun.leaf)
+    work = plan.after(_plan(source, base, chunk_size, damaged), begun.leaf)
     try:
         for stage in plan.stages(work, stage_size, chunk_size, page.FANOUT):
             tasks = engine_crew.Shared(stage.tasks)
@@ -137,12 +143,14 @@ def _plan(
     source: production.Source,
     base: repository_tree.Tree | None,
     chunk_size: int,
+    damaged: extents.Extents,
 ) -> Iterator[plan.LeafTask | plan.SkipTask]:
     runs = plan.cover(
         source.extents(),
         source.size,
         source.gaps,
         _trusted(source.size, base, chunk_size),
+        damaged,
     )
     return plan.tasks(runs, source.size, chunk_size, page.FANOUT)
 

@@ -13,6 +13,8 @@ from ebackup_service.engine import plan
 from ebackup_service.engine import progress
 from ebackup_service.engine import runs
 from ebackup_service.production import base as production
+from ebackup_service.repository import errors
+from ebackup_service.repository import extents
 from ebackup_service.repository import ids
 from ebackup_service.repository import location
 from ebackup_service.repository import page
@@ -41,6 +43,10 @@ class Job:
     chunk_size: int
     crew: engine_crew.Crew
     share: places.Share
+    # of the base: not to be taken over
+    damaged: extents.Extents = dataclasses.field(
+        default_factory=extents.Extents
+    )
 
 
 class Worker:
@@ -96,8 +102,8 @@ class Worker:
         start = task.leaf * self._span
         size = min(self._span, self._job.source.size - start)
         count = self._count(size)
-        base = self._base_leaf(task.leaf)
-        known = _NO_IDS if base is None else _ids(base)
+        base, task = self._base_leaf(task)
+        known = _NO_IDS if base is None else self._known(base)
         fresh = page.Leaf(task.leaf)
         kept = bytearray(page.FANOUT)
         done = 0
@@ -182,11 +188,28 @@ class Worker:
             fresh.copy_slots(base, keep)
         target.put_leaf(leaf, fresh)
 
-    def _base_leaf(self, leaf: int) -> page.Page | None:
+    def _base_leaf(
+        self, task: plan.LeafTask
+    ) -> tuple[page.Page | None, plan.LeafTask]:
+        """What the base has, and what is to be done then."""
         base = self._job.base
-        if base is None or leaf * self._span >= base.size:
-            return None
-        return base.leaf(leaf)
+        if base is None or task.leaf * self._span >= base.size:
+            return None, task
+        try:
+            return base.leaf(task.leaf), task
+        except errors.Corrupt:
+            # The volume still has what the base has lost.
+            return None, plan.reading_all(task)
+
+    def _known(self, base: page.Page) -> list[bytes]:
+        """The ids in the base's leaf, but for those of damaged chunks."""
+        known = _ids(base)
+        damaged = self._job.damaged.chunks(
+            base.index * self._span, self._job.chunk_size
+        )
+        for slot in damaged.nonzero()[0].tolist():
+            known[slot] = b''
+        return known
 
     def _count(self, length: int) -> int:
         return -(-length // self._job.chunk_size)

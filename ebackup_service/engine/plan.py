@@ -16,10 +16,13 @@ from numpy import typing as npt
 from ebackup_service.engine import runs
 from ebackup_service.production import base
 from ebackup_service.production import errors
+from ebackup_service.repository import extents
 
 DATA = base.ExtentKind.DATA
 HOLE = base.ExtentKind.HOLE
 UNCHANGED = base.ExtentKind.UNCHANGED
+
+_NOTHING = extents.Extents()
 
 
 class LeafTask(NamedTuple):
@@ -64,17 +67,19 @@ def cover(
     size: int,
     gaps: base.ExtentKind,
     trusted: int,
+    damaged: extents.Extents = _NOTHING,
 ) -> Iterator[Run]:
     """The whole volume as runs, each as long as its kind goes on.
 
     :param gaps: the kind of what no extent names
     :param trusted: bytes from the start up to which UNCHANGED means something;
         beyond, there is nothing that it could be unchanged from
+    :param damaged: where it means nothing either
     :raises: ExtentsInvalid
     """
     run = Run(0, 0, DATA)
     for piece in _pieces(extents, size, gaps):
-        for part in _distrust(piece, trusted):
+        for part in _distrust(piece, trusted, damaged):
             if part.kind == run.kind:
                 run = Run(run.start, part.end, run.kind)
                 continue
@@ -167,6 +172,15 @@ def _end(task: LeafTask | SkipTask) -> int:
     return task.leaf + 1 if isinstance(task, LeafTask) else task.stop
 
 
+def reading_all(task: LeafTask) -> LeafTask:
+    """The same for a base that doesn't have the leaf."""
+    if task.kinds is None:
+        return task
+    kinds = task.kinds.copy()
+    kinds[kinds == UNCHANGED] = DATA
+    return task._replace(kinds=kinds)
+
+
 def to_read(task: LeafTask, count: int) -> runs.Mask:
     """Which of the leaf's first count chunks are to be read."""
     if task.kinds is None:
@@ -195,10 +209,20 @@ def _pieces(
         yield Run(position, size, gaps)
 
 
-def _distrust(run: Run, trusted: int) -> Iterator[Run]:
-    if run.kind != UNCHANGED or run.end <= trusted:
+def _distrust(
+    run: Run, trusted: int, damaged: extents.Extents
+) -> Iterator[Run]:
+    if run.kind != UNCHANGED:
         yield run
         return
-    if run.start < trusted:
-        yield Run(run.start, trusted, UNCHANGED)
-    yield Run(max(run.start, trusted), run.end, DATA)
+    position = run.start
+    end = max(min(run.end, trusted), run.start)
+    for offset, length in damaged.within(run.start, end):
+        if position < offset:
+            yield Run(position, offset, UNCHANGED)
+        yield Run(offset, offset + length, DATA)
+        position = offset + length
+    if position < end:
+        yield Run(position, end, UNCHANGED)
+    if end < run.end:
+        yield Run(end, run.end, DATA)

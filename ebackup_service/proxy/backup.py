@@ -21,6 +21,7 @@ from ebackup_service.proxy import patience
 from ebackup_service.proxy import repositories
 from ebackup_service.proxy import task as proxy_task
 from ebackup_service.repository import discard as discarding
+from ebackup_service.repository import extents
 from ebackup_service.repository import location
 from ebackup_service.repository import repository
 from ebackup_service.repository import root as repository_root
@@ -112,6 +113,7 @@ def _store(
             functools.partial(_checkpoint, task),
             task.conf.proxy.checkpoint_size,
             task.share,
+            None if base is None else extents.Extents(base.damaged),
         )
     return _root(image, base, result)
 

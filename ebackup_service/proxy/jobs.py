@@ -13,6 +13,7 @@ from oslo_log import log
 from ebackup_service.engine import places
 from ebackup_service.engine import throttle
 from ebackup_service.proxy import backup
+from ebackup_service.proxy import check
 from ebackup_service.proxy import failures
 from ebackup_service.proxy import lease
 from ebackup_service.proxy import maintenance
@@ -32,7 +33,7 @@ _KINDS: dict[str, Callable[[proxy_task.Task], dict[str, Any]]] = {
     'restore': restore.run,
     'delete': maintenance.delete,
     'gc': maintenance.collect,
-    'check': maintenance.check,
+    'check': check.run,
     'create': maintenance.create,
     'takeover': takeover.run,
     'rebuild': rebuild.run,

@@ -9,7 +9,6 @@ from ebackup_service.proxy import errors
 from ebackup_service.proxy import patience
 from ebackup_service.proxy import repositories
 from ebackup_service.proxy import task as proxy_task
-from ebackup_service.repository import checker
 from ebackup_service.repository import collector
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.repository import location
@@ -17,9 +16,6 @@ from ebackup_service.repository import owner
 from ebackup_service.repository import repository
 from ebackup_service.repository.storage import base
 from ebackup_service.repository.storage import registry
-
-# A damaged repository may have more problems than a message should carry.
-_MOST_PROBLEMS = 100
 
 
 def create(task: proxy_task.Task) -> dict[str, Any]:
@@ -99,15 +95,6 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
             lambda: repositories.check_owner(repo, task.spec.repository),
         )
         return {**dataclasses.asdict(result), 'usage': _usage(repo)}
-
-
-def check(task: proxy_task.Task) -> dict[str, Any]:
-    """Read every image's pages, and all data if the job says so."""
-    with repositories.opened(task.spec.repository) as repo:
-        report = checker.check(repo, task.spec.read_data, task.control.check)
-        result = dataclasses.asdict(report)
-        result['problems'] = report.problems[:_MOST_PROBLEMS]
-        return {**result, 'usage': _usage(repo)}
 
 
 def _usage(repo: repository.Repository) -> dict[str, Any]:

@@ -1,18 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find damage before a restore does.
+"""Find damage before a restore does, and say which images it touches.
 
 Reads every document, every page of every image that counts, header and footer
-of every pack that they reach, and, if asked for, every chunk. The images of a
-chain are walked beside each other, so that what they share is read once.
+of every pack that they reach. The images of a chain are walked beside each
+other, so that what they share is read once. Chunks are read before, by
+``verifier``: what was found there is looked for in the pages.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 import dataclasses
+from typing import Any
 
 import numpy as np
 
+from ebackup_service.repository import damage
 from ebackup_service.repository import document
 from ebackup_service.repository import errors
+from ebackup_service.repository import extents
 from ebackup_service.repository import layout
 from ebackup_service.repository import markers
 from ebackup_service.repository import opened
@@ -21,11 +25,15 @@ from ebackup_service.repository import page
 from ebackup_service.repository import reader
 from ebackup_service.repository import survey
 from ebackup_service.repository import tables
+from ebackup_service.repository import touched
 from ebackup_service.repository import tree
 from ebackup_service.repository import walk
 
 # Problems that are told; more are only counted.
 _TOLD = 1000
+
+Damage = dict[str, extents.Extents]
+_Chain = tuple[str, str, int]
 
 
 @dataclasses.dataclass(slots=True)
@@ -37,6 +45,8 @@ class CheckReport:
     :ivar chunks: records of chunks, those of several images about once
     :ivar problems: what is damaged and where, at most 1000
     :ivar damaged: how many problems there are
+    :ivar damaged_images: ids of those that can't be restored completely
+    :ivar damaged_chunks: of those that were read, with the images they touch
     """
 
     images: int = 0
@@ -44,6 +54,10 @@ class CheckReport:
     chunks: int = 0
     problems: list[str] = dataclasses.field(default_factory=list)
     damaged: int = 0
+    damaged_images: list[str] = dataclasses.field(default_factory=list)
+    damaged_chunks: list[dict[str, Any]] = dataclasses.field(
+        default_factory=list
+    )
 
     def add(self, problem: str) -> None:
         self.damaged += 1
@@ -53,31 +67,27 @@ class CheckReport:
 
 def check(
     repo: opened.OpenRepository,
-    read_data: bool,
+    records: damage.DamagedRecords,
     check: Callable[[], None],
+    tell: Callable[[Damage], None] = lambda found: None,
 ) -> CheckReport:
     """Check a repository; damage is reported, not raised.
 
-    Runs beside sessions. An image that is deleted meanwhile, whose packs a
-    collection takes away, may be reported as damaged: pin what is checked.
+    Runs beside sessions, and not beside a collection.
 
-    :param read_data: decode and verify all chunks too
+    :param records: of chunks, that are known to be damaged
     :param check: called often; raises to stop
+    :param tell: gets the damaged ranges of images: of all, then of those that
+        came meanwhile, until there are none
     :raises RepositoryError: the storage's
     """
     repo.config.require_check()
     report = CheckReport()
     _documents(repo, report, check)
-    run = _Check(repo, report, read_data, check)
-    old: tree.Tree | None = None
-    chain = None
-    for image_id, summary in _summaries(repo, report, check):
-        if summary.chain != chain:
-            chain, old = summary.chain, None
-        new = tree.Tree(repo, summary.tree, summary.size, summary.chunk_size)
-        report.images += 1
-        run.image(image_id, new, old)
-        old = new
+    run = _Check(repo, report, records, check)
+    while found := run.images():
+        tell(found)
+    run.finish()
     return report
 
 
@@ -108,23 +118,6 @@ def _documents(
             continue
 
 
-def _summaries(
-    repo: opened.OpenRepository,
-    report: CheckReport,
-    check: Callable[[], None],
-) -> Iterator[tuple[str, survey.Summary]]:
-    """Images that count, by chain and generation."""
-    summaries = []
-    for image in survey.survey(repo.storage, check).values():
-        if image.counts:
-            try:
-                summaries.append((image.id, image.summary()))
-            except errors.Corrupt as error:
-                report.add(f'{error} (image {image.id})')
-    summaries.sort(key=lambda item: (item[1].chain, item[1].generation))
-    yield from summaries
-
-
 class _Check:
     """The check of one repository; belongs to one thread."""
 
@@ -132,50 +125,160 @@ class _Check:
         self,
         repo: opened.OpenRepository,
         report: CheckReport,
-        read_data: bool,
+        records: damage.DamagedRecords,
         check: Callable[[], None],
     ) -> None:
+        self._repo = repo
         self._report = report
-        self._read_data = read_data
+        self._records = records
         self._check = check
-        self._walker = walk.Walker(repo, self._damaged)
-        self._chunks = reader.RecordReader(repo)
-        self._tables = tables.PackTables(repo, self._damaged)
+        self._walker = walk.Walker(repo, self._page_damaged)
+        self._tables = tables.PackTables(repo, self._tell)
+        self._touched = touched.TouchedImages(records)
+        self._seen: set[str] = set()
+        # What the next image of a chain is walked beside.
+        self._last: dict[_Chain, tuple[str, survey.Summary]] = {}
+        self._damage: Damage = {}
+        # Of the image that is being checked: its id, its tree and what of it
+        # is damaged; the same of the one beside it.
         self._image_id = ''
+        self._new: tree.Tree = tree.Tree(repo, None, 0, 4096)
+        self._old: tree.Tree | None = None
+        self._found = extents.Extents()
+        self._before = extents.Extents()
 
-    def image(
-        self, image_id: str, new: tree.Tree, old: tree.Tree | None
-    ) -> None:
-        """Check what an image has and its predecessor hasn't."""
+    def images(self) -> Damage:
+        """Check the images that were not there the last time.
+
+        :returns: the damaged ranges of each, none if it is sound
+        """
+        found = {}
+        for image_id, summary in self._summaries():
+            self._report.images += 1
+            self._image(image_id, summary)
+            found[image_id] = self._found
+            if self._found:
+                self._report.damaged_images.append(image_id)
+                self._damage[image_id] = self._found
+        return found
+
+    def finish(self) -> None:
+        """Tell of the damaged chunks that images need."""
+        for problem in self._touched.problems():
+            self._report.add(problem)
+        self._report.damaged_chunks = self._touched.to_json()
+        self._report.damaged += len(self._records) - len(self._records.told)
+
+    def _summaries(self) -> list[tuple[str, survey.Summary]]:
+        """Images that count, by chain and generation."""
+        summaries = []
+        images = survey.survey(self._repo.storage, self._check, self._seen)
+        for image in images.values():
+            if image.marked or image.deleted:
+                self._seen.add(image.id)
+            if image.counts:
+                try:
+                    summaries.append((image.id, image.summary()))
+                except errors.Corrupt as error:
+                    self._report.add(f'{error} (image {image.id})')
+        summaries.sort(key=lambda item: (item[1].chain, item[1].generation))
+        return summaries
+
+    def _image(self, image_id: str, summary: survey.Summary) -> None:
+        """Check what an image has and the one beside it hasn't."""
         self._image_id = image_id
-        if new.root is not None:
-            self._tables.get(new.root.pack)
-        for visited in self._walker.pages(new, old):
+        self._found = extents.Extents()
+        self._stand_beside(summary)
+        self._new = self._tree(summary)
+        self._last[summary.chain] = image_id, summary
+        if self._new.root is not None:
+            self._tables.get(self._new.root.pack)
+        for visited in self._walker.pages(self._new, self._old):
             self._check()
             self._report.pages += 1
             if visited.level == 0:
-                self._leaf(visited, new, old)
+                self._leaf(visited)
             else:
                 self._entries(visited, visited.present, '')
+        if self._old is not None:
+            self._carry(self._old, self._new.height, 0)
 
-    def _leaf(
-        self, leaf: page.Page, new: tree.Tree, old: tree.Tree | None
-    ) -> None:
-        wanted = leaf.present
+    def _stand_beside(self, summary: survey.Summary) -> None:
+        image_id, last = self._last.get(summary.chain, ('', None))
+        self._before = self._damage.get(image_id, extents.Extents())
+        if last is None:
+            self._old = None
+        elif self._new.root is None or self._new.root != last.tree:
+            self._old = self._tree(last)
+        else:
+            self._old = self._new
+
+    def _tree(self, summary: survey.Summary) -> tree.Tree:
+        return tree.Tree(
+            self._repo, summary.tree, summary.size, summary.chunk_size
+        )
+
+    def _carry(self, old: tree.Tree, level: int, index: int) -> None:
+        """Find the old image's damage in the pages that both have."""
+        start, length = self._new.geometry.covers(level, index)
+        if not any(self._before.within(start, start + length)):
+            return
+        self._check()
+        try:
+            same = self._new.where(level, index) == old.where(level, index)
+        except errors.Corrupt:
+            # A page of the old one alone: what is below was visited.
+            same = False
+        try:
+            if level == 0:
+                leaf = self._new.leaf(index) if same else None
+                if leaf is not None:
+                    self._slots(leaf, leaf.present)
+                return
+            inner = self._new.inner(level, index)
+        except errors.Corrupt:
+            self._found.add(start, length)
+            return
+        if inner is None:
+            return
+        for slot in inner.present.nonzero()[0].tolist():
+            self._carry(old, level - 1, index * page.FANOUT + slot)
+
+    def _leaf(self, leaf: page.Page) -> None:
         before = None
-        if old is not None:
+        if self._old is not None:
             try:
-                before = old.leaf(leaf.index)
+                before = self._old.leaf(leaf.index)
             except errors.Corrupt:
                 # It was met when that image was checked.
                 pass
+        fresh = leaf.present
         if before is not None:
-            wanted &= ~leaf.same_ids(before.ids)
-        self._report.chunks += int(wanted.sum())
+            fresh &= ~leaf.same_places(before)
+        self._report.chunks += int(fresh.sum())
         first = leaf.index * page.FANOUT
-        wanted = self._entries(leaf, wanted, f', chunks from {first}')
-        if self._read_data:
-            self._read(leaf, wanted, new)
+        agreed = self._entries(leaf, fresh, f', chunks from {first}')
+        self._add(leaf, fresh & ~agreed)
+        self._slots(leaf, leaf.present & ~fresh)
+
+    def _slots(self, leaf: page.Page, shared: page.Mask) -> None:
+        """Note a leaf's damaged chunks.
+
+        :param shared: slots that the old image has as well
+        """
+        read = self._records.of(leaf)
+        self._touched.add(self._image_id, leaf, read, self._new.chunk_size)
+        start = leaf.index * self._new.leaf_span
+        known = self._before.chunks(start, self._new.chunk_size)
+        self._add(leaf, read | (shared & known))
+
+    def _add(self, leaf: page.Page, chunks: page.Mask) -> None:
+        for slot in chunks.nonzero()[0].tolist():
+            chunk = leaf.index * page.FANOUT + slot
+            self._found.add(
+                chunk * self._new.chunk_size,
+                self._new.geometry.chunk_length(chunk),
+            )
 
     def _entries(
         self, source: page.Page, wanted: page.Mask, where: str
@@ -187,60 +290,46 @@ class _Check:
             table = self._tables.get(source.packs[position])
             if table is None:
                 continue
-            found = tables.contains(table, source.entries[mask])
-            agreed[np.flatnonzero(mask)[found]] = True
+            found, lengths = tables.find(table, source.entries[mask])
+            slots = np.flatnonzero(mask)
+            agreed[slots[found]] = True
             if not found.all():
-                slot = int(np.flatnonzero(mask)[~found][0])
-                self._damaged(
+                self._tell(
                     reader.corrupt(
-                        source.locator(slot),
+                        source.locator(int(slots[~found][0])),
                         f'{int((~found).sum())} records are not in their '
                         f'pack{where}',
                     )
                 )
+            if source.level == 0:
+                self._lengths(source, slots[found], lengths[found], agreed)
         return agreed
 
-    def _read(
-        self, leaf: page.Page, wanted: page.Mask, new: tree.Tree
+    def _lengths(
+        self, leaf: page.Page, slots: Any, lengths: Any, agreed: page.Mask
     ) -> None:
-        left = set(np.flatnonzero(wanted).tolist())
-        try:
-            for slot, plain in self._chunks.read_slots(leaf, left.copy()):
-                self._check()
-                left.discard(slot)
-                self._length(leaf, slot, len(plain), new)
-        except errors.Corrupt:
-            # One by one, to tell every chunk that is damaged.
-            self._read_singly(leaf, left, new)
-
-    def _read_singly(
-        self, leaf: page.Page, slots: set[int], new: tree.Tree
-    ) -> None:
-        for slot in sorted(slots):
-            self._check()
-            try:
-                plain = self._chunks.read(leaf.locator(slot))
-            except errors.Corrupt as error:
-                chunk = leaf.index * page.FANOUT + slot
-                self._report.add(
-                    f'{error} (image {self._image_id}, bytes from '
-                    f'{chunk * new.chunk_size})'
+        """Make sure that chunks are as long as their places are."""
+        short = np.flatnonzero(lengths != self._new.chunk_size)
+        for slot, length in zip(
+            slots[short].tolist(), lengths[short].tolist(), strict=True
+        ):
+            chunk = leaf.index * page.FANOUT + slot
+            expected = self._new.geometry.chunk_length(chunk)
+            if length != expected:
+                agreed[slot] = False
+                self._tell(
+                    reader.corrupt(
+                        leaf.locator(slot),
+                        f'chunk {chunk} has {length} bytes instead of '
+                        f'{expected}',
+                    )
                 )
-            else:
-                self._length(leaf, slot, len(plain), new)
 
-    def _length(
-        self, leaf: page.Page, slot: int, length: int, new: tree.Tree
+    def _page_damaged(
+        self, error: errors.Corrupt, level: int, index: int
     ) -> None:
-        chunk = leaf.index * page.FANOUT + slot
-        expected = new.geometry.chunk_length(chunk)
-        if length != expected:
-            self._damaged(
-                reader.corrupt(
-                    leaf.locator(slot),
-                    f'chunk {chunk} has {length} bytes instead of {expected}',
-                )
-            )
+        self._tell(error)
+        self._found.add(*self._new.geometry.covers(level, index))
 
-    def _damaged(self, error: errors.Corrupt) -> None:
+    def _tell(self, error: errors.Corrupt) -> None:
         self._report.add(f'{error} (image {self._image_id})')

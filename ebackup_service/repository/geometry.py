@@ -58,6 +58,12 @@ class Geometry:
             units = -(-units // page.FANOUT)
         return max(0, min(page.FANOUT, units - index * page.FANOUT))
 
+    def covers(self, level: int, index: int) -> tuple[int, int]:
+        """(offset, length) of the bytes that a page covers."""
+        span = self.leaf_span * page.FANOUT**level
+        start = min(index * span, self.size)
+        return start, min(span, self.size - start)
+
     def chunk_length(self, chunk: int) -> int:
         """Bytes of a chunk: less than the chunk size for the last one."""
         return max(

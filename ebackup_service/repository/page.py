@@ -156,6 +156,20 @@ class Page:
         equal: Mask = (self.ids == ids).all(axis=1)
         return equal
 
+    def same_places(self, other: 'Page') -> Mask:
+        """Which slots hold what the other page's do, in the same place.
+
+        Array of 256 bool; slots that are empty in both are the same.
+        """
+        numbers = [self._positions.get(address, -1) for address in other.packs]
+        packs = np.array(numbers or [-1], dtype=np.int32)
+        equal: Mask = self.same_ids(other.ids)
+        equal &= self.entries['offset'] == other.entries['offset']
+        equal &= (packs[other.entries['pack']] == self.entries['pack']) | (
+            ~self.present
+        )
+        return equal
+
     def encode(self) -> bytes:
         """The canonical bytes of a page that isn't empty.
 

@@ -43,7 +43,7 @@ class RecordReader:
         """
         _check(where)
         return self.decode(
-            self._fetch(where.pack, where.offset, where.length), where
+            self.fetch(where.pack, where.offset, where.length), where
         )
 
     def read_slots(
@@ -60,7 +60,7 @@ class RecordReader:
         :raises RepositoryError: the storage's
         """
         for run in runs.plan(source, slots):
-            fetched = self._fetch(run.pack, run.begin, run.length)
+            fetched = self.fetch(run.pack, run.begin, run.length)
             yield from self._decode_run(source, run, fetched)
 
     def give_back(self) -> None:
@@ -118,9 +118,14 @@ class RecordReader:
                 last = place
             yield slot, plain
 
-    def _fetch(
+    def fetch(
         self, pack: location.PackAddress, begin: int, length: int
     ) -> memoryview:
+        """Bytes of a pack; valid until the next are asked for.
+
+        :raises Corrupt: it is missing, or too short
+        :raises RepositoryError: the storage's
+        """
         if len(self._buffer) < length:
             # By doubling: runs of a leaf differ a little in length.
             self._buffer = memory.anonymous(1 << (length - 1).bit_length())

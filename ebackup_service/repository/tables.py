@@ -2,6 +2,7 @@
 """The tables of the packs that were needed last."""
 
 import collections
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,6 @@ from ebackup_service.repository import opened
 from ebackup_service.repository import pack_set
 from ebackup_service.repository import pack_table
 from ebackup_service.repository import page
-from ebackup_service.repository import walk
 
 # Of 32 MiB packs with 64 KiB chunks, a table takes 25 to 100 KiB.
 _CACHED = 64
@@ -26,7 +26,9 @@ class PackTables:
     """
 
     def __init__(
-        self, repo: opened.OpenRepository, damaged: walk.Damaged
+        self,
+        repo: opened.OpenRepository,
+        damaged: Callable[[errors.Corrupt], None],
     ) -> None:
         self._repo = repo
         self._damaged = damaged
@@ -69,12 +71,18 @@ class PackTables:
             self._damaged(error)
 
 
-def contains(
+def find(
     table: pack_table.Table, entries: page.Entries
-) -> npt.NDArray[np.bool_]:
-    """Which entries of a page name a record that a table has."""
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.uint32]]:
+    """Which entries of a page name a record that a table has.
+
+    And the lengths of these records' plain bytes.
+    """
     if not len(table):
-        return np.zeros(len(entries), dtype=np.bool_)
+        return (
+            np.zeros(len(entries), dtype=np.bool_),
+            np.zeros(len(entries), dtype=np.uint32),
+        )
     rows = np.searchsorted(table['offset'], entries['offset'])
     found = table[np.minimum(rows, len(table) - 1)]
     same: npt.NDArray[np.bool_] = (
@@ -82,4 +90,4 @@ def contains(
         & (found['length'] == entries['length'])
         & (found['id'] == entries['id']).all(axis=1)
     )
-    return same
+    return same, found['plain_length']

@@ -6,6 +6,7 @@ import threading
 
 import numpy as np
 
+from ebackup_service.repository import errors
 from ebackup_service.repository import geometry
 from ebackup_service.repository import location
 from ebackup_service.repository import opened
@@ -158,11 +159,20 @@ class TreeWriter:
             return None
         plain = source.encode()
         page_id = self._hash(plain)
-        if self._base is not None:
-            known = self._base.where(source.level, source.index)
-            if known is not None and known.id == page_id:
-                return known
+        known = self._known(source.level, source.index)
+        if known is not None and known.id == page_id:
+            return known
         return self._pages.add(page_id, plain)
+
+    def _known(self, level: int, index: int) -> location.Locator | None:
+        """Where the base has a page."""
+        if self._base is None:
+            return None
+        try:
+            return self._base.where(level, index)
+        except errors.Corrupt:
+            # It is below a page that is lost.
+            return None
 
     def _place(
         self, level: int, index: int, where: location.Locator | None

@@ -14,10 +14,11 @@ from ebackup_service.repository import page
 from ebackup_service.repository import reader
 from ebackup_service.repository import tree
 
-Damaged = Callable[[errors.Corrupt], None]
+# Called with what is wrong with a page, its level and its index.
+Damaged = Callable[[errors.Corrupt, int, int], None]
 
 
-def stop(error: errors.Corrupt) -> None:
+def stop(error: errors.Corrupt, level: int, index: int) -> None:
     """What to do about a damaged page: not to go on."""
     raise error
 
@@ -56,7 +57,7 @@ class Walker:
             plain = self._reader(new.height).read(new.root)
             top = tree.decode(plain, new.root, new.height, 0, new.geometry)
         except errors.Corrupt as error:
-            self._damaged(error)
+            self._damaged(error, new.height, 0)
             return
         yield from self._below(top, new, old)
 
@@ -75,16 +76,13 @@ class Walker:
             wanted &= ~(parent.same_ids(before.ids))
         slots = wanted.nonzero()[0].tolist()
         for slot, plain in self._read(parent, slots):
+            index = parent.index * page.FANOUT + slot
             try:
                 child = tree.decode(
-                    plain,
-                    parent.locator(slot),
-                    level,
-                    parent.index * page.FANOUT + slot,
-                    new.geometry,
+                    plain, parent.locator(slot), level, index, new.geometry
                 )
             except errors.Corrupt as error:
-                self._damaged(error)
+                self._damaged(error, level, index)
                 continue
             yield from self._below(child, new, old)
 
@@ -106,7 +104,9 @@ class Walker:
             try:
                 plain = records.read(parent.locator(slot))
             except errors.Corrupt as error:
-                self._damaged(error)
+                self._damaged(
+                    error, parent.level - 1, parent.index * page.FANOUT + slot
+                )
                 continue
             yield slot, bytes(plain)
 

@@ -7,6 +7,7 @@ from typing import Any
 import oslo_messaging
 
 from ebackup_service.rpc import bus
+from ebackup_service.rpc import damage
 from ebackup_service.rpc import errors
 from ebackup_service.rpc import findings as found
 from ebackup_service.rpc import messages
@@ -124,6 +125,32 @@ class ServerClient:
             self._call(
                 topics.CALL_TIMEOUT,
                 'known_images',
+                job_id=job_id,
+                token=token,
+                after=after,
+            )
+        )
+
+    def take_damage(
+        self, job_id: str, token: int, report: damage.Report
+    ) -> messages.Decision:
+        return messages.Decision.from_dict(
+            self._call(
+                topics.CALL_TIMEOUT,
+                'take_damage',
+                job_id=job_id,
+                token=token,
+                report=report.to_dict(),
+            )
+        )
+
+    def known_damage(
+        self, job_id: str, token: int, after: str
+    ) -> damage.Known:
+        return damage.Known.from_dict(
+            self._call(
+                topics.CALL_TIMEOUT,
+                'known_damage',
                 job_id=job_id,
                 token=token,
                 after=after,

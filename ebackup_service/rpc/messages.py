@@ -109,6 +109,7 @@ class TreeSpec(Message):
     """A tree in the repository that the job keeps from collection.
 
     ``tree`` is the root page's locator as JSON; None: all holes.
+    ``damaged``: [offset, length] of what of it is known to be damaged.
     """
 
     SCHEMA = schemas.TREE
@@ -117,6 +118,7 @@ class TreeSpec(Message):
     tree: dict[str, Any] | None
     size: int
     chunk_size: int
+    damaged: list[list[int]] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,12 +146,22 @@ class Checkpoint(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class SampleSpec(Message):
+    """Which packs a check reads: see ``repository.sample``."""
+
+    SCHEMA = schemas.SAMPLE
+
+    begin: int
+    end: int
+
+
+@dataclasses.dataclass(frozen=True)
 class JobSpec(Message):
     """All that a proxy must know of a job.
 
     ``base``: what a backup compares with. ``begun``: where it goes on, with
     the same base, if an earlier run has left a checkpoint. ``tree``: what a
-    restore writes.
+    restore writes. ``sample``: what a check reads, besides what refers to it.
     ``lease`` only says how long the server waits for the first renewal; I/O
     begins when that has been granted.
     """
@@ -162,6 +174,7 @@ class JobSpec(Message):
         'tree': TreeSpec,
         'target': TargetSpec,
         'begun': Checkpoint,
+        'sample': SampleSpec,
     }
 
     id: str
@@ -174,8 +187,8 @@ class JobSpec(Message):
     tree: TreeSpec | None = None
     target: TargetSpec | None = None
     attachment: dict[str, Any] | None = None
-    read_data: bool = False
     begun: Checkpoint | None = None
+    sample: SampleSpec | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -33,6 +33,17 @@ def array(schema: Schema) -> Schema:
     return {'type': 'array', 'items': schema}
 
 
+# pairs of offset and length, in bytes
+EXTENTS: Schema = {
+    'type': 'array',
+    'maxItems': 1000,
+    'items': {
+        'type': 'array',
+        'items': {**COUNT, 'maximum': 2**63 - 1},
+        'minItems': 2,
+        'maxItems': 2,
+    },
+}
 OWNER = record(service_id=ID, generation=COUNT)
 REPOSITORY = record(
     id=ID,
@@ -54,7 +65,11 @@ IMAGE = record(
     volume_metadata=OPTIONAL_TEXT,
 )
 TREE = record(
-    image_id=ID, tree=OPTIONAL_DOCUMENT, size=COUNT, chunk_size=COUNT
+    image_id=ID,
+    tree=OPTIONAL_DOCUMENT,
+    size=COUNT,
+    chunk_size=COUNT,
+    damaged=EXTENTS,
 )
 TARGET = record(volume_id=TEXT, size=COUNT, is_new=FLAG)
 CHECKPOINT = record(
@@ -62,6 +77,7 @@ CHECKPOINT = record(
     leaf=COUNT,
     total={'type': 'object', 'additionalProperties': COUNT},
 )
+SAMPLE = record(begin=COUNT, end=COUNT)
 JOB = record(
     id=ID,
     kind={
@@ -84,7 +100,7 @@ JOB = record(
     tree=optional(TREE),
     target=optional(TARGET),
     attachment=OPTIONAL_DOCUMENT,
-    read_data=FLAG,
+    sample=optional(SAMPLE),
     begun=optional(CHECKPOINT),
 )
 GRANT = record(granted=FLAG, seconds=SECONDS, reason=TEXT, message=TEXT)

@@ -6,12 +6,14 @@ from typing import Any
 
 from oslo_config import cfg
 
+from ebackup_service.rpc import damage as damage_found
 from ebackup_service.rpc import findings as found
 from ebackup_service.rpc import listeners
 from ebackup_service.rpc import messages
 from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import proxy as proxy_rows
 from ebackup_service.server import collection
+from ebackup_service.server import damage
 from ebackup_service.server import leases
 from ebackup_service.server import outcomes
 from ebackup_service.server import rebuild
@@ -135,6 +137,23 @@ class ServerEndpoint:
         self, context: Context, job_id: str, token: int, after: str
     ) -> dict[str, Any]:
         return rebuild.known(self._catalog, job_id, token, after).to_dict()
+
+    @listeners.answered
+    def take_damage(
+        self, context: Context, job_id: str, token: int, report: dict[str, Any]
+    ) -> dict[str, Any]:
+        return damage.take(
+            self._catalog,
+            job_id,
+            token,
+            damage_found.Report.from_dict(report),
+        ).to_dict()
+
+    @listeners.answered
+    def known_damage(
+        self, context: Context, job_id: str, token: int, after: str
+    ) -> dict[str, Any]:
+        return damage.known(self._catalog, job_id, token, after).to_dict()
 
     def wake(self, context: Context) -> None:
         self._wake()

@@ -13,6 +13,7 @@ from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server import leases
+from ebackup_service.server import verification
 
 
 def hand_out(
@@ -61,8 +62,8 @@ def hand_out(
         tree=tree if job.kind == job_rows.RESTORE else None,
         target=_target(job) if job.kind == job_rows.RESTORE else None,
         attachment=job.attachment,
-        read_data=bool(job.parameters.get('read_data')),
         begun=_begun(job) if job.kind == job_rows.BACKUP else None,
+        sample=verification.arc(session, job),
     )
 
 

@@ -19,9 +19,11 @@ from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server import collection
+from ebackup_service.server import damage
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
 from ebackup_service.server import rebuild
+from ebackup_service.server import verification
 
 LOG = log.getLogger(__name__)
 
@@ -210,6 +212,7 @@ def _acknowledge(
     image = image_rows.get(session, job.image_id)
     if image is None or image.root is None:
         return False
+    damage.inherit(session, job)
     return image_rows.move(
         session,
         job.image_id,
@@ -251,6 +254,8 @@ def _conclude(
         rebuild.conclude(session, job)
     elif job.kind == job_rows.GC:
         collection.conclude(session, job)
+    elif job.kind == job_rows.CHECK:
+        verification.conclude(session, job)
 
 
 def _account(

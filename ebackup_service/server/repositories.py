@@ -127,22 +127,18 @@ def collect(catalog: database.Catalog, name: str) -> job_rows.Job:
 
 @database.retried
 def check(
-    catalog: database.Catalog, name: str, read_data: bool = False
+    catalog: database.Catalog, name: str, fraction: float = 0.0
 ) -> job_rows.Job:
-    """Ask for a check of every image's pages, and of all data if wanted.
+    """Ask for a check of every image's pages, and of data if wanted.
 
+    :param fraction: of the data: that which was not read for longest; 1: all
     :raises errors.NotFound: no repository of that name.
     :raises errors.Conflict: it is not ready (``repository-not-ready``).
     """
     with catalog.writer() as session:
         service.lock(session)
         repository = _usable(_find(session, name))
-        return _maintain(
-            session,
-            job_rows.CHECK,
-            repository.id,
-            {'read_data': read_data},
-        )
+        return begin_check(session, repository, fraction)
 
 
 @database.retried
@@ -189,6 +185,17 @@ def begin_collection(
         job_rows.GC,
         repository.id,
         {'garbage': repository.garbage - accounted},
+    )
+
+
+def begin_check(
+    session: orm.Session,
+    repository: repository_rows.Repository,
+    fraction: float,
+) -> job_rows.Job:
+    """A job that checks. The caller holds ``service.lock``."""
+    return _maintain(
+        session, job_rows.CHECK, repository.id, {'fraction': fraction}
     )
 
 

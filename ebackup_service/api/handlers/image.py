@@ -31,7 +31,7 @@ def show_image(req: request.Request, image_id: str) -> webob.Response:
     project_id = req.confined_to(policies.SHOW)
     validation.query(req, types.EMPTY_QUERY)
     image = images.show(req.catalog, image_id, project_id)
-    return answer.json(200, {'image': views.show(image)})
+    return answer.json(200, {'image': views.detail(image)})
 
 
 def reserve_image(req: request.Request, image_id: str) -> webob.Response:

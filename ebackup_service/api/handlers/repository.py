@@ -59,7 +59,8 @@ def collect_repository(req: request.Request, name: str) -> webob.Response:
 def check_repository(req: request.Request, name: str) -> webob.Response:
     req.authorize(policies.CHECK)
     asked = validation.body(req, schemas.CHECK) if req.body else {}
-    job = repositories.check(req.catalog, name, asked.get('read_data', False))
+    fraction = 1.0 if asked.get('read_data') else asked.get('fraction', 0.0)
+    job = repositories.check(req.catalog, name, fraction)
     req.notify()
     return answer.json(202, {'job': job_views.show(job)})
 

@@ -21,4 +21,10 @@ TAKEOVER = types.strict(
 
 CREATE = types.wrapped('repository', REPOSITORY)
 
-CHECK = types.strict({'read_data': {'type': 'boolean'}}, [])
+CHECK = types.strict(
+    {
+        'read_data': {'type': 'boolean'},
+        'fraction': {'type': 'number', 'exclusiveMinimum': 0, 'maximum': 1},
+    },
+    [],
+)

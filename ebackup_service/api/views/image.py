@@ -19,10 +19,16 @@ FIELDS = (
     'bytes_read',
     'bytes_stored',
     'chunk_size',
+    'damaged_bytes',
     'name',
     'error',
     'job_id',
 )
+
+
+def detail(image: image_rows.Image) -> dict[str, Any]:
+    """With the ranges that are damaged, which may be many."""
+    return show(image) | {'damaged_extents': image.damage}
 
 
 def show(image: image_rows.Image) -> dict[str, Any]:

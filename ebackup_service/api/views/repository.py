@@ -5,6 +5,8 @@ from typing import Any
 import urllib.parse
 
 from ebackup_service.api.views import instant
+from ebackup_service.repository import sample
+from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import repository as repository_rows
 
 
@@ -17,6 +19,21 @@ def show(repository: repository_rows.Repository) -> dict[str, Any]:
         'error': repository.error,
         'created_at': instant.text(repository.created_at),
         'collected_at': instant.text(repository.collected_at),
+        'verification': _verification(repository.verification),
+    }
+
+
+def _verification(found: dict[str, Any]) -> dict[str, Any]:
+    """How much of this round is done, and what was verified when."""
+    times = {
+        name: instant.text(clock.instant(found.get(name)))
+        for name in ('began', 'complete', 'last')
+    }
+    return {
+        'percent': 100 * found.get('position', 0) // sample.RING,
+        'round_began_at': times['began'],
+        'complete_since': times['complete'],
+        'verified_at': times['last'],
     }
 
 

@@ -21,6 +21,7 @@ COLUMNS = (
     'kind',
     'size',
     'bytes_stored',
+    'damaged_bytes',
     'created_at',
 )
 

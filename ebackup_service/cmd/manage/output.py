@@ -71,6 +71,8 @@ def cell(column: str, value: Any) -> str:
             if inner is not None
         )
     if isinstance(value, list):
+        if value and all(isinstance(item, int) for item in value):
+            return ', '.join(map(str, value))
         return '\n'.join(cell('', item) for item in value)
     if isinstance(value, int) and _counts_bytes(column):
         return size(value)

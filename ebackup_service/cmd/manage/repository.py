@@ -59,6 +59,12 @@ def add_to(nouns: command.Nouns) -> None:
         action='store_true',
         help='read every chunk, too, not only what refers to them',
     )
+    parser.add_argument(
+        '--fraction',
+        type=_fraction,
+        help='read this part of the chunks, from 0 to 1: those that were not '
+        'read for longest',
+    )
     command.add_waiting(parser)
     parser = command.verb(
         verbs,
@@ -89,6 +95,13 @@ def add_to(nouns: command.Nouns) -> None:
 
 def _add_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('name', metavar='NAME')
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError('more than 0 and at most 1')
+    return value
 
 
 def list_repositories(
@@ -139,7 +152,8 @@ def collect(context: command.Context, asked: argparse.Namespace) -> int:
 
 
 def check(context: command.Context, asked: argparse.Namespace) -> int:
-    job = repositories.check(context.catalog, asked.name, asked.read_data)
+    fraction = 1.0 if asked.read_data else asked.fraction or 0.0
+    job = repositories.check(context.catalog, asked.name, fraction)
     return waiting.answer(context, asked, job)
 
 

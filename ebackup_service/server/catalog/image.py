@@ -55,6 +55,8 @@ class Image:
     record: dict[str, Any]
     root: dict[str, Any] | None
     error: dict[str, Any] | None
+    damage: list[list[int]]  # [offset, length] of what is known to be damaged
+    damaged_bytes: int
     job_id: str | None
     created_at: datetime.datetime
     updated_at: datetime.datetime
@@ -71,6 +73,7 @@ def _image(row: Any) -> Image:
         repository=repository,
         volume=model.volume or {},
         record=model.record or {},
+        damage=model.damage or [],
         created_at=clock.instant(model.created_at),
         updated_at=clock.instant(model.updated_at),
     )
@@ -88,6 +91,16 @@ def get(session: orm.Session, image_id: str) -> Image | None:
         _select().where(models.Image.id == image_id)
     ).one_or_none()
     return None if row is None else _image(row)
+
+
+def locked(session: orm.Session, image_id: str) -> Image | None:
+    """An image that nobody else changes until the transaction ends."""
+    session.execute(
+        sa.select(models.Image.id)
+        .where(models.Image.id == image_id)
+        .with_for_update()
+    )
+    return get(session, image_id)
 
 
 def page(
@@ -223,6 +236,25 @@ def available(
     ]
 
 
+def damaged(
+    session: orm.Session, repository_id: str, after: str, limit: int
+) -> list[Image]:
+    """Available images of a repository of which damage is known.
+
+    By id, behind one of them.
+    """
+    rows = session.execute(
+        _select()
+        .where(models.Image.repository_id == repository_id)
+        .where(models.Image.state == AVAILABLE)
+        .where(models.Image.damaged_bytes > 0)
+        .where(models.Image.id > after)
+        .order_by(models.Image.id)
+        .limit(limit)
+    )
+    return [_image(row) for row in rows]
+
+
 def of_generation(
     session: orm.Session, chain_id: int, generation: int
 ) -> str | None:
@@ -251,6 +283,7 @@ def pin(image: Image) -> dict[str, Any]:
         'tree': (image.root or {}).get('tree'),
         'size': image.size,
         'chunk_size': image.chunk_size,
+        'damaged': image.damage,
     }
 
 

@@ -88,6 +88,11 @@ class Repository(Base):
         sa.BigInteger, default=0
     )
     collected_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    # how far the data was read: {position, began, complete, last}; see
+    # server.verification
+    verification: orm.Mapped[Any | None] = orm.mapped_column(Document)
+    # when the next verification of its own accord may begin
+    verify_after: orm.Mapped[int] = orm.mapped_column(sa.BigInteger, default=0)
     created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
 
 
@@ -149,6 +154,11 @@ class Image(Base):
     # what the proxy committed: {tree, ...}; null until then
     root: orm.Mapped[Any | None] = orm.mapped_column(Document)
     error: orm.Mapped[Any | None] = orm.mapped_column(Document)
+    # what the last check found damaged: [[offset, length], ...]; and its sum
+    damage: orm.Mapped[Any | None] = orm.mapped_column(Document)
+    damaged_bytes: orm.Mapped[int] = orm.mapped_column(
+        sa.BigInteger, default=0
+    )
     job_id: orm.Mapped[str | None] = orm.mapped_column(UUID)
     created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
     updated_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)

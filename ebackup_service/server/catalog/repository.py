@@ -36,6 +36,8 @@ class Repository:
     garbage: int
     collect_after: int  # milliseconds by the database's clock
     collected_at: datetime.datetime | None
+    verification: dict[str, Any]
+    verify_after: int  # milliseconds by the database's clock
     created_at: datetime.datetime
 
 
@@ -44,6 +46,7 @@ def _repository(model: models.Repository) -> Repository:
         field.name: getattr(model, field.name)
         for field in dataclasses.fields(Repository)
     }
+    values['verification'] = values['verification'] or {}
     for name in ('used_at', 'collected_at', 'created_at'):
         values[name] = clock.instant(values[name])
     return Repository(**values)
@@ -74,6 +77,7 @@ def insert(session: orm.Session, **values: Any) -> None:
             created_at=clock.read(session),
             garbage=0,
             collect_after=0,
+            verify_after=0,
             **values,
         )
     )

@@ -123,6 +123,22 @@ class Proxy(catalog_fixture.Catalog):
             if not name.startswith('tombstones/')
         }
 
+    def flip(self, chunk: int) -> None:
+        """Change one chunk of the only data pack; twice is not at all.
+
+        One worker stores random chunks in their order, and as they are.
+        """
+        [name] = [
+            n for n in self.objects() if n.startswith('packs/') and '/d-' in n
+        ]
+        path = f'{self.directory}/repository/{name}'
+        os.chmod(path, 0o600)
+        with open(path, 'r+b') as pack:
+            pack.seek(128 + chunk * (64 + catalog_fixture.CHUNK) + 1000)
+            byte = pack.read(1)[0]
+            pack.seek(-1, os.SEEK_CUR)
+            pack.write(bytes([byte ^ 1]))
+
     def write_volume(self, content: bytes, name: str = 'volume') -> str:
         path = os.path.join(self.volumes, name)
         with open(path, 'wb') as file:

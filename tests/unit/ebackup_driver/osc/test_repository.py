@@ -119,6 +119,13 @@ class TestCheck(ResultTestCase):
         self.json(repository.CheckRepository, 'vault', '--read-data')
         self.assertEqual({'read_data': True}, self.service.requests[-1].body)
 
+    def test_of_a_part_of_the_data(self):
+        self.json(repository.CheckRepository, 'vault', '--fraction', '0.25')
+        self.assertEqual(
+            {'read_data': False, 'fraction': 0.25},
+            self.service.requests[-1].body,
+        )
+
     def test_without_problems_succeeds(self):
         self.find(problems=[])
         shown = self.json(repository.CheckRepository, 'vault', '--wait')

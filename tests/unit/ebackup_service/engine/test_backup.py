@@ -13,6 +13,9 @@ from ebackup_service.production import attached
 from ebackup_service.production import errors
 from ebackup_service.repository import discard
 from ebackup_service.repository import errors as repository_errors
+from ebackup_service.repository import extents
+from ebackup_service.repository import layout
+from ebackup_service.repository import tree
 from tests.unit.ebackup_service.engine import volumes
 
 CHUNK, LEAF = volumes.CHUNK, volumes.LEAF
@@ -345,6 +348,79 @@ class ChangeSourceTest(volumes.EngineTestCase):
             [(10, 10, DATA), (15, 10, DATA)],
             self.base,
         )
+
+
+class DamagedBaseTest(volumes.EngineTestCase):
+    """What the base has lost is taken from the volume."""
+
+    def setUp(self):
+        super().setUp()
+        self.old = noise(4 * LEAF)
+        self.base, _ = self.back_up(self.old)
+
+    def damage(self, where):
+        path = os.path.join(self.directory, layout.pack_key(where.pack))
+        os.chmod(path, 0o600)
+        with open(path, 'r+b') as file:
+            file.seek(where.offset + 70)
+            byte = file.read(1)[0]
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte ^ 1]))
+
+    def check(self, content, stored, source=None, *ranges):
+        image, result = self.back_up(
+            source or content, self.base, damaged=extents.Extents(ranges)
+        )
+        self.assertEqual(stored, result.statistics['chunks_stored'])
+        self.assertHolds(content, image)
+        return image, result
+
+    def test_damaged_chunk_is_stored_again(self):
+        self.damage(self.base.leaf(1).locator(3))
+        place = LEAF + 3 * CHUNK
+
+        image, _ = self.check(self.old, 1, None, (place, CHUNK))
+
+        again = image.leaf(1).locator(3)
+        self.assertEqual(self.base.leaf(1).locator(3).id, again.id)
+        self.assertNotEqual(self.base.leaf(1).locator(3).pack, again.pack)
+        self.assertEqual(self.base.where(0, 2), image.where(0, 2))
+
+    def test_damaged_chunk_is_read_though_it_has_not_changed(self):
+        self.damage(self.base.leaf(1).locator(3))
+        source = volumes.MemorySource(self.old, [], UNCHANGED)
+
+        _, result = self.check(self.old, 1, source, (LEAF + 3 * CHUNK, CHUNK))
+
+        self.assertEqual(CHUNK, result.statistics['bytes_read'])
+
+    def test_chunk_that_changed_or_became_a_hole(self):
+        for slot in (3, 4):
+            self.damage(self.base.leaf(1).locator(slot))
+        place = LEAF + 3 * CHUNK
+        content = bytearray(self.old)
+        content[place : place + 2 * CHUNK] = noise(CHUNK, 5) + bytes(CHUNK)
+
+        self.check(bytes(content), 1, None, (place, 2 * CHUNK))
+
+    def test_what_is_said_to_be_damaged_and_is_not(self):
+        self.check(self.old, 256, None, (2 * LEAF, LEAF))
+
+    def test_damaged_leaf_is_read_whether_it_is_known_or_not(self):
+        self.damage(self.base.where(0, 1))
+        for ranges in ((), ((LEAF, LEAF),)):
+            self.check(self.old, 256, None, *ranges)
+            named = [(LEAF, 5, DATA)]
+            source = volumes.MemorySource(self.old, named, UNCHANGED)
+            _, result = self.check(self.old, 256, source, *ranges)
+            self.assertEqual(LEAF, result.statistics['bytes_read'])
+
+    def test_damaged_top(self):
+        self.damage(self.base.root)
+        self.base = tree.Tree(self.repo, self.base.root, self.base.size, CHUNK)
+        self.check(self.old, 1024)
+        source = volumes.MemorySource(self.old, [], UNCHANGED)
+        self.check(self.old, 1024, source, (0, 4 * LEAF))
 
 
 class StopTest(volumes.EngineTestCase):

@@ -7,6 +7,7 @@ from oslotest import base
 from ebackup_service.engine import plan
 from ebackup_service.production import base as contract
 from ebackup_service.production import errors
+from ebackup_service.repository import extents as ranges
 
 DATA, HOLE, UNCHANGED = plan.DATA, plan.HOLE, plan.UNCHANGED
 CHUNK = 16
@@ -58,6 +59,28 @@ class CoverTest(base.BaseTestCase):
             self.assertEqual(
                 expected, self.cover(gaps=UNCHANGED, trusted=trusted)
             )
+
+    def test_damage_is_read_where_nothing_has_changed(self):
+        self.assertEqual(
+            [
+                (0, 100, UNCHANGED),
+                (100, 130, DATA),
+                (130, 400, UNCHANGED),
+                (400, 500, HOLE),
+                (500, 510, DATA),
+                (510, 600, UNCHANGED),
+                (600, 1000, DATA),
+            ],
+            list(
+                plan.cover(
+                    extents((400, 100, HOLE)),
+                    1000,
+                    UNCHANGED,
+                    600,
+                    ranges.Extents([(100, 30), (450, 60), (590, 0)]),
+                )
+            ),
+        )
 
     def test_holes_need_no_trust(self):
         self.assertEqual(

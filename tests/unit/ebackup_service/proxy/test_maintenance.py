@@ -221,38 +221,3 @@ class TestCollect(UpkeepTestCase):
         self.fixture.finish(gc.spec, 'failed')
         self.assertRaises(errors.Fenced, maintenance.collect, gc)
         self.assertEqual(before, self.packs())
-
-
-class TestCheck(UpkeepTestCase):
-    def check(self, read_data):
-        job = repositories.check(self.catalog, 'default', read_data)
-        task = self.task(job)
-        result = maintenance.check(task)
-        self.fixture.finish(task.spec, result=result)
-        return result
-
-    def damage(self):
-        [name] = [
-            name
-            for name in self.fixture.objects()
-            if name.startswith('packs/') and '/d-' in name
-        ]
-        path = f'{self.fixture.directory}/repository/{name}'
-        os.chmod(path, 0o600)
-        with open(path, 'r+b') as pack:
-            pack.seek(CHUNK)
-            pack.write(b'damage')
-
-    def test_sound_repository(self):
-        self.fixture.backup(self.path)
-        result = self.check(True)
-        self.assertEqual((1, 0), (result['images'], result['damaged']))
-        self.assertEqual([], result['problems'])
-
-    def test_damaged_data_is_found_when_it_is_read(self):
-        self.fixture.backup(self.path)
-        self.damage()
-        self.assertEqual(0, self.check(False)['damaged'])
-        result = self.check(True)
-        self.assertEqual(1, result['damaged'])
-        self.assertEqual(1, len(result['problems']))

@@ -8,15 +8,19 @@ import uuid
 import fixtures
 from oslotest import base
 
+from ebackup_service.repository import checker
 from ebackup_service.repository import collector
+from ebackup_service.repository import damage
 from ebackup_service.repository import page
 from ebackup_service.repository import reader
 from ebackup_service.repository import repository
 from ebackup_service.repository import root as image_root
+from ebackup_service.repository import sample
 from ebackup_service.repository import session as repository_session
 from ebackup_service.repository.storage import base as storage_base
 from ebackup_service.repository.storage import nas
 from ebackup_service.repository import tree
+from ebackup_service.repository import verifier
 
 CHUNK = 4096
 LEAF = 256 * CHUNK
@@ -166,6 +170,19 @@ class RepositoryTestCase(base.BaseTestCase):
                 dead or set(), pins or [], sessions or set()
             ),
             nothing_to_check,
+        )
+
+    def check(self, read_data: bool = True) -> checker.CheckReport:
+        """Check everything, and read all chunks if asked to."""
+        found = damage.DamagedRecords()
+        if read_data:
+            verify = verifier.PackVerifier(self.repo, found).verify
+            packs = sample.Sample().packs(self.repo.storage, nothing_to_check)
+            for address, _ in packs:
+                verify(address, lambda length: None)
+        self.images_damage: checker.Damage = {}
+        return checker.check(
+            self.repo, found, nothing_to_check, self.images_damage.update
         )
 
     def keys(self, prefix: str = '') -> set[str]:

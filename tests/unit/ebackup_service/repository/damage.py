@@ -11,7 +11,6 @@ import random
 import re
 from typing import NamedTuple
 
-from ebackup_service.repository import checker
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
 from tests.unit.ebackup_service.repository import base
@@ -145,9 +144,6 @@ class DamageTestCase(base.RepositoryTestCase):
         self.gone = base.new_id()
         self.repo.delete_image(self.gone)
         self.before = self.keys()
-
-    def check(self):
-        return checker.check(self.repo, True, base.nothing_to_check)
 
     def object(self, key: str) -> bytes:
         with open(os.path.join(self.path, key), 'rb') as file:

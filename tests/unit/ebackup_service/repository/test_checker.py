@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import os
 import random
 from unittest import mock
 
 from ebackup_service.repository import checker
+from ebackup_service.repository import damage
 from ebackup_service.repository import document
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
@@ -22,9 +24,6 @@ class CheckerTestCase(base.RepositoryTestCase):
         data = bytearray(self.first.data)
         data[5 * base.CHUNK] ^= 1
         self.second = self.backup(bytes(data), base=self.first, generation=2)
-
-    def check(self, read_data=True):
-        return checker.check(self.repo, read_data, base.nothing_to_check)
 
     def problem(self, read_data=True):
         """The only problem that a check tells."""
@@ -66,7 +65,11 @@ class SoundTestCase(CheckerTestCase):
 
     def test_check_may_stop_it(self):
         self.assertRaises(
-            ZeroDivisionError, checker.check, self.repo, True, lambda: 1 // 0
+            ZeroDivisionError,
+            checker.check,
+            self.repo,
+            damage.DamagedRecords(),
+            lambda: 1 // 0,
         )
 
 
@@ -151,6 +154,155 @@ class PageTestCase(CheckerTestCase):
         )
 
 
+class ImagesTestCase(CheckerTestCase):
+    """Which images are damaged, and where."""
+
+    def damage(self, read_data=True):
+        report = self.check(read_data)
+        damaged = {i for i, found in self.images_damage.items() if found}
+        self.assertEqual(damaged, set(report.damaged_images))
+        return report, {
+            image_id: [
+                (offset // base.CHUNK, -(-length // base.CHUNK))
+                for offset, length in found
+            ]
+            for image_id, found in self.images_damage.items()
+        }
+
+    def flip_chunk(self, number, image):
+        where = self.chunk(number, image)
+        self.flip(layout.pack_key(where.pack), where.offset + 70)
+
+    def test_sound_images_are_told_as_such(self):
+        _, damage = self.damage()
+
+        self.assertEqual({self.first.id: [], self.second.id: []}, damage)
+
+    def test_chunk_that_both_images_share(self):
+        # In a leaf that both have, and in one that was rewritten.
+        self.flip_chunk(300, self.first)
+        self.flip_chunk(6, self.first)
+
+        report, damage = self.damage()
+
+        both = [(6, 1), (300, 1)]
+        self.assertEqual({self.first.id: both, self.second.id: both}, damage)
+        self.assertEqual(2, len(report.damaged_chunks))
+        for chunk in report.damaged_chunks:
+            self.assertEqual(
+                {self.first.id, self.second.id},
+                {image['image_id'] for image in chunk['images']},
+            )
+
+    def test_chunk_that_was_replaced(self):
+        self.flip_chunk(5, self.first)
+
+        _, damage = self.damage()
+
+        self.assertEqual({self.first.id: [(5, 1)], self.second.id: []}, damage)
+
+    def test_chunk_of_the_second_image(self):
+        self.flip_chunk(5, self.second)
+
+        _, damage = self.damage()
+
+        self.assertEqual({self.first.id: [], self.second.id: [(5, 1)]}, damage)
+
+    def test_chunk_that_was_stored_again(self):
+        where = self.chunk(300)
+        session = self.repo.session(base.new_id(), 3)
+        tree = self.repo.tree(self.second.root)
+        target = session.tree(tree.size, base.CHUNK, tree)
+        for index in range(3):
+            leaf = tree.leaf(index)
+            if index == 1:
+                begin = 300 * base.CHUNK
+                plain = self.first.data[begin : begin + base.CHUNK]
+                leaf.set(44, session.writer().add(where.id, plain))
+            target.put_leaf(index, leaf)
+        root = session.commit_candidate(
+            dataclasses.replace(
+                self.second.root,
+                image_id=base.new_id(),
+                generation=3,
+                tree=target.finish(),
+            )
+        )
+        session.mark_committed(root.image_id)
+        self.flip_chunk(300, self.first)
+        self.flip_chunk(301, self.first)
+
+        _, damage = self.damage()
+
+        self.assertEqual([(300, 2)], damage[self.second.id])
+        self.assertEqual([(301, 1)], damage[root.image_id])
+
+    def test_missing_pack(self):
+        where = self.chunk(0)
+        os.unlink(os.path.join(self.path, layout.pack_key(where.pack)))
+
+        for read_data in (False, True):
+            _, damage = self.damage(read_data)
+
+            (start, count), *rest = damage[self.first.id]
+            self.assertEqual((0, []), (start, rest))
+            self.assertIn((0, 5), damage[self.second.id])
+            self.assertIn((6, count - 6), damage[self.second.id])
+
+    def test_leaf_that_both_images_share(self):
+        where = self.repo.tree(self.first.root).where(0, 1)
+        self.flip(layout.pack_key(where.pack), where.offset + 100)
+
+        _, damage = self.damage(read_data=False)
+
+        leaf = [(256, 256)]
+        self.assertEqual({self.first.id: leaf, self.second.id: leaf}, damage)
+
+    def test_top_of_one_image(self):
+        where = self.first.root.tree
+        self.flip(layout.pack_key(where.pack), where.offset + 100)
+
+        _, damage = self.damage(read_data=False)
+
+        self.assertEqual(
+            {self.first.id: [(0, 768)], self.second.id: []}, damage
+        )
+
+    def test_image_that_shrank_and_one_that_grew(self):
+        data = self.second.data
+        small = self.backup(
+            data[: 300 * base.CHUNK], base=self.second, generation=3
+        )
+        large = self.backup(data + data, base=small, generation=4)
+        for number in (4, 299, 400):
+            self.flip_chunk(number, self.first)
+
+        _, damage = self.damage()
+
+        self.assertEqual([(4, 1), (299, 1)], damage[small.id])
+        self.assertEqual([(4, 1), (299, 1)], damage[large.id])
+
+    def test_image_that_comes_meanwhile(self):
+        self.flip_chunk(300, self.first)
+        told = []
+
+        def tell(found):
+            told.append(found)
+            if len(told) == 1:
+                self.third = self.backup(
+                    self.second.data, base=self.second, generation=3
+                )
+
+        records = damage.DamagedRecords()
+        where = self.chunk(300)
+        records.add(where, errors.Corrupt('chunk', 'here', 'broken'))
+        report = checker.check(self.repo, records, base.nothing_to_check, tell)
+
+        self.assertEqual([self.third.id], [*told[1]])
+        self.assertTrue(told[1][self.third.id])
+        self.assertEqual(3, report.images)
+
+
 class ChunkTestCase(CheckerTestCase):
     def test_damaged_chunk_is_found_if_data_is_read(self):
         where = self.chunk(300)
@@ -160,7 +312,8 @@ class ChunkTestCase(CheckerTestCase):
         problem = self.problem()
         self.assertIn(f'at {where.offset}', problem)
         self.assertIn(
-            f'(image {self.first.id}, bytes from {300 * base.CHUNK})',
+            f'(image {self.first.id}, bytes from {300 * base.CHUNK}; '
+            f'image {self.second.id}, bytes from {300 * base.CHUNK})',
             problem,
         )
 
@@ -217,6 +370,18 @@ class ChunkTestCase(CheckerTestCase):
             report = self.check()
 
         self.assertEqual((10, 3), (report.damaged, len(report.problems)))
+
+    def test_chunks_that_are_told_singly_are_bounded(self):
+        with mock.patch.object(damage, 'TOLD', 3):
+            for number in range(10):
+                where = self.chunk(number)
+                self.flip(layout.pack_key(where.pack), where.offset + 64 + 99)
+            report = self.check()
+
+        self.assertEqual((10, 3), (report.damaged, len(report.problems)))
+        self.assertEqual(
+            [(0, 10 * base.CHUNK)], list(self.images_damage[self.first.id])
+        )
 
     def test_chunk_of_a_wrong_length(self):
         # Its id is right, but it can't be what the volume had there.

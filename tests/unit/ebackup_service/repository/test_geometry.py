@@ -59,3 +59,10 @@ class GeometryTestCase(base.BaseTestCase):
             size, last * shape.chunk_size + shape.chunk_length(last)
         )
         self.assertEqual(0, shape.chunk_length(last + 1))
+
+    def test_what_pages_cover(self):
+        shape = geometry.Geometry(40 * MIB + 1, 64 * KIB)
+        self.assertEqual((0, 40 * MIB + 1), shape.covers(1, 0))
+        self.assertEqual((16 * MIB, 16 * MIB), shape.covers(0, 1))
+        self.assertEqual((32 * MIB, 8 * MIB + 1), shape.covers(0, 2))
+        self.assertEqual(0, shape.covers(0, 3)[1])

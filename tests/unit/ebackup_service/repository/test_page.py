@@ -77,6 +77,24 @@ class SlotsTestCase(base.BaseTestCase):
         self.assertFalse(same[4])
         self.assertTrue(same[5])
 
+    def test_same_places(self):
+        one, two = page.Leaf(0), page.Leaf(0)
+        other = location.PackAddress(bytes(16), location.DATA, 77)
+        two.set(9, locator(9)._replace(pack=other))
+        for slot in (1, 2, 3, 4):
+            one.set(slot, locator(slot))
+            two.set(slot, locator(slot))
+        two.set(2, locator(2)._replace(pack=other))
+        two.set(3, locator(3)._replace(offset=99999))
+        two.clear(4)
+
+        differ = [
+            (~one.same_places(two)).nonzero()[0].tolist(),
+            (~two.same_places(one)).nonzero()[0].tolist(),
+        ]
+        self.assertEqual([[2, 3, 4, 9]] * 2, differ)
+        self.assertTrue(page.Leaf(0).same_places(page.Leaf(0)).all())
+
     def test_number_of_packs_is_bounded(self):
         leaf = page.Leaf(0)
         leaf.packs.extend([locator().pack] * 65536)

@@ -8,7 +8,6 @@ import sys
 import textwrap
 import time
 
-from ebackup_service.repository import checker
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import repository
@@ -159,7 +158,7 @@ class KilledTestCase(base.RepositoryTestCase):
         self.assertEqual(
             {image.id for image in images}, set(self.repo.images())
         )
-        report = checker.check(self.repo, True, base.nothing_to_check)
+        report = self.check()
         self.assertEqual([], report.problems)
         for image in images:
             self.assertEqual(image.data, self.restore(image.id))
@@ -205,7 +204,7 @@ class KilledTestCase(base.RepositoryTestCase):
         self.assertLessEqual(len(marked), len(lines) + 1)
         self.collect(dead=left - set(lines))
         self.assertEqual(set(lines), set(self.repo.images()))
-        report = checker.check(self.repo, True, base.nothing_to_check)
+        report = self.check()
         self.assertEqual([], report.problems)
 
     def test_while_it_deletes(self):

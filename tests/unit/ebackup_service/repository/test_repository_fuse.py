@@ -6,7 +6,6 @@ import errno
 import os
 import random
 
-from ebackup_service.repository import checker
 from ebackup_service.repository import errors
 from ebackup_service.repository import repository
 from ebackup_service.repository.storage import nas
@@ -61,7 +60,7 @@ class FuseTestCase(base.RepositoryTestCase):
             self.assertEqual(image.data, self.restore(image.id))
         self.collect(dead=set(self.repo.images()) - known)
         self.assertEqual(known, set(self.repo.images()))
-        report = checker.check(self.repo, True, base.nothing_to_check)
+        report = self.check()
         self.assertEqual([], report.problems)
 
     def add(self):
@@ -116,7 +115,7 @@ class FuseTestCase(base.RepositoryTestCase):
 
     def test_check(self):
         def check():
-            report = checker.check(self.repo, True, base.nothing_to_check)
+            report = self.check()
             self.assertEqual([], report.problems)
 
         for error in self.each_fault(check):

@@ -5,7 +5,6 @@ import hypothesis
 from hypothesis import stateful
 from hypothesis import strategies as st
 
-from ebackup_service.repository import checker
 from ebackup_service.repository import discard
 from ebackup_service.repository import layout
 from ebackup_service.repository import location
@@ -109,9 +108,7 @@ class RepositoryMachine(stateful.RuleBasedStateMachine):
 
     @stateful.rule(read_data=st.booleans())
     def check(self, read_data):
-        report = checker.check(
-            self.case.repo, read_data, base.nothing_to_check
-        )
+        report = self.case.check(read_data)
         assert report.problems == []
         assert report.images == len(self.images)
 

@@ -4,7 +4,6 @@
 import os
 from unittest import mock
 
-from ebackup_service.repository import checker
 from ebackup_service.repository import discard
 from ebackup_service.repository import layout
 from ebackup_service.repository import location
@@ -58,7 +57,7 @@ class OrderTestCase(base.RepositoryTestCase):
         self.fail('it never ends')
 
     def assert_sound(self):
-        report = checker.check(self.repo, True, base.nothing_to_check)
+        report = self.check()
         self.assertEqual([], report.problems)
         self.assertEqual(self.first.data, self.restore(self.first.id))
 

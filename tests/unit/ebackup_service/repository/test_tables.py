@@ -53,9 +53,11 @@ class PackTablesTestCase(base.RepositoryTestCase):
 
         self.assertEqual(tables._CACHED, len(self.tables._tables))
 
-    def test_contains(self):
+    def test_find(self):
         table = self.tables.get(self.address)
-        self.assertTrue(tables.contains(table, self.leaf.entries[:5]).all())
+        _, lengths = tables.find(table, self.leaf.entries[:5])
+        self.assertEqual([100] * 5, lengths.tolist())
+        self.assertTrue(tables.find(table, self.leaf.entries[:5])[0].all())
         where = self.leaf.locator(2)
         self.leaf.set(0, where._replace(id=b'x' * 32))
         self.leaf.set(1, where._replace(length=where.length + 1))
@@ -64,8 +66,8 @@ class PackTablesTestCase(base.RepositoryTestCase):
 
         self.assertEqual(
             [False, False, True, False, False],
-            tables.contains(table, self.leaf.entries[:5]).tolist(),
+            tables.find(table, self.leaf.entries[:5])[0].tolist(),
         )
         self.assertFalse(
-            tables.contains(table[:0], self.leaf.entries[:5]).any()
+            tables.find(table[:0], self.leaf.entries[:5])[0].any()
         )

@@ -95,19 +95,22 @@ class WalkerTestCase(test_tree.TreeTestCase):
 
         self.assertRaises(errors.Corrupt, self.walk, made)
         damage = []
-        met = self.walk(made, damaged=damage.append)
+        met = self.walk(made, damaged=lambda *what: damage.append(what))
 
         self.assertEqual([(0, 0), (0, 2), (0, 300)], sorted(met)[:3])
         self.assertEqual(1, len(damage))
-        self.assertIn(f'at {where.offset}', damage[0].name)
+        self.assertIn(f'at {where.offset}', damage[0][0].name)
+        self.assertEqual((0, 1), damage[0][1:])
 
     def test_damaged_top_is_told(self):
         made = self.write(TIB, [leaf_with(0, 0)])
         os.unlink(os.path.join(self.path, layout.pack_key(made.root.pack)))
         damage = []
 
-        self.assertEqual([], self.walk(made, damaged=damage.append))
-        self.assertEqual(1, len(damage))
+        self.assertEqual(
+            [], self.walk(made, damaged=lambda *what: damage.append(what))
+        )
+        self.assertEqual([(3, 0)], [what[1:] for what in damage])
 
     def test_page_in_a_wrong_place_is_told(self):
         # As entries behind the end of a smaller volume.
@@ -115,8 +118,10 @@ class WalkerTestCase(test_tree.TreeTestCase):
         smaller = tree.Tree(self.repo, made.root, 1, base.CHUNK)
         damage = []
 
-        self.assertEqual([], self.walk(smaller, damaged=damage.append))
-        self.assertIn('behind the end', str(damage[0]))
+        self.assertEqual(
+            [], self.walk(smaller, damaged=lambda *what: damage.append(what))
+        )
+        self.assertIn('behind the end', str(damage[0][0]))
 
     def test_damage_in_the_old_tree_is_no_obstacle(self):
         old = self.write(TIB, [leaf_with(i, 0) for i in (0, 300)])

@@ -4,6 +4,7 @@ import threading
 
 from oslotest import base
 
+from ebackup_service.rpc import damage
 from ebackup_service.rpc import errors as rpc_errors
 from ebackup_service.rpc import messages
 from ebackup_service.rpc import topics
@@ -75,6 +76,17 @@ class TestServerEndpoint(base.BaseTestCase):
         answer = self.client.live(spec.id, spec.token, [image.id])
         self.assertTrue(answer.accepted)
         self.assertEqual(1, len(answer.sessions))
+
+    def test_damage(self):
+        image = self.fixture.make_image()
+        job = repositories.check(self.fixture.catalog, 'default')
+        spec = self.fixture.run(job.id)
+        report = damage.Report([damage.Image(image.id, [[0, 1]])])
+        self.assertTrue(
+            self.client.take_damage(spec.id, spec.token, report).accepted
+        )
+        answer = self.client.known_damage(spec.id, spec.token, '')
+        self.assertEqual(report.images, answer.images)
 
     def test_wake(self):
         self.client.wake()

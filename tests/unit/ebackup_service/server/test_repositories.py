@@ -2,6 +2,7 @@
 
 from oslotest import base
 
+from ebackup_service.rpc import messages
 from ebackup_service.server import errors
 from ebackup_service.server import repositories
 from tests.unit.ebackup_service import catalog_fixture
@@ -140,10 +141,13 @@ class TestUpkeep(RepositoriesTestCase):
         self.assertNotEqual(job.id, again.id)
 
     def test_check_reads_pages_or_everything(self):
-        for read_data in (False, True):
-            job = repositories.check(self.catalog, 'default', read_data)
+        for fraction, sample in (
+            (0.0, None),
+            (1.0, messages.SampleSpec(0, 2**32)),
+        ):
+            job = repositories.check(self.catalog, 'default', fraction)
             spec = self.fixture.run(job.id)
-            self.assertEqual(read_data, spec.read_data)
+            self.assertEqual(sample, spec.sample)
             self.fixture.finish(spec)
 
     def test_repository_that_is_not_ready_has_no_upkeep(self):

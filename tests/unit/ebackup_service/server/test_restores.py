@@ -53,6 +53,7 @@ class TestReserve(base.BaseTestCase):
                 'tree': None,
                 'size': CHUNK,
                 'chunk_size': CHUNK,
+                'damaged': [],
             },
             job.pin,
         )

@@ -52,7 +52,7 @@ class TestMessages(base.BaseTestCase):
         job = repositories.collect(self.catalog, 'default')
         self.fixture.wait_for_job(job.id, 'succeeded', beat=False)
         self.assertEqual(_digest(held), _digest(self.restored(second)))
-        job = repositories.check(self.catalog, 'default', read_data=True)
+        job = repositories.check(self.catalog, 'default', fraction=1.0)
         found = self.fixture.wait_for_job(job.id, 'succeeded', beat=False)
         self.assertEqual(0, found.result['damaged'])
 

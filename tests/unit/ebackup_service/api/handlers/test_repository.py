@@ -102,9 +102,17 @@ class CollectTest(RepositoryTestCase):
 class CheckTest(RepositoryTestCase):
     def test_body_is_optional(self):
         self.make_repository()
-        for body in (None, {}, {'read_data': True}):
+        for body in (None, {}, {'read_data': True}, {'fraction': 0.1}):
             job = self.call(202, 'POST', '/default/check', body)['job']
             self.assertEqual('check', job['kind'])
+
+    def test_impossible_fraction_is_named(self):
+        self.make_repository()
+        for fraction in (0, -1, 1.1, 'all', True):
+            error = self.call(
+                400, 'POST', '/default/check', {'fraction': fraction}
+            )
+            self.assertIn('body.fraction', error['error']['message'])
 
     def test_wrong_type_is_named(self):
         self.make_repository()

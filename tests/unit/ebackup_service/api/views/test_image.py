@@ -17,6 +17,7 @@ FIELDS = {
     'bytes_read',
     'bytes_stored',
     'chunk_size',
+    'damaged_bytes',
     'snapshot_id',
     'name',
     'created_at',
@@ -38,3 +39,6 @@ class ImageTest(base.CatalogTestCase):
         shown = image.show(row)
         self.assertEqual(FIELDS, set(shown))
         self.assertNotIn('secret', json.dumps(shown))
+        detail = image.detail(row)
+        self.assertEqual(FIELDS | {'damaged_extents'}, set(detail))
+        self.assertEqual([], detail['damaged_extents'])

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import datetime
 
 from ebackup_service.api.views import repository
@@ -20,6 +21,40 @@ class RepositoryTest(base.CatalogTestCase):
             )
         ):
             self.assertEqual(shown, self._url(f'r{number}', url))
+
+
+class VerificationTest(base.CatalogTestCase):
+    def verification(self, **found):
+        row, _job = repositories.create(self.catalog, 'r', 'file:///r')
+        row = dataclasses.replace(row, verification=found)
+        return repository.show(row)['verification']
+
+    def test_nothing_was_verified(self):
+        self.assertEqual(
+            {
+                'percent': 0,
+                'round_began_at': None,
+                'complete_since': None,
+                'verified_at': None,
+            },
+            self.verification(),
+        )
+
+    def test_second_round(self):
+        self.assertEqual(
+            {
+                'percent': 25,
+                'round_began_at': '2026-11-23T00:00:00.000000Z',
+                'complete_since': '1970-01-01T00:00:00.000000Z',
+                'verified_at': '2026-11-23T00:00:01.000000Z',
+            },
+            self.verification(
+                position=2**30,
+                began=1795392000000,
+                complete=0,
+                last=1795392001000,
+            ),
+        )
 
 
 class UsageTest(base.CatalogTestCase):

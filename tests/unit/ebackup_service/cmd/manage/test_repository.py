@@ -62,6 +62,8 @@ class RepositoryTest(base.ManageTestCase):
 
     def test_check(self):
         self.make_repository('a')
+        for options in ((), ('--fraction', '0.5')):
+            self.ask('repository', 'check', 'a', *options)
         job = self.ask('repository', 'check', 'a', '--read-data')['job']
         self.assertEqual('check', job['kind'])
 

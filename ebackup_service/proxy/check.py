@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds damage in a repository, and tells the server which images it touches.
+
+Besides the sample that the job names, what was damaged before is read again:
+so what is reported is all that is known to be damaged.
+"""
+
+from collections.abc import Callable
+import dataclasses
+import functools
+from typing import Any, TypeVar
+
+from ebackup_service.engine import progress as job_progress
+from ebackup_service.engine import verify
+from ebackup_service.proxy import errors
+from ebackup_service.proxy import patience
+from ebackup_service.proxy import repositories
+from ebackup_service.proxy import task as proxy_task
+from ebackup_service.repository import checker
+from ebackup_service.repository import damage as repository_damage
+from ebackup_service.repository import extents
+from ebackup_service.repository import repository
+from ebackup_service.repository import sample
+from ebackup_service.repository import suspects
+from ebackup_service.rpc import damage
+
+_Answer = TypeVar('_Answer')
+
+# A damaged repository may have more problems than a result should carry.
+_MOST_PROBLEMS = 100
+_MOST_IMAGES = 1000
+# Images in a message; each has up to a thousand ranges.
+_BATCH = 20
+
+
+def run(task: proxy_task.Task) -> dict[str, Any]:
+    """Returns the job's result.
+
+    :raises RepositoryError: the repository is not ours, or away; damage is
+        told in the result
+    """
+    with repositories.opened(task.spec.repository) as repo:
+        catalog = _Catalog(task)
+        known = catalog.known()
+        records, read = _read(task, repo, known)
+        report = checker.check(
+            repo,
+            records,
+            task.control.check,
+            lambda found: catalog.tell(found, known),
+        )
+        result = dataclasses.asdict(report)
+        result['problems'] = report.problems[:_MOST_PROBLEMS]
+        result['damaged_chunks'] = report.damaged_chunks[:_MOST_PROBLEMS]
+        result['damaged_images'] = report.damaged_images[:_MOST_IMAGES]
+        return {
+            **result,
+            'bytes_read': read,
+            'usage': dataclasses.asdict(repo.usage()),
+        }
+
+
+def _read(
+    task: proxy_task.Task,
+    repo: repository.Repository,
+    known: checker.Damage,
+) -> tuple[repository_damage.DamagedRecords, int]:
+    """Read the sample; damaged records, and bytes that were read."""
+    check = task.control.check
+    spec = task.spec.sample
+    begin, end = (0, 0) if spec is None else (spec.begin, spec.end)
+    chosen = sample.Sample(begin, end, suspects.packs(repo, known, check))
+    if spec is None and not known:
+        return repository_damage.DamagedRecords(), 0
+    total = sum(size for _, size in chosen.packs(repo.storage, check))
+    progress = job_progress.Progress(total)
+    task.progress = _Reading(progress)
+    records = verify.run_verify(
+        repo,
+        chosen.packs(repo.storage, check),
+        task.workers,
+        task.control,
+        progress,
+        task.share,
+    )
+    return records, progress.total()['bytes_read']
+
+
+class _Reading:
+    """The progress of a job that has more to do when all is read."""
+
+    def __init__(self, progress: job_progress.Progress) -> None:
+        self._progress = progress
+
+    def snapshot(self) -> dict[str, Any]:
+        found = self._progress.snapshot()
+        return {**found, 'percent': min(found['percent'], 99)}
+
+
+class _Catalog:
+    """What the server knows of damage."""
+
+    def __init__(self, task: proxy_task.Task) -> None:
+        self._task = task
+
+    def known(self) -> checker.Damage:
+        """What was found before, by image."""
+        spec = self._task.spec
+        known: checker.Damage = {}
+
+        def ask() -> damage.Known:
+            return self._task.server.known_damage(
+                spec.id, spec.token, max(known, default='')
+            )
+
+        while True:
+            answer = self._ask(ask)
+            self._check(answer.accepted)
+            if not answer.images:
+                return known
+            for image in answer.images:
+                known[image.image_id] = extents.Extents(image.extents)
+
+    def tell(self, found: checker.Damage, known: checker.Damage) -> None:
+        """Report what is new, and what is different from before."""
+        spec = self._task.spec
+        images = [
+            damage.Image(image_id, ranges.to_json())
+            for image_id, ranges in found.items()
+            if ranges != known.get(image_id, extents.Extents())
+        ]
+        for start in range(0, len(images), _BATCH):
+            report = damage.Report(images[start : start + _BATCH])
+            decision = self._ask(
+                functools.partial(
+                    self._task.server.take_damage, spec.id, spec.token, report
+                )
+            )
+            self._check(decision.accepted)
+
+    def _ask(self, ask: Callable[[], _Answer]) -> _Answer:
+        return patience.until_answered(ask, self._task.control.check)
+
+    def _check(self, accepted: bool) -> None:
+        if not accepted:
+            raise errors.Fenced(
+                f'The server gave check {self._task.spec.id} up.'
+            )

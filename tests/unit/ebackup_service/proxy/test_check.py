@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+
+import os
+
+from oslotest import base
+
+from ebackup_service.engine import control
+from ebackup_service.proxy import check
+from ebackup_service.proxy import errors
+from ebackup_service.proxy import restore
+from ebackup_service.server import images
+from ebackup_service.server import repositories
+from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service import proxy_fixture
+
+CHUNK = catalog_fixture.CHUNK
+
+
+class TestCheck(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(proxy_fixture.Proxy())
+        self.catalog = self.fixture.catalog
+        self.fixture.create_repository()
+        self.path = self.fixture.write_volume(os.urandom(8 * CHUNK))
+        self.volume_id = catalog_fixture.new_id()
+
+    def backup(self):
+        return self.fixture.backup(self.path, volume_id=self.volume_id)
+
+    def task(self, fraction):
+        job = repositories.check(self.catalog, 'default', fraction)
+        return self.fixture.task(self.fixture.spec(job.id))
+
+    def check(self, fraction=0.0):
+        task = self.task(fraction)
+        result = check.run(task)
+        self.fixture.finish(task.spec, result=result)
+        return result
+
+    def damage(self, image):
+        image = images.show(self.catalog, image.id)
+        total = sum(length for _, length in image.damage)
+        self.assertEqual(total, image.damaged_bytes)
+        return image.damage
+
+    def test_sound_repository(self):
+        image = self.backup()
+        task = self.task(1.0)
+        result = check.run(task)
+        shown = task.snapshot()
+        self.assertEqual(99, shown['percent'])
+        self.assertEqual(shown['bytes_total'], shown['bytes_done'])
+        self.assertEqual((1, 0), (result['images'], result['damaged']))
+        self.assertEqual([], result['problems'])
+        self.assertLess(8 * CHUNK, result['bytes_read'])
+        self.assertEqual([], self.damage(image))
+
+    def test_damaged_data_is_found_when_it_is_read(self):
+        image = self.backup()
+        self.fixture.flip(3)
+        self.assertEqual(0, self.check()['damaged'])
+        result = self.check(1.0)
+        self.assertEqual(1, result['damaged'])
+        self.assertEqual(1, len(result['problems']))
+        self.assertEqual([image.id], result['damaged_images'])
+        [chunk] = result['damaged_chunks']
+        self.assertEqual(
+            [{'image_id': image.id, 'offsets': [3 * CHUNK]}], chunk['images']
+        )
+        self.assertEqual([[3 * CHUNK, CHUNK]], self.damage(image))
+
+    def test_next_backup_takes_from_the_volume_what_both_images_lost(self):
+        both = [self.backup(), self.backup()]
+        self.fixture.flip(3)
+        self.fixture.flip(4)
+        self.check(1.0)
+        lost = [[3 * CHUNK, 2 * CHUNK]]
+        self.assertEqual([lost] * 2, [self.damage(image) for image in both])
+        third = self.backup()
+        self.assertEqual('incremental', third.kind)
+        self.check(1.0)
+        self.assertEqual([], self.damage(third))
+        self.assertEqual([lost] * 2, [self.damage(image) for image in both])
+        target = self.fixture.write_volume(b'', 'target')
+        restore.run(self.fixture.restore_task(third, target))
+        with open(self.path, 'rb') as old, open(target, 'rb') as new:
+            self.assertEqual(old.read(), new.read())
+
+    def test_what_is_well_again_is_no_longer_damaged(self):
+        image = self.backup()
+        self.fixture.flip(3)
+        self.check(1.0)
+        # It is known, so it is looked at again by each check.
+        result = self.check()
+        self.assertEqual([[3 * CHUNK, CHUNK]], self.damage(image))
+        self.assertEqual(1, result['damaged'])
+        self.fixture.flip(3)
+        result = self.check()
+        self.assertEqual([], self.damage(image))
+        self.assertEqual(0, result['damaged'])
+
+    def test_samples_add_up_to_the_whole(self):
+        image = self.backup()
+        self.fixture.flip(3)
+        for _ in range(4):
+            self.check(0.25)
+        self.assertEqual([[3 * CHUNK, CHUNK]], self.damage(image))
+        found = repositories.show(self.catalog, 'default').verification
+        self.assertIsNotNone(found['complete'])
+
+    def test_check_that_is_cancelled(self):
+        self.backup()
+        task = self.task(1.0)
+        task.control.cancel('enough')
+        self.assertRaises(control.JobStopped, check.run, task)
+
+    def test_check_that_was_given_up_tells_nothing(self):
+        image = self.backup()
+        self.fixture.flip(3)
+        task = self.task(1.0)
+        take = task.server.take_damage
+
+        def given_up(*args):
+            self.fixture.finish(task.spec, 'failed')
+            return take(*args)
+
+        task.server.take_damage = given_up
+        self.assertRaises(errors.Fenced, check.run, task)
+        self.assertEqual([], self.damage(image))
+        task = self.task(0.0)
+        self.fixture.finish(task.spec, 'failed')
+        self.assertRaises(errors.Fenced, check.run, task)

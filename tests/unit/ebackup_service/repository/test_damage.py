@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+from unittest import mock
+
+from oslotest import base
+
+from ebackup_service.repository import damage
+from ebackup_service.repository import errors
+from ebackup_service.repository import location
+from ebackup_service.repository import page
+
+ERROR = errors.Corrupt('chunk', 'pack', 'broken')
+
+
+def locator(ordinal, offset):
+    pack = location.PackAddress(b'sessionsessionse', location.DATA, ordinal)
+    return location.Locator(bytes(32), pack, offset, 100, 1)
+
+
+class DamagedRecordsTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.records = damage.DamagedRecords()
+        self.leaf = page.Leaf(0)
+        for slot in range(4):
+            self.leaf.set(slot, locator(slot // 2, 100 * slot))
+
+    def test_slots_that_hold_one(self):
+        self.records.add(locator(0, 100), ERROR)
+        self.records.add(locator(1, 300), ERROR)
+        # No slot has these.
+        self.records.add(locator(1, 100), ERROR)
+        self.records.add(locator(2, 0), ERROR)
+
+        self.assertEqual(
+            [1, 3], self.records.of(self.leaf).nonzero()[0].tolist()
+        )
+        self.assertEqual(4, len(self.records))
+
+    def test_nothing_is_damaged(self):
+        self.assertFalse(self.records.of(self.leaf).any())
+
+    def test_told_are_bounded(self):
+        with mock.patch.object(damage, 'TOLD', 1):
+            self.records.add(locator(0, 100), ERROR)
+            self.records.add(locator(1, 300), ERROR)
+
+        self.assertEqual([(locator(0, 0).pack, 100)], [*self.records.told])
+        self.assertEqual(2, int(self.records.of(self.leaf).sum()))
