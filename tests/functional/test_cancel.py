@@ -2,6 +2,7 @@
 """Operations that are withdrawn in the middle."""
 
 import os
+import time
 
 from tests.functional import base
 from tests.functional import ebackup_case
@@ -61,7 +62,10 @@ class CancelTestCase(ebackup_case.EBackupTestCase):
         self.slow()
         backup = self.start_backup(self.volume)
         job = self.wait_for_progress(backup, 'backup')
+        asked = time.monotonic()
         self.call('POST', f'/v1/jobs/{job["id"]}/cancel')
+        self.wait_for_job(job['id'])
+        self.assertLess(time.monotonic() - asked, 5)
         found = self.wait_for_backup(backup, 'error')
         self.assertIn('ancelled', found.fail_reason)
         fetch = self.demo.block_storage.get_volume

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""API or server away for a while, while everybody else goes on.
+"""One of the services away for a while, while the others go on.
 
 For a short while a backup does not mind. For longer, the absence of the API is
-an error, and that of the server a pause.
+an error, and that of the servers or of the message bus a pause.
 """
 
 import unittest
@@ -50,6 +50,12 @@ class SplitServiceTestCase(fault_case.FaultTestCase):
         self.kill('ebackup-server')
         self.ends_well()
         self.assertEqual(runs, self.job(self.job_id)['runs'])
+
+    def test_killed_bus_and_database_come_back(self):
+        for service in 'rabbitmq', 'mariadb':
+            self.kill(service)
+            self.lab.run('start', service)
+        self.ends_well()
 
     def test_api_killed_stays_away(self):
         self.kill('ebackup-api')
