@@ -15,8 +15,12 @@ from ebackup_service.repository import pack_set
 from ebackup_service.repository import pack_table
 from ebackup_service.repository import page
 
-# Of 32 MiB packs with 64 KiB chunks, a table takes 25 to 100 KiB.
-_CACHED = 64
+# Bytes of tables that are kept, beside the one that was asked for last. With
+# 64 KiB chunks, that of a 32 MiB pack takes 25 to 100 KiB, and more where they
+# compress well.
+_CACHED = 8 * 1024 * 1024
+# Bytes that one takes besides; of a pack that is missing there is no more.
+_ENTRY = 1024
 
 
 class PackTables:
@@ -33,6 +37,7 @@ class PackTables:
         self._repo = repo
         self._damaged = damaged
         self._told = pack_set.PackSet()
+        self._bytes = 0
         self._tables: collections.OrderedDict[
             location.PackAddress, pack_table.Table | None
         ] = collections.OrderedDict()
@@ -43,9 +48,11 @@ class PackTables:
             self._tables.move_to_end(address)
             return self._tables[address]
         table = self._load(address)
+        while self._tables and self._bytes > _CACHED:
+            _, forgotten = self._tables.popitem(last=False)
+            self._bytes -= _size(forgotten)
         self._tables[address] = table
-        if len(self._tables) > _CACHED:
-            self._tables.popitem(last=False)
+        self._bytes += _size(table)
         return table
 
     def _load(self, address: location.PackAddress) -> pack_table.Table | None:
@@ -69,6 +76,10 @@ class PackTables:
         if address not in self._told:
             self._told.add(address)
             self._damaged(error)
+
+
+def _size(table: pack_table.Table | None) -> int:
+    return _ENTRY + (0 if table is None else table.nbytes)
 
 
 def find(

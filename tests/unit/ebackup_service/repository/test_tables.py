@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 
+import fixtures
+
 from ebackup_service.repository import layout
 from ebackup_service.repository import page
 from ebackup_service.repository import tables
@@ -47,11 +49,25 @@ class PackTablesTestCase(base.RepositoryTestCase):
         self.assertIsNone(self.tables.get(missing))
         self.assertEqual(1, len(self.damage))
 
-    def test_number_of_tables_is_bounded(self):
-        for ordinal in range(100, 100 + 2 * tables._CACHED):
+    def test_memory_is_bounded(self):
+        self.patch_size(10 * tables._ENTRY)
+        for ordinal in range(100, 150):
             self.tables.get(self.address._replace(ordinal=ordinal))
+            self.tables.get(self.address)
 
-        self.assertEqual(tables._CACHED, len(self.tables._tables))
+        self.assertLessEqual(len(self.tables._tables), 11)
+        self.assertIn(self.address, self.tables._tables)
+
+    def test_one_that_is_larger_than_all_is_kept_alone(self):
+        self.patch_size(0)
+        self.tables.get(self.address._replace(ordinal=99))
+        table = self.tables.get(self.address)
+
+        self.assertEqual([self.address], list(self.tables._tables))
+        self.assertIs(table, self.tables.get(self.address))
+
+    def patch_size(self, size):
+        self.useFixture(fixtures.MockPatchObject(tables, '_CACHED', size))
 
     def test_find(self):
         table = self.tables.get(self.address)
