@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pathlib
+import signal
 import subprocess
 from typing import Any
 
@@ -101,6 +102,23 @@ class Lab:
 
 # Accounts that act in project "service".
 _SERVICES = ('cinder', 'ebackup')
+
+
+def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
+    """Start tools/lab so that an interruption reaches it and what it starts.
+
+    Where the tests run in the background, SIGINT is ignored, and that would
+    be inherited.
+    """
+    return subprocess.Popen(
+        [TREE / 'tools/lab', *map(str, arguments)],
+        start_new_session=True,
+        preexec_fn=functools.partial(
+            signal.signal, signal.SIGINT, signal.default_int_handler
+        ),
+        text=True,
+        **options,
+    )
 
 
 @functools.cache

@@ -113,6 +113,15 @@ class RepositoryTestCase(CauseTestCase):
         self._remount('rw')
         self.succeeds(self.volume, container=self.name)
 
+    def test_missing_repository(self):
+        kept = self.succeeds(self.volume, container=self.name)
+        elsewhere = self.repository.with_suffix('.elsewhere')
+        self.repository.rename(elsewhere)
+        self.fails(f'.*{self.repository}', self.volume, container=self.name)
+        elsewhere.rename(self.repository)
+        self.assertEqual(self.digest, self.sha256(self.restore(kept)))
+        self.succeeds(self.volume, container=self.name)
+
     def test_repository_that_nobody_knows(self):
         self.fails(
             "There is no repository 'nowhere'",

@@ -85,6 +85,23 @@ class TestConfine(base.BaseTestCase):
         self.assertEqual(os.readlink('/proc/self/ns/mnt'), done.stdout.strip())
 
 
+class TestMissingPackages(base.BaseTestCase):
+    def test_are_named_with_what_installs_them(self) -> None:
+        with tempfile.TemporaryDirectory() as directory:
+            done = subprocess.run(
+                [sys.executable, TOOLS / 'lab', '--dir', directory, 'up'],
+                env={'PATH': '/nonexistent'},
+                capture_output=True,
+                text=True,
+            )
+        self.assertEqual(1, done.returncode)
+        self.assertRegex(
+            done.stderr,
+            'missing system packages; install them with\n'
+            '  apt-get install --no-install-recommends coreutils',
+        )
+
+
 class LabLibraryTestCase(base.BaseTestCase):
     """Imports from tools/lablib; has a directory of its own."""
 

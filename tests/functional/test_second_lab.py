@@ -70,6 +70,24 @@ class TestSecondLab(base.LabTestCase):
         ]
         self.assertEqual([], missing)
 
+    def test_volume_outlasts_down_and_up(self) -> None:
+        made = self.shell(
+            'openstack volume create --size 1 -f value -c id outlasting'
+        )
+        for verb in 'down', 'up':
+            self.second.run(verb)
+        listed = self.shell('openstack volume list -f value -c ID -c Name')
+        self.assertEqual(f'{made} outlasting', listed)
+
+    def shell(self, command: str) -> str:
+        """Return what a command prints, where `env` says what it needs."""
+        lab_program = f'{TOOLS}/lab --dir {self.second.directory}'
+        return subprocess.check_output(
+            ['/bin/sh', '-ec', f'eval "$({lab_program} env)"; {command}'],
+            env={'PATH': os.environ['PATH'], 'HOME': '/nonexistent'},
+            text=True,
+        ).strip()
+
     def test_services_of_the_first_run_on(self) -> None:
         self.assertEqual(self.before, _pids(self.lab))
 
@@ -128,10 +146,7 @@ def _interrupt(
     which: lab.Lab, interruption: Interruption, arguments: list[str]
 ) -> None:
     """Run tools/lab until that moment; SIGINT is as from a terminal."""
-    program = subprocess.Popen(
-        [TOOLS / 'lab', '--dir', which.directory, *arguments],
-        start_new_session=True,
-    )
+    program = lab.start('--dir', which.directory, *arguments)
     while not _has_written(which.directory, interruption.file):
         if program.poll() is not None:
             raise AssertionError(f'ended before {interruption}')

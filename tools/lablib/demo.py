@@ -26,6 +26,9 @@ from lablib import volumes
 
 _FILES = 300_000_000
 _CHANGE = 20_000_000
+# What a change may take in the repository: random bytes, and what a file
+# system writes besides.
+_STORED = range(_CHANGE * 9 // 10, _CHANGE * 2)
 # Seconds.
 _TIMEOUT = 300
 _PREFIX = 'demo-'
@@ -46,6 +49,7 @@ class Demo:
         self._work = lab.directory / 'demo'
         self._environment = os.environ | report.variables(lab, 'demo')
         self._lines: list[table.Line] = []
+        self._last = ''
 
     def run(self) -> bool:
         """Return whether all that was restored equals what was backed up."""
@@ -93,6 +97,9 @@ class Demo:
     def _backup(self, path: pathlib.Path, name: str) -> Backup:
         with console.step('sha256sum of the volume'):
             digest = _sha256sum(path)
+        if digest == self._last:
+            raise console.Problem('nothing was changed on the volume')
+        first, self._last = not self._last, digest
         on_volume = path.stat().st_blocks * 512
         full_name = f'{self._tag}-{name}'
         backup = self._openstack(
@@ -102,6 +109,8 @@ class Demo:
         with console.step('waiting for the backup'):
             self._wait('backups', backup)
         image = self._ebackup(f'/v1/images/{backup}')['image']
+        if not first:
+            _check_incremental(image)
         job = self._ebackup(f'/v1/jobs/{image["job_id"]}')['job']
         self._lines.append(
             table.Line(
@@ -207,6 +216,15 @@ def run(lab: lab_module.Lab) -> int:
     verdict = 'every byte is right' if good else 'BYTES DIFFER'
     print(f'{verdict}; took {time.monotonic() - started:.0f} s')
     return 0 if good else 1
+
+
+def _check_incremental(image: dict[str, Any]) -> None:
+    kind, stored = image['kind'], image['bytes_stored']
+    if kind != 'incremental' or stored not in _STORED:
+        raise console.Problem(
+            f'backup {image["id"]} is {kind} and stored {stored} bytes, where '
+            f'some {_CHANGE} were changed'
+        )
 
 
 def _sha256sum(path: pathlib.Path) -> str:

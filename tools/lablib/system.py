@@ -42,6 +42,11 @@ def check(profile: str) -> None:
         wanted |= _AS_ROOT
     if profile == 'processes':
         wanted |= _PROCESSES
+    if is_root() and not os.path.exists('/dev/loop-control'):
+        raise console.Problem(
+            'no /dev/loop-control, by which root attaches volumes as block '
+            'devices: run this as another user, for whom they are plain files'
+        )
     missing = {package for name, package in wanted.items() if not find(name)}
     if not _venv_pythons():
         missing.add('python3-venv')
