@@ -12,6 +12,7 @@ from lablib import demo
 from lablib import lab as lab_module
 from lablib import lifecycle
 from lablib import report
+from lablib.torture import run as torture
 from lablib import volumes
 
 DESCRIPTION = """\
@@ -68,6 +69,28 @@ def _parser() -> argparse.ArgumentParser:
             help='how cinder-backup runs in profile processes; what is given '
             'last stays (default: native)',
         )
+    command = add(
+        'torture',
+        'random backups, restores and deletions while services of profile '
+        '"processes" are killed; then look whether all is right',
+    )
+    command.add_argument(
+        '--rounds',
+        type=_positive,
+        default=10,
+        metavar='N',
+        help='(default: %(default)s; a round takes some ten seconds)',
+    )
+    command.add_argument(
+        '--seed',
+        type=int,
+        metavar='S',
+        help='chooses operations and faults (default: a new one, that is '
+        'printed)',
+    )
+    command.add_argument(
+        '--json', action='store_true', help='print the summary as JSON'
+    )
     command = add('env', 'print what a shell needs for "openstack"')
     command.add_argument(
         'user',
@@ -95,6 +118,13 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError('at least 1')
+    return number
+
+
 def _run(arguments: argparse.Namespace) -> int:
     lab = lab_module.Lab(arguments.dir.resolve())
     match arguments.command:
@@ -111,6 +141,11 @@ def _run(arguments: argparse.Namespace) -> int:
                 )
             if arguments.command == 'demo':
                 return demo.run(lab)
+        case 'torture':
+            with lab.locked():
+                return torture.run(
+                    lab, arguments.rounds, arguments.seed, arguments.json
+                )
         case 'down':
             with lab.locked():
                 lifecycle.down(lab)

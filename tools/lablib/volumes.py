@@ -42,7 +42,7 @@ def release(lab: lab_module.Lab) -> None:
     """Detach what is attached and unmount, to make removing DIR possible."""
     if not system.is_root():
         return
-    for device in _loop_devices(lab.volumes):
+    for device, _file in _loop_devices(lab.volumes):
         subprocess.run(['losetup', '--detach', device], check=True)
     while lab.volumes.is_mount():
         done = subprocess.run(
@@ -61,6 +61,13 @@ def find(lab: lab_module.Lab, volume_id: str) -> pathlib.Path:
         if path.exists():
             return path
     raise console.Problem(f'there is no volume {volume_id} in {lab.volumes}')
+
+
+def attached(lab: lab_module.Lab) -> list[pathlib.Path]:
+    """Return the files of volumes and snapshots that are loop devices."""
+    if not system.is_root():
+        return []
+    return [file for _device, file in _loop_devices(lab.volumes)]
 
 
 def _worth_an_image(lab: lab_module.Lab) -> bool:
@@ -116,7 +123,7 @@ def shares_blocks(directory: pathlib.Path) -> bool:
     return True
 
 
-def _loop_devices(directory: pathlib.Path) -> list[str]:
+def _loop_devices(directory: pathlib.Path) -> list[tuple[str, pathlib.Path]]:
     """Return the loop devices whose files are below the directory."""
     listed = subprocess.run(
         ['losetup', '--json', '--list', '--output', 'NAME,BACK-FILE'],
@@ -124,8 +131,7 @@ def _loop_devices(directory: pathlib.Path) -> list[str]:
         check=True,
     ).stdout
     devices = json.loads(listed)['loopdevices'] if listed.strip() else []
+    files = [(one['name'], pathlib.Path(one['back-file'])) for one in devices]
     return [
-        device['name']
-        for device in devices
-        if pathlib.Path(device['back-file']).is_relative_to(directory)
+        (name, file) for name, file in files if file.is_relative_to(directory)
     ]

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What tools/lab torture decides, and what it takes for a difference."""
+
+import random
+
+from tests.functional import test_lab_program
+
+MIB = 1 << 20
+
+
+class TortureTestCase(test_lab_program.LabLibraryTestCase):
+    """Imports from tools/lablib/torture."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        from lablib.torture import content
+        from lablib.torture import model
+        from lablib.torture import plan
+        from lablib.torture import tally
+
+        self.content, self.model = content, model
+        self.plan, self.tally = plan, tally
+
+
+class TestPlan(TortureTestCase):
+    """The seed chooses what happens."""
+
+    def rounds(self, seed: int, count: int = 300) -> list:
+        return [self.plan.choose(seed, n) for n in range(1, count + 1)]
+
+    def test_same_seed_chooses_the_same(self) -> None:
+        self.assertEqual(self.rounds(7), self.rounds(7))
+        self.assertNotEqual(self.rounds(7), self.rounds(8))
+
+    def test_a_round_does_not_depend_on_those_before(self) -> None:
+        self.assertEqual(self.rounds(7)[100], self.plan.choose(7, 101))
+
+    def test_everything_comes(self) -> None:
+        rounds = self.rounds(1)
+        kinds = {one.kind for r in rounds for one in r.operations}
+        self.assertEqual(set(self.plan.OPERATIONS), kinds)
+        faults = {(r.fault.verb, r.fault.service) for r in rounds if r.fault}
+        wanted = {
+            (verb, service)
+            for verb in self.plan.VERBS
+            for service in self.plan.SERVICES
+        }
+        self.assertEqual(wanted, faults)
+        self.assertIn(None, [r.fault for r in rounds])
+        self.assertEqual({1, 2}, {len(r.operations) for r in rounds})
+
+    def test_services_are_those_of_the_lab(self) -> None:
+        from lablib import lab
+        from lablib import service
+
+        made = lab.Lab(self.run_directory / 'lab')
+        made.create('processes')
+        (made.etc / 'ebackup.d').mkdir()
+        known = {one.name for one in service.services(made)}
+        self.assertLessEqual(set(self.plan.SERVICES), known)
+
+    def test_every_operation_is_known(self) -> None:
+        from lablib.torture import operations
+
+        self.assertEqual(set(self.plan.OPERATIONS), set(operations.KINDS))
+
+
+class TestModel(TortureTestCase):
+    """Operations meet what there is."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.there = self.model.Model()
+        self.there.volumes = [self.model.Volume(f'v{n}') for n in range(3)]
+
+    def fill(self, count: int) -> None:
+        self.there.backups = [
+            self.model.Backup(f'b{n}', 'v0', '') for n in range(count)
+        ]
+
+    def assign(self, *wanted: tuple[str, float, float]) -> list[tuple]:
+        operations = [self.plan.Operation(*one, seed=0) for one in wanted]
+        return [
+            (
+                task.kind,
+                task.volume and task.volume.id,
+                task.backup and task.backup.id,
+            )
+            for task in self.there.assign(operations)
+        ]
+
+    def test_fractions_choose_among_what_there_is(self) -> None:
+        self.fill(4)
+        self.assertEqual(
+            [('backup', 'v0', None)], self.assign(('backup', 0.0, 0.9))
+        )
+        self.assertEqual(
+            [('restore-over', 'v2', 'b1')],
+            self.assign(('restore-over', 0.49, 0.999)),
+        )
+        self.assertEqual(
+            [('delete', None, 'b3')], self.assign(('delete', 0.999, 0.0))
+        )
+
+    def test_nothing_is_touched_by_two(self) -> None:
+        self.fill(2)
+        self.assertEqual(
+            [('restore-over', 'v0', 'b0'), ('backup', 'v1', None)],
+            self.assign(('restore-over', 0.0, 0.0), ('backup', 0.0, 0.0)),
+        )
+        self.assertEqual(
+            [('delete', None, 'b0'), ('restore-new', None, 'b1')],
+            self.assign(('delete', 0.0, 0.0), ('restore-new', 0.0, 0.0)),
+        )
+
+    def test_without_a_backup_one_is_made(self) -> None:
+        for kind in 'delete', 'restore-new', 'restore-over':
+            self.assertEqual(
+                [('backup', 'v1', None)], self.assign((kind, 0.5, 0.0))
+            )
+
+    def test_one_backup_too_many_is_deleted(self) -> None:
+        self.fill(self.model.MOST)
+        self.assertEqual(
+            [('delete', None, 'b0')], self.assign(('snapshot', 0.0, 0.0))
+        )
+
+    def test_nothing_left_to_do_it_to(self) -> None:
+        del self.there.volumes[1:]
+        self.assertEqual(
+            [('backup', 'v0', None)],
+            self.assign(('backup', 0.0, 0.0), ('cancel', 0.0, 0.0)),
+        )
+        self.assertEqual(
+            [('check', None, None)],
+            self.assign(('check', 0.0, 0.0), ('check', 0.0, 0.0)),
+        )
+
+    def test_restore_over_no_volume_is_one_to_a_new_one(self) -> None:
+        del self.there.volumes[1:]
+        self.fill(1)
+        self.assertEqual(
+            [('backup', 'v0', None), ('restore-new', None, 'b0')],
+            self.assign(('backup', 0.0, 0.0), ('restore-over', 0.0, 0.0)),
+        )
+
+
+class TestContent(TortureTestCase):
+    """Volumes are compared by all of their bytes."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = self.run_directory / 'volume'
+        with self.path.open('wb') as file:
+            file.truncate(64 * MIB)
+
+    def put(self, offset: int, data: bytes) -> str:
+        with self.path.open('r+b') as file:
+            file.seek(offset)
+            file.write(data)
+        return self.content.digest(self.path)
+
+    def test_every_byte_counts_and_its_place(self) -> None:
+        found = {
+            self.content.digest(self.path),
+            self.put(64 * MIB - 1, b'x'),
+            self.put(64 * MIB - 1, b'\0') and self.put(0, b'x'),
+            self.put(1, b'x'),
+            self.put(5 * MIB, b'x'),
+        }
+        self.assertEqual(5, len(found))
+
+    def test_size_counts(self) -> None:
+        before = self.content.digest(self.path)
+        with self.path.open('r+b') as file:
+            file.truncate(65 * MIB)
+        self.assertNotEqual(before, self.content.digest(self.path))
+
+    def test_written_zeros_are_like_holes(self) -> None:
+        before = self.content.digest(self.path)
+        self.assertEqual(before, self.put(3 * MIB - 5, bytes(2 * MIB)))
+
+    def test_change_stays_inside_and_repeats_itself(self) -> None:
+        copy = self.run_directory / 'copy'
+        copy.write_bytes(self.path.read_bytes())
+        before = self.content.digest(self.path)
+        for path in self.path, copy:
+            source = random.Random(5)
+            for _ in range(10):
+                self.content.change(path, source)
+        self.assertEqual(64 * MIB, self.path.stat().st_size)
+        self.assertNotEqual(before, self.content.digest(self.path))
+        self.assertEqual(
+            self.content.digest(self.path), self.content.digest(copy)
+        )
+
+
+class TestTally(TortureTestCase):
+    """What the rounds came to."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.task = self.model.Task(
+            self.plan.Operation('delete', 0.0, 0.0, 0),
+            'delete',
+            backup=self.model.Backup('0123456789', 'v', ''),
+        )
+        self.found = self.tally.Tally(5, 20)
+
+    def add(self, number: int, fault: object, outcome: str) -> str:
+        from lablib.torture import operation
+
+        chosen = self.plan.Round(number, (self.task.operation,), fault)
+        one = operation.Operation(None, None, self.task, None, None)
+        one.outcome = outcome
+        self.found.add(chosen, [one])
+        return self.found.line(chosen, [one], 3.21)
+
+    def test_line_says_what_was_done_to_what(self) -> None:
+        fault = self.plan.Fault('kill', 'mariadb', 0.5, 1.25)
+        self.assertEqual(
+            'round   7/20    3.2 s  delete 01234567 failed | '
+            'kill mariadb after 0.5 s, for 1.2 s',
+            self.add(7, fault, 'failed'),
+        )
+
+    def test_summary_counts(self) -> None:
+        fault = self.plan.Fault('stop', 'rabbitmq', 0.0, 0.0)
+        for number, outcome in enumerate(('lost', 'succeeded', 'succeeded')):
+            self.add(number, fault if number else None, outcome)
+        found = self.found.summary()
+        self.assertEqual(
+            {'delete': {'lost': 1, 'succeeded': 2}}, found['operations']
+        )
+        self.assertEqual({'stop rabbitmq': 2}, found['faults'])
+        self.assertEqual((5, 3), (found['seed'], found['rounds']))
+        self.assertIn('seed 5: 3 rounds', self.found.text())
+
+    def test_text_has_every_violation(self) -> None:
+        self.found.violations.append('backup 1 is gone')
+        text = self.found.text()
+        self.assertIn('VIOLATION backup 1 is gone', text)
+        self.assertIn('FAILED', text)

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Takes services of the lab away and brings them back."""
+
+import functools
+import time
+
+from lablib import configuration
+from lablib import console
+from lablib import lab as lab_module
+from lablib import lifecycle
+from lablib import service as service_module
+from lablib.torture import cloud as cloud_module
+from lablib.torture import plan
+
+# Seconds in which services that were not touched are well again.
+_RECOVERY = 90.0
+# Seconds in which a volume is made when no message gets lost.
+_DELIVERY = 8.0
+
+
+class Controller:
+    """notes: what services did that is Cinder's affair, not ours."""
+
+    def __init__(self, lab: lab_module.Lab, cloud: cloud_module.Cloud) -> None:
+        self.notes: list[str] = []
+        self._lab = lab
+        self._cloud = cloud
+
+    def inject(self, fault: plan.Fault) -> None:
+        """Take a service away, and return when everything runs again."""
+        time.sleep(fault.after)
+        act = lifecycle.kill if fault.verb == 'kill' else lifecycle.stop
+        act(self._lab, fault.service)
+        time.sleep(fault.away)
+        self._start(fault.service)
+        self.recovered()
+        if fault.service == 'rabbitmq':
+            for kind in configuration.volume_types(self._lab):
+                self._messages_arrive(kind)
+
+    def restart(self, service: str) -> None:
+        lifecycle.stop(self._lab, service)
+        self._start(service)
+
+    def recovered(self) -> None:
+        """Wait until all services are well; none of ours may have ended."""
+        for service in service_module.services(self._lab):
+            name = service.name
+            if lifecycle.process_of(self._lab, service).pid is None:
+                log = self._lab.log / f'{name}.log'
+                if name.startswith('ebackup'):
+                    raise cloud_module.Violation(
+                        f'{name} has ended by itself, see {log}'
+                    )
+                self.notes.append(f'{name} had ended by itself')
+                self._start(name)
+            ready = functools.partial(lifecycle.is_ready, self._lab, service)
+            self._cloud.wait(ready, f'{name} is well', _RECOVERY)
+
+    def _messages_arrive(self, kind: str) -> None:
+        """Make volumes until Cinder's parts have all found the bus again.
+
+        Cinder loses what it says before, and waits for ever in a restore
+        whose new volume it so never gets.
+        """
+        deadline = time.monotonic() + _RECOVERY
+        while time.monotonic() < deadline:
+            volume = self._cloud.create_volume('trial', kind)
+            until = time.monotonic() + _DELIVERY
+            while self._cloud.status('volume', volume) == 'creating':
+                if time.monotonic() > until:
+                    break
+                self._cloud.pause()
+            made = self._cloud.status('volume', volume) == 'available'
+            self._cloud.force_delete('volume', volume)
+            if made:
+                return
+        raise cloud_module.Violation(
+            f'after {_RECOVERY:.0f} s Cinder still makes no volume of type '
+            f'{kind}, see {self._lab.log}/cinder-*.log'
+        )
+
+    def _start(self, name: str) -> None:
+        try:
+            lifecycle.start(self._lab, name)
+        except console.Problem as problem:
+            raise cloud_module.Violation(str(problem)) from None

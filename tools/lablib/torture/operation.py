@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all operations of a round have in common."""
+
+from collections.abc import Callable
+import pathlib
+import random
+import threading
+import time
+from typing import Any
+
+from lablib.torture import cloud as cloud_module
+from lablib.torture import content
+from lablib.torture import model as model_module
+from lablib.torture import plan
+from lablib import volumes
+
+# Statuses of Cinder's that something is expected to end.
+BUSY = frozenset(
+    ('creating', 'deleting', 'restoring', 'backing-up', 'restoring-backup')
+)
+# Seconds, once everything runs again: after the first, that has been lost
+# inside Cinder for which eBackup has no job; after the second, all else is
+# stuck. Cinder itself waits for a lost message for 60 s.
+_LOST = 20.0
+_STUCK = 180.0
+# Seconds for what Cinder does when nothing is in its way.
+SHORT = 90.0
+
+# Without them, Cinder can neither hear of an end nor record it, and doesn't
+# try again.
+_CINDERS_OWN = ('rabbitmq', 'mariadb')
+
+Job = dict[str, Any]
+Violation = cloud_module.Violation
+
+
+class Operation:
+    """One operation of a tenant.
+
+    prepare(), begin() and settle() are called while everything runs, wait()
+    in a thread of its own, while a service is taken away.
+
+    outcome: "succeeded"; "failed", in Cinder's words "error"; "lost", when a
+    message inside Cinder was, so that eBackup never heard of it; "stale", when
+    eBackup's job has ended, and Cinder could not record that in its database;
+    "refused", when Cinder had a reason to
+    calm: set as soon as everything runs again
+    """
+
+    def __init__(
+        self,
+        cloud: cloud_module.Cloud,
+        model: model_module.Model,
+        task: model_module.Task,
+        fault: plan.Fault | None,
+        calm: threading.Event,
+    ) -> None:
+        self.task = task
+        self.outcome = ''
+        self._cloud = cloud
+        self._model = model
+        self._fault = fault.service if fault else ''
+        self._calm = calm
+        self._random = random.Random(task.operation.seed)
+
+    @property
+    def kind(self) -> str:
+        return self.task.kind
+
+    def __str__(self) -> str:
+        return f'{self.task} {self.outcome}'.rstrip()
+
+    def prepare(self) -> None:
+        """Make what the operation is done to."""
+
+    def begin(self) -> None:
+        """Ask for it; what is asked for has been accepted."""
+        raise NotImplementedError
+
+    def wait(self) -> None:
+        """Wait for its end, and set the outcome."""
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Record what is acknowledged; tidy up as an operator would."""
+
+    # For those that inherit
+
+    def _path(self, volume_id: str) -> pathlib.Path:
+        return volumes.find(self._cloud.lab, volume_id)
+
+    def _ended(
+        self, kind: str, resource: str, jobs: Callable[[], list[Job]]
+    ) -> str | None:
+        """Return Cinder's status once nothing is expected to change it.
+
+        None: it is gone; or, with the outcome "lost" or "stale", it is busy
+        and will remain so.
+        """
+        since = None
+        while True:
+            status = self._cloud.status(kind, resource)
+            if status not in BUSY:
+                return status
+            now = time.monotonic()
+            if since is None and self._calm.is_set():
+                since = now
+            if since is not None and now - since > _LOST:
+                self.outcome = self._forgotten(jobs())
+                if self.outcome:
+                    return None
+            if since is not None and now - since > _STUCK:
+                raise Violation(
+                    f'{kind} {resource} is {status}, {_STUCK:.0f} s after '
+                    'everything was running again'
+                )
+            self._cloud.pause()
+
+    def _forgotten(self, jobs: list[Job]) -> str:
+        """Return "lost" or "stale" where Cinder waits in vain, else ''."""
+        if not jobs:
+            return 'lost'
+        if any(job['state'] in ('pending', 'running') for job in jobs):
+            return ''
+        return 'stale' if self._fault in _CINDERS_OWN else ''
+
+    def _new_jobs(self, kind: str, image: str) -> Callable[[], list[Job]]:
+        """Return what finds the image's jobs of a kind from now on."""
+        query = f'kind={kind}&image_id={image}'
+        before = {job['id'] for job in self._cloud.jobs(query)}
+        return lambda: [
+            job for job in self._cloud.jobs(query) if job['id'] not in before
+        ]
+
+    def _quiet(
+        self, kind: str, resource: str, seconds: float = SHORT
+    ) -> str | None:
+        """Return Cinder's status when it is not busy any more."""
+        found: list[str | None] = []
+
+        def arrived() -> bool:
+            found[:] = [self._cloud.status(kind, resource)]
+            return found[0] not in BUSY
+
+        self._cloud.wait(arrived, f'{kind} {resource} is settled', seconds)
+        return found[0]
+
+    def _free(self, volume: model_module.Volume) -> None:
+        """Make a volume available that Cinder has left in an error.
+
+        Or as if it were busy: when a backup is deleted by force, say, and
+        cinder-backup dies in the middle of it, that is left to an operator.
+        """
+        theirs = self._fault in (*_CINDERS_OWN, 'cinder-backup')
+        theirs = theirs or self.outcome in ('lost', 'stale')
+        status: str | None = 'busy'
+        try:
+            status = self._quiet('volume', volume.id, 10 if theirs else SHORT)
+        except Violation:
+            if not theirs:
+                raise
+        if status != 'available':
+            self._cloud.ask(
+                f'/v3/volumes/{volume.id}/action',
+                {
+                    'os-reset_status': {
+                        'status': 'available',
+                        'attach_status': 'detached',
+                        'migration_status': 'none',
+                    }
+                },
+            )
+
+    def _compare(self, volume_id: str, digest: str | None, what: str) -> None:
+        if content.digest(self._path(volume_id)) != digest:
+            raise Violation(f'volume {volume_id} is not {what}')
+
+    def _untouched(self, volume: model_module.Volume) -> None:
+        """Nobody but us has written to a volume since we last looked."""
+        what = 'what it was, though nothing was to write to it'
+        self._compare(volume.id, volume.digest, what)
+
+    def _remove(self, kind: str, resource: str) -> None:
+        """Remove something of Cinder's, again where it fails at first."""
+
+        def gone() -> bool:
+            status = self._cloud.status(kind, resource)
+            if status is not None and status not in BUSY:
+                self._cloud.remove(kind, resource)
+            return status is None
+
+        self._cloud.wait(gone, f'{kind} {resource} is gone', SHORT)
