@@ -2,6 +2,9 @@
 """What tools/lab torture decides, and what it takes for a difference."""
 
 import random
+import threading
+import time
+from unittest import mock
 
 from tests.functional import test_lab_program
 
@@ -193,6 +196,74 @@ class TestContent(TortureTestCase):
         self.assertEqual(
             self.content.digest(self.path), self.content.digest(copy)
         )
+
+
+class TestOperation(TortureTestCase):
+    """What Cinder waits for in vain is told from what is stuck."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        from lablib.torture import cloud
+        from lablib.torture import operation
+
+        self.cloud, self.operation = cloud, operation
+        self.calm = threading.Event()
+        self.looks = 0
+        limits = {'_LOST': 0.0, '_STUCK': 0.2}
+        patcher = mock.patch.multiple(operation, **limits)
+        patcher.start()
+        self.addCleanup(patcher.stop)
+
+    def status(self, kind: str, resource: str) -> str:
+        self.looks += 1
+        if self.looks == 5:
+            self.calm.set()
+        return 'creating'
+
+    def ended(self, service: str | None, *states: str) -> str:
+        fault = service and self.plan.Fault('kill', service, 0.0, 0.0)
+        chosen = self.plan.Operation('backup', 0.0, 0.0, 0)
+        cloud = mock.Mock(status=self.status, pause=lambda: time.sleep(0.01))
+        task = self.model.Task(chosen, 'backup')
+        one = self.operation.Operation(cloud, None, task, fault, self.calm)
+        jobs = [{'state': state} for state in states]
+        self.assertIsNone(one._ended('backup', 'b', lambda: jobs))
+        return one.outcome
+
+    def test_what_never_became_a_job_is_lost(self) -> None:
+        self.assertEqual('lost', self.ended(None))
+        self.assertGreater(self.looks, 5)
+
+    def test_what_cinder_could_not_record_is_stale(self) -> None:
+        for service in 'mariadb', 'rabbitmq':
+            self.assertEqual('stale', self.ended(service, 'succeeded'))
+
+    def test_all_else_is_stuck(self) -> None:
+        for service, state in (
+            (None, 'succeeded'),
+            ('ebackup-proxy', 'failed'),
+            ('mariadb', 'running'),
+        ):
+            with self.assertRaisesRegex(self.cloud.Violation, 'is creating'):
+                self.ended(service, state)
+
+
+class TestDamage(TortureTestCase):
+    """Whatever a check finds counts."""
+
+    def damage(self, result: object) -> dict:
+        from lablib.torture import operations
+
+        return operations.damage({'result': result})
+
+    def test_check_that_finds_nothing(self) -> None:
+        self.assertEqual({}, self.damage({'problems': [], 'images': 3}))
+        self.assertEqual({}, self.damage(None))
+
+    def test_check_that_finds_something(self) -> None:
+        for kind in 'problems', 'damaged_images', 'damaged_chunks':
+            found = {kind: ['x'], 'images': 3}
+            self.assertEqual({kind: ['x']}, self.damage(found))
 
 
 class TestTally(TortureTestCase):
