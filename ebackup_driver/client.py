@@ -59,6 +59,15 @@ class Client:
         answer = self._put({'image': request}, 'images', image_id)
         return resources.Reservation.from_dict(answer)
 
+    def update_image(
+        self, image_id: str, changes: Mapping[str, Any]
+    ) -> resources.Image:
+        """Change what an operator may change of an image."""
+        answer = self._transport.send(
+            'PATCH', _path('images', image_id), body={'image': changes}
+        )
+        return resources.Image.from_dict(_part(answer, 'image'))
+
     def delete_image(
         self, image_id: str, project_id: str | None = None
     ) -> resources.Job | None:

@@ -206,10 +206,10 @@ class EBackupDriver(driver.BackupDriver):
             'Job %(job)s restores backup %(backup)s to volume %(volume)s',
             {'job': job.id, 'backup': backup.id, 'volume': volume_id},
         )
+        with hold.held(volume_file) as lock:
+            job = waiter.wait(job, _attachment(path, lock))
         if job.warning:
             LOG.warning('Job %s: %s', job.id, job.warning)
-        with hold.held(volume_file) as lock:
-            waiter.wait(job, _attachment(path, lock))
         if found.volume_metadata:
             self.put_metadata(volume_id, found.volume_metadata)
 

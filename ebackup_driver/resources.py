@@ -58,6 +58,7 @@ class Image(_Resource):
     chunk_size: int | None = None
     damaged_bytes: int | None = None
     damaged_extents: Any = None
+    restore_damaged: bool | None = None
     snapshot_id: str | None = None
     name: str | None = None
     created_at: str | None = None

@@ -80,6 +80,39 @@ class ShowImage(output.ShowOne):
         return output.fields(image.to_dict(), SIZES)
 
 
+class SetImage(output.ShowOne):
+    """Allow, or refuse, to restore what is not damaged of a backup image
+
+    Of an image that is damaged nothing is restored unless that is allowed
+    here. Then its restores succeed, with zeros where it is damaged; their
+    jobs show where.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument('image', metavar='<image>', help='its ID')
+        choice = parser.add_mutually_exclusive_group(required=True)
+        choice.add_argument(
+            '--restore-damaged',
+            action='store_true',
+            help='restore the rest, if some of it is damaged',
+        )
+        choice.add_argument(
+            '--no-restore-damaged',
+            dest='restore_damaged',
+            action='store_false',
+            help='restore it whole or not at all',
+        )
+        return parser
+
+    def take_action(self, parsed_args: argparse.Namespace) -> output.Fields:
+        image = self.client.update_image(
+            parsed_args.image,
+            {'restore_damaged': parsed_args.restore_damaged},
+        )
+        return output.fields(image.to_dict(), SIZES)
+
+
 class DeleteImage(output.Lister):
     """Delete backup images, and show the jobs that do so
 

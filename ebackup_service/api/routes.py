@@ -25,6 +25,7 @@ ROUTES: router.Table = {
     '/v1/images/{image_id}': {
         'GET': image.show_image,
         'PUT': image.reserve_image,
+        'PATCH': image.update_image,
         'DELETE': image.delete_image,
     },
     '/v1/images/{image_id}/record': {

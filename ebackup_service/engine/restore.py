@@ -11,11 +11,13 @@ from collections.abc import Iterator
 
 from ebackup_service.engine import control as job_control
 from ebackup_service.engine import crew as engine_crew
+from ebackup_service.engine import lost as restore_lost
 from ebackup_service.engine import places
 from ebackup_service.engine import progress as job_progress
 from ebackup_service.engine import restore_leaf
 from ebackup_service.production import base as production
 from ebackup_service.production import errors
+from ebackup_service.repository import errors as repository_errors
 from ebackup_service.repository import opened
 from ebackup_service.repository import reader
 from ebackup_service.repository import tree as repository_tree
@@ -33,6 +35,7 @@ def run_restore(
     control: job_control.Control,
     progress: job_progress.Progress,
     share: places.Share | None = None,
+    lost: restore_lost.Lost | None = None,
 ) -> dict[str, int]:
     """Make the target's first tree.size bytes those of the image, durably.
 
@@ -41,6 +44,8 @@ def run_restore(
     :param volume_is_new: nothing on it is worth comparing with
     :param workers: number of threads
     :param share: bounds how many of them work at a time
+    :param lost: gets what can't be read, where the target gets zeros; None:
+        that ends the restore
     :returns: statistics, name -> number
     :raises: ProductionError, RepositoryError, JobStopped; the target then
         holds a mixture
@@ -62,8 +67,9 @@ def run_restore(
         mode,
         repo.hasher(),
         engine_crew.Crew(control),
-        engine_crew.Shared(_plan(tree, mode)),
+        engine_crew.Shared(_plan(tree, mode, lost is not None)),
         share or places.Places(workers).share(),
+        lost,
     )
     crew = [
         restore_leaf.Worker(job, reader.ChunkReader(repo), progress.worker())
@@ -89,16 +95,39 @@ def run_restore(
 
 
 def _plan(
-    tree: repository_tree.Tree, mode: restore_leaf.Mode
-) -> Iterator[restore_leaf.LeafTask | restore_leaf.HoleTask]:
+    tree: repository_tree.Tree, mode: restore_leaf.Mode, may_lose: bool
+) -> Iterator[restore_leaf.Task]:
     span = tree.leaf_span
     step = tree.size if mode is restore_leaf.Mode.EMPTY else HOLE_SIZE
     position = 0
-    for leaf in tree.leaves():
-        yield from _holes(position, leaf * span, step)
+    lost: list[restore_leaf.LostTask] = []
+
+    def lose(error: repository_errors.Corrupt, level: int, index: int) -> None:
+        lost.append(
+            restore_leaf.LostTask(*tree.geometry.covers(level, index), error)
+        )
+
+    def fill(end: int) -> Iterator[restore_leaf.Task]:
+        """What is between the last leaf and the next."""
+        begin = position
+        for task in lost:
+            yield from _holes(begin, task.offset, step)
+            for offset, length in _pieces(task.offset, task.length):
+                yield restore_leaf.LostTask(offset, length, task.error)
+            begin = task.offset + task.length
+        lost.clear()
+        yield from _holes(begin, end, step)
+
+    for leaf in tree.leaves(damaged=lose if may_lose else None):
+        yield from fill(leaf * span)
         yield restore_leaf.LeafTask(leaf)
         position = (leaf + 1) * span
-    yield from _holes(position, tree.size, step)
+    yield from fill(tree.size)
+
+
+def _pieces(offset: int, length: int) -> Iterator[tuple[int, int]]:
+    for position in range(offset, offset + length, HOLE_SIZE):
+        yield position, min(HOLE_SIZE, offset + length - position)
 
 
 def _holes(start: int, end: int, step: int) -> Iterator[restore_leaf.HoleTask]:

@@ -1,21 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
 """One worker of a restore: leaf after leaf."""
 
+from collections.abc import Iterator
 import dataclasses
 import enum
 from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 
 from ebackup_service.engine import buffers
 from ebackup_service.engine import crew as engine_crew
+from ebackup_service.engine import lost as restore_lost
 from ebackup_service.engine import places
 from ebackup_service.engine import progress
 from ebackup_service.engine import runs
 from ebackup_service.production import base as production
+from ebackup_service.repository import errors
 from ebackup_service.repository import ids
 from ebackup_service.repository import page
 from ebackup_service.repository import reader as repository_reader
+from ebackup_service.repository.storage import base as storage
 from ebackup_service.repository import tree as repository_tree
 
 IO_SIZE = 4 << 20  # bytes of one read or write of the volume, at most
@@ -43,6 +48,17 @@ class HoleTask(NamedTuple):
     length: int
 
 
+class LostTask(NamedTuple):
+    """Bytes below a page that can't be read."""
+
+    offset: int
+    length: int
+    error: errors.Corrupt
+
+
+Task: TypeAlias = LeafTask | HoleTask | LostTask
+
+
 @dataclasses.dataclass(frozen=True)
 class Job:
     """What all workers of a restore have in common, each part thread safe."""
@@ -52,8 +68,10 @@ class Job:
     mode: Mode
     hasher: ids.Hasher
     crew: engine_crew.Crew
-    tasks: engine_crew.Shared[LeafTask | HoleTask]
+    tasks: engine_crew.Shared[Task]
     share: places.Share
+    # None: what is damaged ends the restore
+    lost: restore_lost.Lost | None = None
 
 
 class Worker:
@@ -79,6 +97,9 @@ class Worker:
             check()
             if isinstance(task, HoleTask):
                 self._hole(task)
+            elif isinstance(task, LostTask):
+                self._lose(*task)
+                self._counters.done += task.length
             else:
                 self._leaf(task.leaf)
 
@@ -104,7 +125,12 @@ class Worker:
         tree = self._job.tree
         start = index * tree.leaf_span
         end = min(start + tree.leaf_span, tree.size)
-        leaf = tree.leaf(index) or page.Leaf(index)
+        try:
+            leaf = tree.leaf(index) or page.Leaf(index)
+        except errors.Corrupt as error:
+            self._lose(start, end - start, error)
+            self._counters.done += end - start
+            return
         wanted = leaf.present[: tree.geometry.slots(0, index)]
         unwanted = ~wanted
         if self._job.mode is Mode.IN_PLACE:
@@ -180,19 +206,57 @@ class Worker:
         chunk_size = self._chunk_size
         whole = (end - start) // chunk_size
         window, filled = 0, bytearray(count)
-        for slot, plain in self._reader.read_leaf(
-            leaf, np.flatnonzero(wanted).tolist()
-        ):
+        for slot, plain in self._read(leaf, np.flatnonzero(wanted).tolist()):
             number, place = divmod(slot, count)
             if number != window:
                 self._write(start + window * self._io_size, end, filled)
                 window, filled = number, bytearray(count)
             chunk = chunks[place]
             if slot >= whole or len(plain) != chunk_size:
-                chunk = self._last_chunk(leaf, slot, chunk, len(plain))
+                try:
+                    chunk = self._last_chunk(leaf, slot, chunk, len(plain))
+                except errors.Corrupt as error:
+                    self._lose_chunk(leaf, slot, error)
+                    continue
             chunk[:] = plain
             filled[place] = 1
         self._write(start + window * self._io_size, end, filled)
+
+    def _read(
+        self, leaf: page.Page, slots: list[int]
+    ) -> Iterator[tuple[int, storage.Buffer]]:
+        """Chunks that can be read, many by one request while all can."""
+        left = set(slots)
+        try:
+            for slot, plain in self._reader.read_leaf(leaf, slots):
+                left.discard(slot)
+                yield slot, plain
+            return
+        except errors.Corrupt:
+            if self._job.lost is None:
+                raise
+        for slot in sorted(left):
+            try:
+                [(_, plain)] = self._reader.read_leaf(leaf, [slot])
+            except errors.Corrupt as error:
+                self._lose_chunk(leaf, slot, error)
+            else:
+                yield slot, plain
+
+    def _lose_chunk(
+        self, leaf: page.Page, slot: int, error: errors.Corrupt
+    ) -> None:
+        number = leaf.index * page.FANOUT + slot
+        length = self._job.tree.geometry.chunk_length(number)
+        self._lose(number * self._chunk_size, length, error)
+
+    def _lose(self, offset: int, length: int, error: errors.Corrupt) -> None:
+        """Leave zeros where the image can't be read."""
+        if self._job.lost is None:
+            raise error
+        self._job.lost.add(offset, length, error)
+        if self._job.mode is not Mode.EMPTY:
+            self._zero(offset, length)
 
     def _last_chunk(
         self, leaf: page.Page, slot: int, chunk: memoryview, length: int

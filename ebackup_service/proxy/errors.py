@@ -25,6 +25,12 @@ class RepositoryFull(ProxyError):
     retryable = True
 
 
+class ImageDamaged(ProxyError):
+    """Not all of the image could be restored, and nobody asked for less."""
+
+    kind = 'image-damaged'
+
+
 class JobInvalid(ProxyError):
     """The job lacks what its kind needs."""
 

@@ -2,13 +2,22 @@
 """Writes one image to a volume; closed and durable before it is reported."""
 
 import contextlib
+import functools
 from typing import Any
 
+from ebackup_service.engine import lost as restore_lost
 from ebackup_service.engine import progress as job_progress
 from ebackup_service.engine import restore as engine
 from ebackup_service.proxy import errors
+from ebackup_service.proxy import patience
 from ebackup_service.proxy import repositories
 from ebackup_service.proxy import task as proxy_task
+from ebackup_service.repository import extents
+from ebackup_service.rpc import damage
+
+
+# Places that an error names.
+_NAMED = 3
 
 
 def run(task: proxy_task.Task) -> dict[str, Any]:
@@ -28,6 +37,7 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
             storage.open_target(attachment, spec.target.size, is_new)
         ) as target:
             task.progress = job_progress.Progress(spec.tree.size)
+            lost = restore_lost.Lost()
             statistics = engine.run_restore(
                 repo,
                 tree,
@@ -37,5 +47,43 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
                 task.control,
                 task.progress,
                 task.share,
+                lost,
             )
-    return dict(statistics)
+    if lost.extents:
+        _tell(task, lost.extents)
+        if not spec.partial:
+            raise errors.ImageDamaged(_describe(spec.tree.image_id, lost))
+    return {
+        **statistics,
+        'damaged_bytes': lost.extents.bytes,
+        'damaged_extents': lost.extents.to_json(),
+    }
+
+
+def _tell(task: proxy_task.Task, lost: extents.Extents) -> None:
+    """The image is to show it, and the next backup to know it."""
+    spec = task.spec
+    assert spec.tree is not None
+    report = damage.Report([damage.Image(spec.tree.image_id, lost.to_json())])
+    decision = patience.until_answered(
+        functools.partial(
+            task.server.take_damage, spec.id, spec.token, report
+        ),
+        task.control.check,
+    )
+    if not decision.accepted:
+        raise errors.Fenced(f'The server gave restore {spec.id} up.')
+
+
+def _describe(image_id: str, lost: restore_lost.Lost) -> str:
+    """The first places; no more than Cinder keeps of a message."""
+    places = [f'{length} at {offset}' for offset, length in lost.extents]
+    more = len(places) - _NAMED
+    named = ', '.join(places[:_NAMED])
+    if more > 0:
+        named += f', and in {more} more places'
+    return (
+        f'{lost.extents.bytes} bytes of image {image_id} are damaged: '
+        f'{named}. To restore the rest: openstack ebackup image set '
+        '--restore-damaged'
+    )

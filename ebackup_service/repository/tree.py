@@ -2,7 +2,7 @@
 """The tree of an image, being read; section "Tree" of the format."""
 
 import collections
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import threading
 
 from ebackup_service.repository import errors
@@ -12,6 +12,9 @@ from ebackup_service.repository import opened
 from ebackup_service.repository import page
 from ebackup_service.repository import reader
 from ebackup_service.repository import record
+
+# Called with what is wrong with a page, its level and its index.
+Damaged = Callable[[errors.Corrupt, int, int], None]
 
 # Inner pages that are kept: 12 KiB each, more than enough for all workers to
 # be in different parts of a volume.
@@ -79,11 +82,20 @@ class Tree:
         assert isinstance(leaf, page.Leaf)
         return leaf
 
-    def leaves(self, start: int = 0, stop: int | None = None) -> Iterator[int]:
-        """Indices of the leaves that aren't all holes, ascending."""
+    def leaves(
+        self,
+        start: int = 0,
+        stop: int | None = None,
+        damaged: Damaged | None = None,
+    ) -> Iterator[int]:
+        """Indices of the leaves that aren't all holes, ascending.
+
+        :param damaged: called for a page above them that can't be had, with
+            its level and index, when it is its turn; None: that is raised
+        """
         stop = self.geometry.leaves if stop is None else stop
         if self.root is not None:
-            yield from self._leaves(self.height, 0, start, stop)
+            yield from self._leaves(self.height, 0, start, stop, damaged)
 
     def where(self, level: int, index: int) -> location.Locator | None:
         """Where the page (level, index) is, None if there is none."""
@@ -113,20 +125,31 @@ class Tree:
         return loaded
 
     def _leaves(
-        self, level: int, index: int, start: int, stop: int
+        self,
+        level: int,
+        index: int,
+        start: int,
+        stop: int,
+        damaged: Damaged | None,
     ) -> Iterator[int]:
         if level == 0:
             if start <= index < stop:
                 yield index
             return
-        source = self.inner(level, index)
+        try:
+            source = self.inner(level, index)
+        except errors.Corrupt as error:
+            if damaged is None:
+                raise
+            damaged(error, level, index)
+            return
         if source is None:
             return
         span = page.FANOUT ** (level - 1)
         for slot in source.present.nonzero()[0].tolist():
             child = index * page.FANOUT + slot
             if child * span < stop and (child + 1) * span > start:
-                yield from self._leaves(level - 1, child, start, stop)
+                yield from self._leaves(level - 1, child, start, stop, damaged)
 
     def _load(
         self, where: location.Locator, level: int, index: int

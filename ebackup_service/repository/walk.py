@@ -6,16 +6,13 @@ each beside its predecessor meets every page once, without remembering which
 were met.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from ebackup_service.repository import errors
 from ebackup_service.repository import opened
 from ebackup_service.repository import page
 from ebackup_service.repository import reader
 from ebackup_service.repository import tree
-
-# Called with what is wrong with a page, its level and its index.
-Damaged = Callable[[errors.Corrupt, int, int], None]
 
 
 def stop(error: errors.Corrupt, level: int, index: int) -> None:
@@ -27,7 +24,7 @@ class Walker:
     """Belongs to one thread. Holds one page and one buffer a level."""
 
     def __init__(
-        self, repo: opened.OpenRepository, damaged: Damaged = stop
+        self, repo: opened.OpenRepository, damaged: tree.Damaged = stop
     ) -> None:
         """Walk trees of one repository.
 

@@ -162,6 +162,7 @@ class JobSpec(Message):
     ``base``: what a backup compares with. ``begun``: where it goes on, with
     the same base, if an earlier run has left a checkpoint. ``tree``: what a
     restore writes. ``sample``: what a check reads, besides what refers to it.
+    ``partial``: a restore succeeds although some of the image is damaged.
     ``lease`` only says how long the server waits for the first renewal; I/O
     begins when that has been granted.
     """
@@ -189,6 +190,7 @@ class JobSpec(Message):
     attachment: dict[str, Any] | None = None
     begun: Checkpoint | None = None
     sample: SampleSpec | None = None
+    partial: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

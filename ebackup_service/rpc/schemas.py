@@ -101,6 +101,7 @@ JOB = record(
     target=optional(TARGET),
     attachment=OPTIONAL_DOCUMENT,
     sample=optional(SAMPLE),
+    partial=FLAG,
     begun=optional(CHECKPOINT),
 )
 GRANT = record(granted=FLAG, seconds=SECONDS, reason=TEXT, message=TEXT)

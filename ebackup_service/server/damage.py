@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What of which images is damaged, as far as the catalog knows."""
 
+from collections.abc import Collection
+
 from oslo_log import log
 from sqlalchemy import orm
 
@@ -25,7 +27,7 @@ def known(
 ) -> found.Known:
     """Images with damage in the repository that a job checks, by id."""
     with catalog.reader() as session:
-        job = _job(session, job_id, token)
+        job = _job(session, job_id, token, (job_rows.CHECK,))
         if job is None:
             return found.Known(accepted=False)
         images = image_rows.damaged(session, job.repository_id, after, _BATCH)
@@ -38,16 +40,23 @@ def known(
 def take(
     catalog: database.Catalog, job_id: str, token: int, report: found.Report
 ) -> messages.Decision:
-    """Record what a check found; that is all that is damaged by now."""
+    """Record what was found.
+
+    By a check: that is all that is damaged by now. By a restore: more of its
+    image is; it may not have read everything.
+    """
     with catalog.writer() as session:
-        job = _job(session, job_id, token)
+        job = _job(session, job_id, token, (job_rows.CHECK, job_rows.RESTORE))
         if job is None:
             return messages.Decision(False, 'The proxy no longer has the job.')
         for reported in report.images:
             image = image_rows.locked(session, reported.image_id)
             if image is None or image.repository_id != job.repository_id:
                 continue
-            _record(session, image, extents.Extents(reported.extents))
+            before: list[list[int]] = []
+            if job.kind == job_rows.RESTORE:
+                before = image.damage
+            _record(session, image, extents.Extents(before + reported.extents))
     return messages.Decision(True)
 
 
@@ -74,11 +83,13 @@ def inherit(session: orm.Session, job: job_rows.Job) -> None:
     _record(session, image, inherited)
 
 
-def _job(session: orm.Session, job_id: str, token: int) -> job_rows.Job | None:
+def _job(
+    session: orm.Session, job_id: str, token: int, kinds: Collection[str]
+) -> job_rows.Job | None:
     job = job_rows.get(session, job_id)
     if (
         job is None
-        or job.kind != job_rows.CHECK
+        or job.kind not in kinds
         or job.state != job_rows.RUNNING
         or job.token != token
     ):

@@ -64,6 +64,7 @@ def hand_out(
         attachment=job.attachment,
         begun=_begun(job) if job.kind == job_rows.BACKUP else None,
         sample=verification.arc(session, job),
+        partial=bool(job.parameters.get('partial')),
     )
 
 

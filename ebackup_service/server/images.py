@@ -189,6 +189,31 @@ def list(
 
 
 @database.retried
+def update(
+    catalog: database.Catalog, image_id: str, *, restore_damaged: bool
+) -> image_rows.Image:
+    """Change what an operator may change of an image.
+
+    :param restore_damaged: whether restores of it succeed, with zeros in
+        their places, although parts of it are damaged
+    :raises errors.NotFound: unknown, or deleted.
+    """
+    with catalog.writer() as session:
+        image_rows.move(
+            session,
+            image_id,
+            (
+                image_rows.CREATING,
+                image_rows.AVAILABLE,
+                image_rows.ERROR,
+                image_rows.DELETING,
+            ),
+            restore_damaged=restore_damaged,
+        )
+        return _find(session, image_id, None)
+
+
+@database.retried
 def delete(
     catalog: database.Catalog,
     image_id: str,

@@ -34,7 +34,8 @@ def reserve(
     :raises errors.NotFound: the project has no such image.
     :raises errors.Conflict: the id stands for another job
         (``fingerprint-mismatch``), the image is not available
-        (``image-not-available``), the volume is part of another job
+        (``image-not-available``) or damaged, and nobody allowed to restore
+        the rest (``image-damaged``), the volume is part of another job
         (``volume-busy``), or too much is to be done already
         (``too-many-jobs``).
     :raises errors.Refused: the volume is smaller than the image
@@ -69,6 +70,7 @@ def _create(
     volume = request['volume']
     _check_image(image, request)
     assert image is not None
+    _check_damage(image)
     if volume['size'] < (image.size or 0):
         raise errors.Refused(
             'volume-too-small',
@@ -76,7 +78,10 @@ def _create(
             f'{image.id} needs {image.size}.',
         )
     volumes.check_unused(session, volume['id'])
-    parameters: dict[str, Any] = {'request': request}
+    parameters: dict[str, Any] = {
+        'request': request,
+        'partial': image.restore_damaged,
+    }
     mismatch = _zone_mismatch(conf, image, volume)
     if mismatch:
         parameters['availability_zone_mismatch'] = mismatch
@@ -113,6 +118,16 @@ def _check_image(
             'image-not-available',
             f'Image {image_id} is {image.state}; only an available one can '
             'be restored.',
+        )
+
+
+def _check_damage(image: image_rows.Image) -> None:
+    if image.damaged_bytes and not image.restore_damaged:
+        raise errors.Conflict(
+            'image-damaged',
+            f'{image.damaged_bytes} bytes of image {image.id} are damaged, in '
+            f'{len(image.damage)} places. To restore the rest: openstack '
+            'ebackup image set --restore-damaged',
         )
 
 

@@ -50,6 +50,13 @@ def reserve_image(req: request.Request, image_id: str) -> webob.Response:
     )
 
 
+def update_image(req: request.Request, image_id: str) -> webob.Response:
+    req.authorize(policies.UPDATE)
+    asked = validation.body(req, schemas.UPDATE)['image']
+    image = images.update(req.catalog, image_id, **asked)
+    return answer.json(200, {'image': views.detail(image)})
+
+
 def delete_image(req: request.Request, image_id: str) -> webob.Response:
     """Answer 202 with the job, 204 if there is nothing to delete."""
     confined_to = req.confined_to(policies.DELETE)

@@ -9,6 +9,7 @@ LIST = 'ebackup:image:list'
 LIST_ALL = 'ebackup:image:list_all_projects'
 SHOW = 'ebackup:image:show'
 RESERVE = 'ebackup:image:reserve'
+UPDATE = 'ebackup:image:update'
 DELETE = 'ebackup:image:delete'
 
 
@@ -40,6 +41,13 @@ def list_rules() -> list[policy.RuleDefault]:
             base.SERVICE,
             'Reserve a backup image and the job that makes it.',
             [{'method': 'PUT', 'path': '/v1/images/{image_id}'}],
+            scope_types=base.SCOPE,
+        ),
+        policy.DocumentedRuleDefault(
+            UPDATE,
+            base.ADMIN,
+            'Allow to restore what is not damaged of a backup image.',
+            [{'method': 'PATCH', 'path': '/v1/images/{image_id}'}],
             scope_types=base.SCOPE,
         ),
         policy.DocumentedRuleDefault(

@@ -17,6 +17,13 @@ LIST_QUERY = types.strict(
     [],
 )
 
+UPDATE = types.wrapped(
+    'image',
+    types.strict(
+        {'restore_damaged': {'type': 'boolean'}}, ['restore_damaged']
+    ),
+)
+
 DELETE_QUERY = types.strict({'project_id': types.PROJECT_ID}, [])
 
 VOLUME = types.strict(

@@ -20,6 +20,7 @@ FIELDS = (
     'bytes_stored',
     'chunk_size',
     'damaged_bytes',
+    'restore_damaged',
     'name',
     'error',
     'job_id',

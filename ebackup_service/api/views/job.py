@@ -34,9 +34,23 @@ PROGRESS = (
 def show(job: job_rows.Job) -> dict[str, Any]:
     return {name: getattr(job, name) for name in FIELDS} | {
         'progress': {name: job.progress.get(name) for name in PROGRESS},
-        'warning': job.parameters.get('availability_zone_mismatch'),
+        'warning': _warning(job),
         'created_at': instant.text(job.created_at),
         'runs': job.runs,
         'started_at': instant.text(job.started_at),
         'finished_at': instant.text(job.finished_at),
     }
+
+
+def _warning(job: job_rows.Job) -> str | None:
+    """What whoever asked for the job should know, though it succeeds."""
+    warnings = []
+    if 'availability_zone_mismatch' in job.parameters:
+        warnings.append(job.parameters['availability_zone_mismatch'])
+    lost = (job.result or {}).get('damaged_bytes')
+    if lost and job.kind == job_rows.RESTORE:
+        warnings.append(
+            f'{lost} bytes of image {job.image_id} are damaged, and are zeros '
+            f'in volume {job.volume_id}.'
+        )
+    return ' '.join(warnings) or None

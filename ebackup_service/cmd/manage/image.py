@@ -38,6 +38,19 @@ def add_to(nouns: command.Nouns) -> None:
     parser.add_argument('id', metavar='ID')
     parser = command.verb(
         verbs,
+        'set',
+        change,
+        'allow, or refuse, to restore what is not damaged of an image',
+    )
+    parser.add_argument('id', metavar='ID')
+    parser.add_argument(
+        '--restore-damaged',
+        action=argparse.BooleanOptionalAction,
+        required=True,
+        help='restore the rest of it, with zeros where it is damaged',
+    )
+    parser = command.verb(
+        verbs,
         'delete',
         delete,
         'delete an image; Cinder still lists its backup afterwards',
@@ -71,7 +84,15 @@ def _every(
 
 def show(context: command.Context, asked: argparse.Namespace) -> int:
     image = images.show(context.catalog, asked.id)
-    context.out.one(image=views.show(image))
+    context.out.one(image=views.detail(image))
+    return 0
+
+
+def change(context: command.Context, asked: argparse.Namespace) -> int:
+    image = images.update(
+        context.catalog, asked.id, restore_damaged=asked.restore_damaged
+    )
+    context.out.one(image=views.detail(image))
     return 0
 
 

@@ -57,6 +57,7 @@ class Image:
     error: dict[str, Any] | None
     damage: list[list[int]]  # [offset, length] of what is known to be damaged
     damaged_bytes: int
+    restore_damaged: bool
     job_id: str | None
     created_at: datetime.datetime
     updated_at: datetime.datetime

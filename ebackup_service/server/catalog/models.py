@@ -159,6 +159,10 @@ class Image(Base):
     damaged_bytes: orm.Mapped[int] = orm.mapped_column(
         sa.BigInteger, default=0
     )
+    # whether a restore succeeds that leaves out what is damaged
+    restore_damaged: orm.Mapped[bool] = orm.mapped_column(
+        sa.Boolean, default=False
+    )
     job_id: orm.Mapped[str | None] = orm.mapped_column(UUID)
     created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
     updated_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)

@@ -154,6 +154,11 @@ class PlayedService:
     def _get_image(self, request, image_id):
         return 200, {'image': self._image(image_id)}
 
+    def _patch_image(self, request, image_id):
+        image = self._image(image_id)
+        image.update(request.body['image'])
+        return 200, {'image': image}
+
     def _list_images(self, request):
         found = list(self.images.values())
         # Two a page, so that every list of the tests has several.
@@ -360,6 +365,7 @@ _ROUTES = [
     ('GET', '/v1/images', PlayedService._list_images),
     ('PUT', f'/v1/images/{_ID}', PlayedService._put_image),
     ('GET', f'/v1/images/{_ID}', PlayedService._get_image),
+    ('PATCH', f'/v1/images/{_ID}', PlayedService._patch_image),
     ('DELETE', f'/v1/images/{_ID}', PlayedService._delete_image),
     ('GET', f'/v1/images/{_ID}/record', PlayedService._get_record),
     ('PUT', f'/v1/images/{_ID}/record', PlayedService._put_record),

@@ -71,6 +71,26 @@ class TestShow(base.CommandTestCase):
         )
 
 
+class TestSet(base.CommandTestCase):
+    def test_allows_and_refuses(self):
+        self.make_image()
+        for option, value in (
+            ('--restore-damaged', True),
+            ('--no-restore-damaged', False),
+        ):
+            shown = self.json(image.SetImage, 'i1', option)
+            self.assertIs(value, shown['restore_damaged'])
+
+    def test_the_unknown_is_an_error(self):
+        self.assertRaises(
+            errors.NotFound,
+            self.run_command,
+            image.SetImage,
+            'i1',
+            '--restore-damaged',
+        )
+
+
 class TestDelete(base.CommandTestCase):
     def test_shows_the_job(self):
         self.make_image()

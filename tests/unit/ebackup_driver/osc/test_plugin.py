@@ -27,6 +27,7 @@ ENTRY_POINTS = {
     'openstack.cli.extension': {'ebackup': 'ebackup_driver.osc.plugin'},
     'openstack.ebackup.v1': {
         'ebackup_image_list': 'ebackup_driver.osc.image:ListImages',
+        'ebackup_image_set': 'ebackup_driver.osc.image:SetImage',
         'ebackup_image_show': 'ebackup_driver.osc.image:ShowImage',
         'ebackup_image_delete': 'ebackup_driver.osc.image:DeleteImage',
         'ebackup_job_list': 'ebackup_driver.osc.job:ListJobs',
@@ -42,6 +43,9 @@ ENTRY_POINTS = {
             'ebackup_driver.osc.repository:ShowRepository'
         ),
         'ebackup_repository_usage': 'ebackup_driver.osc.repository:ShowUsage',
+        'ebackup_repository_collect': (
+            'ebackup_driver.osc.repository:CollectRepository'
+        ),
         'ebackup_repository_gc': (
             'ebackup_driver.osc.repository:CollectRepository'
         ),

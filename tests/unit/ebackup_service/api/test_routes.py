@@ -18,6 +18,7 @@ ACCESS = {
     ('GET', '/v1/images'): (EVERYBODY, set()),
     ('GET', '/v1/images/{image_id}'): (OWNER, {'stranger'}),
     ('PUT', '/v1/images/{image_id}'): (SERVICE, set()),
+    ('PATCH', '/v1/images/{image_id}'): (ADMIN, set()),
     ('DELETE', '/v1/images/{image_id}'): (SERVICE_OR_ADMIN, set()),
     ('GET', '/v1/images/{image_id}/record'): (SERVICE_OR_ADMIN, set()),
     ('PUT', '/v1/images/{image_id}/record'): (SERVICE, set()),
@@ -63,6 +64,8 @@ class AccessTest(base.ApiTestCase):
         elif method == 'PUT' and path == '/v1/images/{image_id}':
             image_id = str(uuid.uuid4())
             body = {'image': base.image_request()}
+        elif method == 'PATCH':
+            body = {'image': {'restore_damaged': True}}
         elif path == '/v1/restores/{job_id}':
             body = {'restore': self._restore()}
         elif path.endswith('/record') and method == 'PUT':

@@ -14,7 +14,6 @@ from ebackup_service.production import errors
 from ebackup_service.repository import discard
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.repository import extents
-from ebackup_service.repository import layout
 from ebackup_service.repository import tree
 from tests.unit.ebackup_service.engine import volumes
 
@@ -357,15 +356,6 @@ class DamagedBaseTest(volumes.EngineTestCase):
         super().setUp()
         self.old = noise(4 * LEAF)
         self.base, _ = self.back_up(self.old)
-
-    def damage(self, where):
-        path = os.path.join(self.directory, layout.pack_key(where.pack))
-        os.chmod(path, 0o600)
-        with open(path, 'r+b') as file:
-            file.seek(where.offset + 70)
-            byte = file.read(1)[0]
-            file.seek(-1, os.SEEK_CUR)
-            file.write(bytes([byte ^ 1]))
 
     def check(self, content, stored, source=None, *ranges):
         image, result = self.back_up(

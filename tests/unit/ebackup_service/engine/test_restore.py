@@ -4,11 +4,13 @@ import pathlib
 import random
 
 from ebackup_service.engine import control
+from ebackup_service.engine import lost as restore_lost
 from ebackup_service.engine import restore
 from ebackup_service.production import device
 from ebackup_service.production import errors
 from ebackup_service.production import paths
 from ebackup_service.repository import errors as repository_errors
+from ebackup_service.repository import layout
 from ebackup_service.repository import tree
 from tests.unit.ebackup_service.engine import volumes
 from tests.unit.ebackup_service.production import loops
@@ -202,6 +204,81 @@ class DeviceTest(RestoreTestCase):
         self.assertSame(expected, self.device_content())
         self.assertEqual(CHUNK, statistics['bytes_zeroed'])
         self.assertEqual(0, statistics['bytes_written'])
+
+
+class LostTest(RestoreTestCase):
+    """What is damaged becomes zeros; the rest is restored."""
+
+    def setUp(self):
+        super().setUp()
+        self.lost = restore_lost.Lost()
+
+    def again(self):
+        """The image, with nothing in memory."""
+        return tree.Tree(self.repo, self.image.root, SIZE, CHUNK)
+
+    def targets(self):
+        other = noise(SIZE, 2)
+        yield volumes.MemoryTarget(bytes(SIZE), truncated=True), False
+        yield volumes.MemoryTarget(other), True
+        yield volumes.MemoryTarget(other), False
+
+    def check(self, *lost):
+        expected = bytearray(self.old)
+        for offset, length in lost:
+            expected[offset : offset + length] = bytes(length)
+        for target, is_new in self.targets():
+            self.lost = restore_lost.Lost()
+            self.restore(self.again(), target, is_new, self.lost)
+            self.assertSame(bytes(expected), target.content)
+            self.assertEqual(list(lost), list(self.lost.extents))
+            self.assertEqual(1, target.flushed)
+            self.assertEqual(100, self.progress.snapshot()['percent'])
+
+    def test_nothing_is_lost(self):
+        self.check()
+
+    def test_some_chunks_of_several_leaves(self):
+        last = SIZE // CHUNK
+        for chunk in (0, 7, 8, 255, 3 * 256 + 1, last):
+            self.damage(self.image.leaf(chunk // 256).locator(chunk % 256))
+
+        self.check(
+            (0, CHUNK),
+            (7 * CHUNK, 2 * CHUNK),
+            (255 * CHUNK, CHUNK),
+            (769 * CHUNK, CHUNK),
+            (last * CHUNK, SIZE - last * CHUNK),
+        )
+        self.assertIn('chunk', str(self.lost.error))
+
+    def test_a_pack_that_is_gone(self):
+        where = self.image.leaf(0).locator(0)
+        os.unlink(os.path.join(self.directory, layout.pack_key(where.pack)))
+        target = volumes.MemoryTarget(bytes(SIZE), truncated=True)
+        self.restore(self.again(), target, False, self.lost)
+        self.assertLess(CHUNK, self.lost.extents.bytes)
+        for offset, length in self.lost.extents:
+            self.assertSame(
+                bytes(length), target.content[offset : offset + length]
+            )
+
+    def test_a_leaf(self):
+        self.damage(self.image.where(0, 3))
+        self.check((3 * LEAF, LEAF))
+
+    def test_the_top(self):
+        self.damage(self.image.root)
+        self.check((0, SIZE))
+
+    def test_chunk_that_the_volume_still_has_is_not_lost(self):
+        self.damage(self.image.leaf(0).locator(7))
+        content = bytearray(self.old)
+        content[0] ^= 1
+        target = volumes.MemoryTarget(content)
+        self.restore(self.again(), target, False, self.lost)
+        self.assertRestored(target)
+        self.assertFalse(self.lost.extents)
 
 
 class FaultTest(RestoreTestCase):

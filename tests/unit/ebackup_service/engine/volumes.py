@@ -16,6 +16,7 @@ from ebackup_service.engine import control
 from ebackup_service.engine import progress
 from ebackup_service.engine import restore
 from ebackup_service.production import base as production
+from ebackup_service.repository import layout
 from ebackup_service.repository import repository
 from ebackup_service.repository import root
 from ebackup_service.repository.storage import registry
@@ -168,7 +169,17 @@ class EngineTestCase(base.BaseTestCase):
             result,
         )
 
-    def restore(self, image, target, volume_is_new=False):
+    def damage(self, where):
+        """Change a record; twice is not at all."""
+        path = os.path.join(self.directory, layout.pack_key(where.pack))
+        os.chmod(path, 0o600)
+        with open(path, 'r+b') as file:
+            file.seek(where.offset + 70)
+            byte = file.read(1)[0]
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte ^ 1]))
+
+    def restore(self, image, target, volume_is_new=False, lost=None):
         self.progress = progress.Progress(image.size)
         return restore.run_restore(
             self.repo,
@@ -178,6 +189,7 @@ class EngineTestCase(base.BaseTestCase):
             self.WORKERS,
             self.control,
             self.progress,
+            lost=lost,
         )
 
     def content(self, image):

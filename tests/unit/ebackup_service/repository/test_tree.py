@@ -54,6 +54,23 @@ class ReadTestCase(TreeTestCase):
         self.assertEqual(leaf_with(0, 0).encode(), small.leaf(0).encode())
         self.assertIsNone(small.leaf(1))
 
+    def test_leaves_below_a_damaged_page(self):
+        indices = [0, 1, 256, 65535, 65536, 2**20 - 1]
+        made = self.write(TIB, [leaf_with(i, 3) for i in indices])
+        for level, index in ((1, 1), (2, 1)):
+            where = made.where(level, index)
+            self.flip(layout.pack_key(where.pack), where.offset + 70)
+        made = tree.Tree(self.repo, made.root, TIB, base.CHUNK)
+        met = []
+
+        for leaf in made.leaves(
+            damaged=lambda error, *place: met.append(place)
+        ):
+            met.append(leaf)
+
+        self.assertEqual([0, 1, (1, 1), 65535, (2, 1), 2**20 - 1], met)
+        self.assertRaises(errors.Corrupt, list, made.leaves())
+
     def test_leaves_of_a_large_volume(self):
         indices = [0, 1, 255, 256, 65535, 65536, 2**20 - 1]
         large = self.write(TIB, [leaf_with(i, 3, 200) for i in indices])

@@ -76,6 +76,22 @@ class TestTake(DamageTestCase):
         self.assertEqual(([], 0), self.damage(self.image))
 
 
+class TestOfARestore(DamageTestCase):
+    def setUp(self):
+        super().setUp()
+        self.take(self.image.id, [0, 4])
+        images.update(self.catalog, self.image.id, restore_damaged=True)
+        job = self.fixture.restore(self.image)
+        self.spec = self.fixture.run(job.id)
+
+    def test_what_it_found_is_added(self):
+        self.assertTrue(self.take(self.image.id, [8, 4]))
+        self.assertEqual(([[0, 4], [8, 4]], 8), self.damage(self.image))
+
+    def test_it_does_not_ask(self):
+        self.assertFalse(self.known().accepted)
+
+
 class TestKnown(DamageTestCase):
     def test_page_by_page(self):
         others = [self.fixture.make_image() for _ in range(3)]

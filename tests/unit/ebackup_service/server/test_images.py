@@ -258,6 +258,29 @@ class TestLook(ImagesTestCase):
         self.assertEqual([image_id], [image.id for image in found])
 
 
+class TestUpdate(ImagesTestCase):
+    def test_permission_to_restore_a_part(self):
+        image = self.fixture.make_image()
+        self.assertFalse(image.restore_damaged)
+        for allowed in (True, True, False):
+            image = images.update(
+                self.catalog, image.id, restore_damaged=allowed
+            )
+            self.assertIs(allowed, image.restore_damaged)
+
+    def test_unknown_and_deleted_images(self):
+        deleted = catalog_fixture.new_id()
+        images.delete(self.catalog, deleted)
+        for image_id in (deleted, catalog_fixture.new_id()):
+            self.assertRaises(
+                errors.NotFound,
+                images.update,
+                self.catalog,
+                image_id,
+                restore_damaged=True,
+            )
+
+
 class TestDelete(ImagesTestCase):
     def test_available_image_gets_a_job(self):
         image = self.fixture.make_image()

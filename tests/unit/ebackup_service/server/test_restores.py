@@ -2,6 +2,7 @@
 
 from oslotest import base
 
+from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server import errors
 from ebackup_service.server import images
 from ebackup_service.server import restores
@@ -106,6 +107,27 @@ class TestReserve(base.BaseTestCase):
                 409,
                 {**self.request(), 'image_id': image_id},
             )
+
+    def test_damaged_image_is_refused_until_that_is_allowed(self):
+        with self.fixture.catalog.writer() as session:
+            image_rows.move(
+                session,
+                self.image.id,
+                (image_rows.AVAILABLE,),
+                damage=[[0, 4], [8, 4]],
+                damaged_bytes=8,
+            )
+        error = self.refused('image-damaged', 409, self.request())
+        self.assertIn('8 bytes', str(error))
+        self.assertIn('2 places', str(error))
+        for allowed in (True, False):
+            images.update(
+                self.fixture.catalog, self.image.id, restore_damaged=allowed
+            )
+            if allowed:
+                job = self.reserve(self.request())
+                self.assertTrue(self.fixture.run(job.id).partial)
+        self.refused('image-damaged', 409, self.request())
 
     def test_smaller_volume_is_refused_with_both_sizes(self):
         error = self.refused(

@@ -191,6 +191,35 @@ class ListTest(base.ApiTestCase):
             self.assertIn(name, error['message'])
 
 
+class UpdateTest(base.ApiTestCase):
+    def setUp(self):
+        super().setUp()
+        self.make_repository()
+        self.path = f'/v1/images/{self.make_image()}'
+
+    def body(self, value=True):
+        return {'image': {'restore_damaged': value}}
+
+    def test_operator_allows_to_restore_a_part(self):
+        shown = self.answer(
+            200, 'PATCH', self.path, self.body(), caller='admin'
+        )['image']
+        self.assertIs(True, shown['restore_damaged'])
+        shown = self.answer(200, 'GET', self.path)['image']
+        self.assertIs(True, shown['restore_damaged'])
+        self.assertEqual([], shown['damaged_extents'])
+
+    def test_nobody_else_may(self):
+        for caller in ('reader', 'service'):
+            self.error(403, 'PATCH', self.path, self.body(), caller=caller)
+
+    def test_what_is_no_change(self):
+        for body in ({}, {'image': {}}, self.body('yes')):
+            self.error(400, 'PATCH', self.path, body, caller='admin')
+        path = f'/v1/images/{IMAGE}'
+        self.error(404, 'PATCH', path, self.body(), caller='admin')
+
+
 class DeleteTest(base.ApiTestCase):
     def setUp(self):
         super().setUp()

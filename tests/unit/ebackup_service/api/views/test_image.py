@@ -18,6 +18,7 @@ FIELDS = {
     'bytes_stored',
     'chunk_size',
     'damaged_bytes',
+    'restore_damaged',
     'snapshot_id',
     'name',
     'created_at',

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import json
 
 from ebackup_service.api.views import job
@@ -52,6 +53,18 @@ class JobTest(base.CatalogTestCase):
         shown = job.show(self.job)
         self.assertEqual(FIELDS, set(shown))
         self.assertEqual(PROGRESS, set(shown['progress']))
+
+    def test_warning_of_a_restore_that_left_something_out(self):
+        row = dataclasses.replace(
+            self.job,
+            kind='restore',
+            parameters={'availability_zone_mismatch': 'Elsewhere.'},
+            result={'damaged_bytes': 7},
+        )
+        warning = job.show(row)['warning']
+        self.assertIn('Elsewhere. 7 bytes of image', warning)
+        row = dataclasses.replace(row, parameters={}, result=None)
+        self.assertIsNone(job.show(row)['warning'])
 
     def test_instants_that_did_not_come_yet_are_null(self):
         shown = job.show(self.job)

@@ -50,6 +50,16 @@ class ImageTest(base.ManageTestCase):
         _code, out, _err = self.run_command('image', 'show', image)
         self.assertIn('1.0 GiB', out)
 
+    def test_set(self):
+        image = self.make_image()
+        for option, value in (
+            ('--restore-damaged', True),
+            ('--no-restore-damaged', False),
+        ):
+            shown = self.ask('image', 'set', image, option)['image']
+            self.assertIs(value, shown['restore_damaged'])
+            self.assertEqual([], shown['damaged_extents'])
+
     def test_delete_starts_a_job(self):
         image = self.make_image()
         job = self.ask('image', 'delete', image)['job']
