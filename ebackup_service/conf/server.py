@@ -75,6 +75,14 @@ OPTS: list[cfg.Opt] = [
         'means that it is collected on request only.',
     ),
     cfg.FloatOpt(
+        'gc_whole_interval',
+        default=604800.0,
+        min=0,
+        help='Seconds after which a garbage collection looks at everything '
+        'again, as one on request does, instead of what has changed since '
+        'the last one. 0 means that each does.',
+    ),
+    cfg.FloatOpt(
         'verify_interval',
         default=86400.0,
         min=0,

@@ -5,6 +5,8 @@ import contextlib
 import dataclasses
 from typing import Any
 
+from oslo_log import log
+
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import patience
 from ebackup_service.proxy import repositories
@@ -16,6 +18,8 @@ from ebackup_service.repository import owner
 from ebackup_service.repository import repository
 from ebackup_service.repository.storage import base
 from ebackup_service.repository.storage import registry
+
+LOG = log.getLogger(__name__)
 
 
 def create(task: proxy_task.Task) -> dict[str, Any]:
@@ -93,7 +97,15 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
             live,
             task.control.check,
             lambda: repositories.check_owner(repo, task.spec.repository),
+            task.spec.whole,
         )
+        if result.accounts_wrong:
+            LOG.error(
+                'What the last collection of repository %s had counted was '
+                'wrong for %d chains; they were counted anew',
+                task.spec.repository.id,
+                result.accounts_wrong,
+            )
         return {**dataclasses.asdict(result), 'usage': _usage(repo)}
 
 

@@ -9,20 +9,19 @@ from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import time
 
+from ebackup_service.repository import account
+from ebackup_service.repository import accounts
 from ebackup_service.repository import errors
 from ebackup_service.repository import images
 from ebackup_service.repository import layout
-from ebackup_service.repository import location
+from ebackup_service.repository import marking
 from ebackup_service.repository import opened
 from ebackup_service.repository import pack_set
 from ebackup_service.repository import survey
 from ebackup_service.repository import tombstones
-from ebackup_service.repository import tree
-from ebackup_service.repository import walk
 
 Check = Callable[[], None]
-# A tree: its root page, size of the volume and of its chunks in bytes.
-Pin = tuple[location.Locator | None, int, int]
+Pin = marking.Pin
 
 # Seconds that a temporary file outside of packs is left alone.
 _STALE = 3600.0
@@ -46,13 +45,18 @@ class Live:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class CollectResult:
-    """What a collection removed."""
+    """What a collection removed.
+
+    :ivar accounts_wrong: chains whose account wasn't what it should be, and
+        that were counted anew
+    """
 
     packs_removed: int
     bytes_removed: int
     images_removed: int
     temporaries_removed: int = 0
     tombstones_removed: int = 0
+    accounts_wrong: int = 0
 
 
 def _owned() -> None:
@@ -64,20 +68,25 @@ def collect(
     live: Callable[[list[str]], Live],
     check: Check,
     check_owner: Check = _owned,
+    whole: bool = False,
 ) -> CollectResult:
     """Remove dead images, and packs and temporary files that nobody needs.
+
+    It lists all objects, and reads what has changed since the last collection.
 
     :param live: asks the catalog, with the ids of all images that were found
         and have no tombstone
     :param check: called often; raises to stop, which leaves nothing wrong
     :param check_owner: raises if another service has taken the repository
         over: before images are removed, and again before packs are
+    :param whole: read all roots and all that differs between images, whatever
+        is known from the last collection; and remove old tombstones
     :raises ForeignOwner: see check_owner; or another service was noticed
     :raises Corrupt: a root or a page can't be read; no pack is removed then,
         since what it reaches is unknown. Delete the image, or repair it
     :raises RepositoryError: the storage's
     """
-    collection = Collection(repo, live, check, check_owner)
+    collection = Collection(repo, live, check, check_owner, whole)
     for step in collection.steps():
         step()
     return collection.result
@@ -92,6 +101,7 @@ class Collection:
         live: Callable[[list[str]], Live],
         check: Check,
         check_owner: Check,
+        whole: bool,
     ) -> None:
         repo.config.require_write()
         repo.config.require_check()
@@ -101,7 +111,10 @@ class Collection:
         self._live = live
         self._check = check
         self._check_owner = check_owner
+        self._whole = whole
         self._began = time.monotonic()
+        self._accounts = accounts.Accounts()
+        self._counted: list[account.Account] = []
         # Packs that may go: the candidates, then without what is needed.
         self._packs = pack_set.PackSet()
         self._found: dict[str, survey.Image] = {}
@@ -114,16 +127,22 @@ class Collection:
     def steps(self) -> Sequence[Callable[[], None]]:
         """Each relies on those before it, and on nothing else."""
         return (
+            self._read_accounts,
             self._list_candidates,
             self._look,
             self._ask,
             self._look_again,
             self._mark,
             self._remove_images,
+            self._write_accounts,
             self._remove_packs,
+            self._remove_accounts,
             self._remove_temporaries,
             self._remove_tombstones,
         )
+
+    def _read_accounts(self) -> None:
+        self._accounts = accounts.Accounts.load(self._storage, self._check)
 
     def _list_candidates(self) -> None:
         for info in self._storage.list(layout.PACKS):
@@ -133,7 +152,17 @@ class Collection:
                 self._packs.add(address)
 
     def _look(self) -> None:
-        self._found = survey.survey(self._storage, self._check)
+        remembered = {
+            entry.image_id: survey.Image(
+                entry.image_id, True, False, entry.session_id, entry.summary
+            )
+            for known in self._accounts.newest.values()
+            for entry in known.entries
+            if entry.image_id is not None and not self._whole
+        }
+        self._found = survey.survey(
+            self._storage, self._check, remembered=remembered
+        )
 
     def _ask(self) -> None:
         # Not with those that have a tombstone: if the catalog thinks that one
@@ -153,10 +182,17 @@ class Collection:
         )
 
     def _mark(self) -> None:
-        summaries = list(_needed(self._found, self._later, self._answer))
-        self._packs.subtract(
-            _mark(self._repo, summaries, self._answer.pins, self._check)
+        entries = _needed(self._found, self._later, self._answer)
+        self._counted = marking.mark(
+            self._repo,
+            list(entries),
+            self._answer.pins,
+            self._accounts,
+            self._whole,
+            self._packs,
+            self._check,
         )
+        self._note(accounts_wrong=self._accounts.wrong)
         # All that the steps below need to know.
         latest = {**self._found, **self._later}
         self._present = set(latest)
@@ -175,6 +211,15 @@ class Collection:
             self._check()
             removed += _remove_image(self._repo, image, self._answer)
         self._note(images_removed=removed)
+
+    def _write_accounts(self) -> None:
+        # While all is there that they speak of: what is counted next time is
+        # the difference to it.
+        self._accounts.replace(self._storage, self._counted)
+        self._counted = []
+
+    def _remove_accounts(self) -> None:
+        self._accounts.remove_outdated(self._storage)
 
     def _remove_packs(self) -> None:
         # What is dead has a tombstone by now, also for whoever takes over.
@@ -201,6 +246,8 @@ class Collection:
         self._note(temporaries_removed=removed)
 
     def _remove_tombstones(self) -> None:
+        if not self._whole:
+            return
         removed = tombstones.expire(self._storage, self._present, self._check)
         self._note(tombstones_removed=removed)
 
@@ -212,8 +259,8 @@ def _needed(
     found: dict[str, survey.Image],
     later: dict[str, survey.Image],
     answer: Live,
-) -> Iterator[survey.Summary]:
-    """The images whose trees are to be marked.
+) -> Iterator[account.Entry]:
+    """The images whose trees are needed.
 
     :param found: before the catalog answered
     :param later: what is new since then, or had no marker
@@ -224,7 +271,7 @@ def _needed(
         if image.id in answer.dead:
             continue
         if latest.counts:
-            yield latest.summary()
+            yield _entry(latest, latest.summary())
         elif (
             latest.deleted
             and not image.deleted
@@ -233,46 +280,15 @@ def _needed(
         ):
             # It was available when the catalog answered, and whoever began
             # after that may have it as a base.
-            yield image.found
+            yield _entry(image, image.found)
     # Not needed if the catalog knows all images; see the format.
     for image in later.values():
         if image.id not in found and image.counts:
-            yield image.summary()
+            yield _entry(image, image.summary())
 
 
-def _mark(
-    repo: opened.OpenRepository,
-    summaries: list[survey.Summary],
-    pins: Sequence[Pin],
-    check: Check,
-) -> pack_set.PackSet:
-    """The packs that some images and pins reach."""
-    needed = pack_set.PackSet()
-    walker = walk.Walker(repo)
-
-    def mark(new: tree.Tree, old: tree.Tree | None) -> None:
-        if new.root is not None:
-            needed.add(new.root.pack)
-        for visited in walker.pages(new, old):
-            check()
-            needed.update(visited.packs)
-
-    done: set[location.Locator] = set()
-    chain = None
-    old: tree.Tree | None = None
-    for summary in sorted(summaries, key=lambda s: (s.chain, s.generation)):
-        if summary.chain != chain:
-            chain, old = summary.chain, None
-        new = tree.Tree(repo, summary.tree, summary.size, summary.chunk_size)
-        mark(new, old)
-        old = new
-        if summary.tree is not None:
-            done.add(summary.tree)
-    for where, size, chunk_size in pins:
-        if where is not None and where not in done:
-            mark(tree.Tree(repo, where, size, chunk_size), None)
-            done.add(where)
-    return needed
+def _entry(image: survey.Image, summary: survey.Summary) -> account.Entry:
+    return account.Entry(image.id, image.session_id, summary)
 
 
 def _remove_image(

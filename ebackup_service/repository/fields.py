@@ -53,6 +53,27 @@ def texts(content: Mapping[str, Any], name: str) -> list[str]:
     return value
 
 
+def numbers(
+    content: Mapping[str, Any], name: str, most: int = _I64
+) -> list[int]:
+    """A list of integers from 0 to ``most``."""
+    value = content.get(name)
+    if not isinstance(value, list) or not all(
+        type(item) is int and 0 <= item <= most for item in value
+    ):
+        raise ValueError(f'{name} is no list of integers from 0 to {most}')
+    return value
+
+
+def mappings(content: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    value = content.get(name)
+    if not isinstance(value, list) or not all(
+        isinstance(item, dict) for item in value
+    ):
+        raise ValueError(f'{name} is no list of objects')
+    return value
+
+
 def locator_or_none(
     content: Mapping[str, Any], name: str
 ) -> location.Locator | None:

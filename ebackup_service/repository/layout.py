@@ -11,6 +11,7 @@ OWNER = 'owner.json'
 PACKS = 'packs/'
 IMAGES = 'images/'
 TOMBSTONES = 'tombstones/'
+ACCOUNTS = 'accounts/'
 
 ROOT = 'root'
 COMMIT = 'commit'
@@ -20,6 +21,7 @@ _IS_UUID = re.compile(_UUID)
 _PACK = re.compile(rf'packs/([0-9a-f]{{2}})/({_UUID})/([dp])-([0-9a-f]{{8}})')
 _IMAGE = re.compile(rf'images/({_UUID})/({ROOT}|{COMMIT})')
 _TOMBSTONE = re.compile(rf'tombstones/({_UUID})')
+_ACCOUNT = re.compile('accounts/[0-9a-f]{64}')
 _SESSION = re.compile(rf'packs/[0-9a-f]{{2}}/({_UUID})/.*')
 _LETTERS = {location.DATA: 'd', location.PAGE: 'p'}
 _KINDS = {letter: kind for kind, letter in _LETTERS.items()}
@@ -78,6 +80,15 @@ def commit_key(image_id: str) -> str:
 
 def tombstone_key(image_id: str) -> str:
     return f'{TOMBSTONES}{_checked(image_id)}'
+
+
+def account_key(digest: str) -> str:
+    """:param digest: of the bytes of the account, hex"""
+    return f'{ACCOUNTS}{digest}'
+
+
+def is_account(key: str) -> bool:
+    return _ACCOUNT.fullmatch(key) is not None
 
 
 def parse_image(key: str) -> tuple[str, str] | None:

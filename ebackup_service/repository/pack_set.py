@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Sets of packs, one bit each: a volume of 64 TiB may have millions."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ebackup_service.repository import location
 
@@ -44,6 +44,15 @@ class PackSet:
         gone = set(sessions)
         for key in [key for key in self._blocks if key[0] in gone]:
             del self._blocks[key]
+
+    def __iter__(self) -> Iterator[location.PackAddress]:
+        for (session, kind, number), block in self._blocks.items():
+            for at, byte in enumerate(block):
+                for bit in range(8) if byte else ():
+                    if byte & 1 << bit:
+                        yield location.PackAddress(
+                            session, kind, number * _BLOCK + at * 8 + bit
+                        )
 
     def __contains__(self, address: location.PackAddress) -> bool:
         session, kind, ordinal = address

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The images that a repository holds, as collection sees them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 import dataclasses
 from typing import NamedTuple
@@ -55,11 +55,16 @@ class Image:
         return self.found
 
 
+_NONE: Mapping[str, Image] = {}
+_WHOLE = {layout.ROOT, layout.COMMIT}
+
+
 def survey(
     storage: base.Storage,
     check: Callable[[], None],
     known: AbstractSet[str] = frozenset(),
     again: AbstractSet[str] = frozenset(),
+    remembered: Mapping[str, Image] = _NONE,
 ) -> dict[str, Image]:
     """All images but those that are known, with their roots read.
 
@@ -67,7 +72,14 @@ def survey(
 
     :param check: called for each image
     :param again: images to look at even if nothing is left of them
+    :param remembered: images that counted once: a root is never changed, so
+        that of one that has a marker and no tombstone isn't read again
     """
+    deleted = set()
+    if remembered:
+        # Before the images: one that is deleted meanwhile counts still.
+        for info in storage.list(layout.TOMBSTONES):
+            deleted.add(layout.parse_tombstone(info.key))
     names: dict[str, set[str]] = {image_id: set() for image_id in again}
     for info in storage.list(layout.IMAGES):
         parsed = layout.parse_image(info.key)
@@ -76,7 +88,10 @@ def survey(
     found = {}
     for image_id, present in names.items():
         check()
-        found[image_id] = _look(storage, image_id, layout.COMMIT in present)
+        image = remembered.get(image_id)
+        if image is None or image_id in deleted or present != _WHOLE:
+            image = _look(storage, image_id, layout.COMMIT in present)
+        found[image_id] = image
     return found
 
 

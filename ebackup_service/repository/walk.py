@@ -24,21 +24,37 @@ class Walker:
     """Belongs to one thread. Holds one page and one buffer a level."""
 
     def __init__(
-        self, repo: opened.OpenRepository, damaged: tree.Damaged = stop
+        self,
+        repo: opened.OpenRepository,
+        damaged: tree.Damaged = stop,
+        exact: bool = False,
     ) -> None:
         """Walk trees of one repository.
 
         :param damaged: called for a page that can't be read, instead of
             visiting it and those below; may raise
+        :param exact: raise for a damaged page of an old tree, too, instead of
+            visiting more than differs
         """
         self._repo = repo
         self._damaged = damaged
+        self._exact = exact
         self._readers: dict[int, reader.RecordReader] = {}
 
     def pages(
         self, new: tree.Tree, old: tree.Tree | None
     ) -> Iterator[page.Page]:
         """Pages of ``new`` that ``old`` hasn't at the same place.
+
+        See located().
+        """
+        for _, visited in self.located(new, old):
+            yield visited
+
+    def located(
+        self, new: tree.Tree, old: tree.Tree | None
+    ) -> Iterator[tuple[bytes, page.Page]]:
+        """(id, page) of pages of ``new`` that ``old`` hasn't at their places.
 
         Parents before children. A page that was visited may be changed by
         nobody until the next is asked for.
@@ -56,12 +72,16 @@ class Walker:
         except errors.Corrupt as error:
             self._damaged(error, new.height, 0)
             return
-        yield from self._below(top, new, old)
+        yield from self._below(new.root.id, top, new, old)
 
     def _below(
-        self, parent: page.Page, new: tree.Tree, old: tree.Tree | None
-    ) -> Iterator[page.Page]:
-        yield parent
+        self,
+        page_id: bytes,
+        parent: page.Page,
+        new: tree.Tree,
+        old: tree.Tree | None,
+    ) -> Iterator[tuple[bytes, page.Page]]:
+        yield page_id, parent
         if parent.level == 0:
             return
         level = parent.level - 1
@@ -71,17 +91,20 @@ class Walker:
             before = self._old_inner(old, parent.level, parent.index)
         if before is not None:
             wanted &= ~(parent.same_ids(before.ids))
+        elif old is not None and old.root is not None:
+            # All of a smaller tree may be a part of this one.
+            if (old.height, parent.index) == (level, 0):
+                wanted[0] &= parent.ids[0].tobytes() != old.root.id
         slots = wanted.nonzero()[0].tolist()
         for slot, plain in self._read(parent, slots):
             index = parent.index * page.FANOUT + slot
+            where = parent.locator(slot)
             try:
-                child = tree.decode(
-                    plain, parent.locator(slot), level, index, new.geometry
-                )
+                child = tree.decode(plain, where, level, index, new.geometry)
             except errors.Corrupt as error:
                 self._damaged(error, level, index)
                 continue
-            yield from self._below(child, new, old)
+            yield from self._below(where.id, child, new, old)
 
     def _read(
         self, parent: page.Page, slots: Iterable[int]
@@ -113,6 +136,8 @@ class Walker:
         try:
             return old.inner(level, index)
         except errors.Corrupt:
+            if self._exact:
+                raise
             # It was met when that tree was walked.
             return None
 

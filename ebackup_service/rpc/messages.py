@@ -163,6 +163,7 @@ class JobSpec(Message):
     the same base, if an earlier run has left a checkpoint. ``tree``: what a
     restore writes. ``sample``: what a check reads, besides what refers to it.
     ``partial``: a restore succeeds although some of the image is damaged.
+    ``whole``: a collection looks at everything, not at what has changed.
     ``lease`` only says how long the server waits for the first renewal; I/O
     begins when that has been granted.
     """
@@ -191,6 +192,7 @@ class JobSpec(Message):
     begun: Checkpoint | None = None
     sample: SampleSpec | None = None
     partial: bool = False
+    whole: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -102,6 +102,7 @@ JOB = record(
     attachment=OPTIONAL_DOCUMENT,
     sample=optional(SAMPLE),
     partial=FLAG,
+    whole=FLAG,
     begun=optional(CHECKPOINT),
 )
 GRANT = record(granted=FLAG, seconds=SECONDS, reason=TEXT, message=TEXT)

@@ -87,7 +87,9 @@ def schedule(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
         service.lock(session)
         for repository in _due(session, conf):
             LOG.info('Repository %s is to be collected', repository.name)
-            repositories.begin_collection(session, repository)
+            repositories.begin_collection(
+                session, repository, _is_whole(session, conf, repository)
+            )
 
 
 def _due(
@@ -114,8 +116,26 @@ def _due(
     return due
 
 
+def _is_whole(
+    session: orm.Session,
+    conf: cfg.ConfigOpts,
+    repository: repository_rows.Repository,
+) -> bool:
+    """Whether it is time to look at everything again."""
+    last = repository.swept_at
+    if last is None:
+        last = clock.to_milliseconds(repository.created_at)
+    interval = clock.milliseconds(conf.server.gc_whole_interval)
+    # What lies in the future is of a clock that was set back.
+    return not 0 <= clock.read(session) - last < interval
+
+
 def conclude(session: orm.Session, job: job_rows.Job) -> None:
     """Note a success: what garbage is left, and when the next may come."""
+    if job.parameters.get('whole'):
+        repository_rows.update(
+            session, job.repository_id, swept_at=clock.now()
+        )
     repository_rows.update(
         session,
         job.repository_id,

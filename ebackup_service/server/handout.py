@@ -65,6 +65,7 @@ def hand_out(
         begun=_begun(job) if job.kind == job_rows.BACKUP else None,
         sample=verification.arc(session, job),
         partial=bool(job.parameters.get('partial')),
+        whole=bool(job.parameters.get('whole')),
     )
 
 

@@ -106,7 +106,9 @@ def usage(catalog: database.Catalog, name: str) -> dict[str, Any]:
 
 @database.retried
 def collect(catalog: database.Catalog, name: str) -> job_rows.Job:
-    """Ask for a garbage collection; one that still waits serves everybody.
+    """Ask for a garbage collection that looks at everything.
+
+    One that still waits serves everybody.
 
     :raises errors.NotFound: no repository of that name.
     :raises errors.Conflict: it is not ready (``repository-not-ready``).
@@ -114,15 +116,19 @@ def collect(catalog: database.Catalog, name: str) -> job_rows.Job:
     with catalog.writer() as session:
         service.lock(session)
         repository = _usable(_find(session, name))
-        waiting = job_rows.unfinished(
-            session,
-            kind=job_rows.GC,
-            repository_id=repository.id,
-            state=job_rows.PENDING,
-        )
+        waiting = [
+            job
+            for job in job_rows.unfinished(
+                session,
+                kind=job_rows.GC,
+                repository_id=repository.id,
+                state=job_rows.PENDING,
+            )
+            if job.parameters.get('whole')
+        ]
         if waiting:
             return waiting[0]
-        return begin_collection(session, repository)
+        return begin_collection(session, repository, whole=True)
 
 
 @database.retried
@@ -168,12 +174,16 @@ def rebuild(catalog: database.Catalog, name: str) -> job_rows.Job:
 
 
 def begin_collection(
-    session: orm.Session, repository: repository_rows.Repository
+    session: orm.Session,
+    repository: repository_rows.Repository,
+    whole: bool,
 ) -> job_rows.Job:
     """A job that accounts for the garbage that is known by now.
 
     And that no collection which still runs accounts for: each event is to be
     taken off once. The caller holds ``service.lock``.
+
+    :param whole: whether it looks at everything, or at what has changed
     """
     accounted = sum(
         job.parameters.get('garbage', 0)
@@ -184,7 +194,7 @@ def begin_collection(
         session,
         job_rows.GC,
         repository.id,
-        {'garbage': repository.garbage - accounted},
+        {'garbage': repository.garbage - accounted, 'whole': whole},
     )
 
 

@@ -88,6 +88,8 @@ class Repository(Base):
         sa.BigInteger, default=0
     )
     collected_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    # when everything was last looked at for it
+    swept_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     # how far the data was read: {position, began, complete, last}; see
     # server.verification
     verification: orm.Mapped[Any | None] = orm.mapped_column(Document)

@@ -36,6 +36,7 @@ class Repository:
     garbage: int
     collect_after: int  # milliseconds by the database's clock
     collected_at: datetime.datetime | None
+    swept_at: int | None  # milliseconds by the database's clock
     verification: dict[str, Any]
     verify_after: int  # milliseconds by the database's clock
     created_at: datetime.datetime

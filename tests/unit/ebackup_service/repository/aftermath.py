@@ -129,8 +129,14 @@ class Aftermath:
             for path, data in self._disk.tree().items()
             if data is not None
         }
-        tombs = {path for path in left if layout.parse_tombstone(path)}
-        _equal(known, left - tombs, 'objects')
+        left -= {path for path in left if layout.parse_tombstone(path)}
+        accounts = {path for path in left if layout.is_account(path)}
+        _equal(known, left - accounts, 'objects')
+        chains = {record.chain for record in self._in(State.AVAILABLE)}
+        _true(
+            len(accounts) == len(chains),
+            f'{len(accounts)} accounts of {len(chains)} chains',
+        )
         for record in self._in(State.DELETED):
             _true(
                 images.is_deleted(self._storage, record.id),

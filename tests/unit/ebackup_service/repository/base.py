@@ -11,6 +11,7 @@ from oslotest import base
 from ebackup_service.repository import checker
 from ebackup_service.repository import collector
 from ebackup_service.repository import damage
+from ebackup_service.repository import layout
 from ebackup_service.repository import page
 from ebackup_service.repository import reader
 from ebackup_service.repository import repository
@@ -162,6 +163,7 @@ class RepositoryTestCase(base.BaseTestCase):
         dead: set[str] | None = None,
         pins: list[collector.Pin] | None = None,
         sessions: set[str] | None = None,
+        whole: bool = False,
     ) -> collector.CollectResult:
         """Collect with a catalog that knows just this."""
         return collector.collect(
@@ -170,6 +172,7 @@ class RepositoryTestCase(base.BaseTestCase):
                 dead or set(), pins or [], sessions or set()
             ),
             nothing_to_check,
+            whole=whole,
         )
 
     def check(self, read_data: bool = True) -> checker.CheckReport:
@@ -186,7 +189,12 @@ class RepositoryTestCase(base.BaseTestCase):
         )
 
     def keys(self, prefix: str = '') -> set[str]:
-        return {info.key for info in self.storage.list(prefix)}
+        """Of all objects; of accounts, which only save time, if asked for."""
+        return {
+            info.key
+            for info in self.storage.list(prefix)
+            if prefix == layout.ACCOUNTS or not layout.is_account(info.key)
+        }
 
     def patch_object(self, key: str, offset: int, value: bytes) -> None:
         """Change bytes of an object behind everybody's back."""

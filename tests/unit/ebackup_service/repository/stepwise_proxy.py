@@ -5,8 +5,10 @@ from collections.abc import Callable
 import dataclasses
 from typing import Any
 
+from ebackup_service.repository import accounts
 from ebackup_service.repository import collector
 from ebackup_service.repository import layout
+from ebackup_service.repository import pack_counts
 from ebackup_service.repository import pack_set
 from ebackup_service.repository import root as image_root
 from tests.unit.ebackup_service.repository import base
@@ -124,6 +126,7 @@ class _Proxy(proxy.Proxy):
             self.service.live,
             base.nothing_to_check,
             base.nothing_to_check,
+            whole=False,
         )
         for step in collection.steps():
             step()
@@ -138,9 +141,9 @@ class _Proxy(proxy.Proxy):
 
 
 _COLLECT = Powers(
-    creates=(layout.TOMBSTONES,),
-    deletes=(layout.PACKS, layout.IMAGES),
-    reads=(layout.PACKS, layout.IMAGES, layout.TOMBSTONES),
+    creates=(layout.TOMBSTONES, layout.ACCOUNTS),
+    deletes=(layout.PACKS, layout.IMAGES, layout.ACCOUNTS),
+    reads=(layout.PACKS, layout.IMAGES, layout.TOMBSTONES, layout.ACCOUNTS),
     asks=frozenset(['live']),
 )
 # What may still come after a step of a collection. Packs that were no
@@ -152,16 +155,20 @@ _AFTERWARDS: dict[str, Callable[[Any], dict[str, Any]]] = {
     },
     '_ask': lambda collection: {'asks': frozenset()},
     '_mark': lambda collection: {
-        'creates': _doubtful(collection),
-        'deletes': (layout.PACKS, *_doubtful(collection)),
-        'reads': (layout.TOMBSTONES, *_doubtful(collection)),
+        'creates': (layout.ACCOUNTS, *_doubtful(collection)),
+        'deletes': (layout.ACCOUNTS, layout.PACKS, *_doubtful(collection)),
+        'reads': _doubtful(collection),
     },
     '_remove_images': lambda collection: {
-        'creates': (),
-        'deletes': (layout.PACKS,),
-        'reads': (layout.TOMBSTONES,),
+        'creates': (layout.ACCOUNTS,),
+        'deletes': (layout.ACCOUNTS, layout.PACKS),
+        'reads': (),
     },
-    '_remove_packs': lambda collection: {'deletes': (), 'misses': ()},
+    '_remove_packs': lambda collection: {
+        'creates': (),
+        'deletes': (layout.ACCOUNTS,),
+        'misses': (),
+    },
 }
 
 
@@ -181,8 +188,10 @@ def _keys(image_id: str) -> tuple[str, ...]:
 
 def _frozen(value: Any) -> Any:
     """Something hashable that is equal where the value is."""
-    if isinstance(value, pack_set.PackSet):
+    if isinstance(value, pack_set.PackSet | accounts.Accounts):
         return _frozen(vars(value))
+    if isinstance(value, pack_counts.PackCounts):
+        return _frozen(value.to_json())
     if dataclasses.is_dataclass(value):
         return tuple(
             _frozen(getattr(value, field.name))

@@ -7,6 +7,7 @@ from ebackup_service.repository import discard
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import root as image_root
+from ebackup_service.repository import walk
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import recording
 
@@ -123,7 +124,8 @@ class DeadTestCase(CollectorTestCase):
             'ebackup_service.repository.tombstones.RETENTION',
             -collector.tombstones.RETENTION,
         ):
-            result = self.collect()
+            self.assertEqual(0, self.collect().tombstones_removed)
+            result = self.collect(whole=True)
 
         self.assertEqual(1, result.tombstones_removed)
         self.assertEqual(set(), self.keys('tombstones/'))
@@ -165,18 +167,21 @@ class DeadTestCase(CollectorTestCase):
             data[generation * MIB] ^= 1
             image = self.backup(bytes(data), base=image, generation=generation)
         visited = []
-        real = collector.walk.Walker.pages
+        real = walk.Walker.located
 
-        def pages(walker, new, old):
-            for page in real(walker, new, old):
+        def located(walker, new, old):
+            for page_id, page in real(walker, new, old):
                 visited.append((new.root, page.level, page.index))
-                yield page
+                yield page_id, page
 
-        with mock.patch.object(collector.walk.Walker, 'pages', pages):
+        with mock.patch.object(walk.Walker, 'located', located):
             self.collect()
 
-        # All of the first, then a leaf and the top of each other.
-        self.assertEqual(21 + 6 * 2, len(visited))
+            # All of the first, then a leaf and the top of each other.
+            self.assertEqual(21 + 6 * 2, len(visited))
+            visited.clear()
+            self.collect()
+            self.assertEqual([], visited)
 
 
 class RunningTestCase(CollectorTestCase):

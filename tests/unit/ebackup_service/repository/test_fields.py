@@ -44,6 +44,17 @@ class FieldsTestCase(base.BaseTestCase):
     def test_texts(self):
         self.check(fields.texts, [[], ['x', 'y']])
 
+    def test_numbers(self):
+        for good in ([], [0, 255]):
+            self.assertEqual(good, fields.numbers({'name': good}, 'name', 255))
+        for bad in (None, 1, 'a', {}, [256], [-1], [1.0], ['1'], [True]):
+            self.assertRaises(
+                ValueError, fields.numbers, {'name': bad}, 'name', 255
+            )
+
+    def test_mappings(self):
+        self.check(fields.mappings, [[], [{}, {'a': 1}]])
+
     def test_locator_or_none(self):
         self.assertIsNone(fields.locator_or_none({}, 'tree'))
         for value in ('x', {}, [], 1):

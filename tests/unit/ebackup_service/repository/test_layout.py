@@ -62,6 +62,19 @@ class SessionTestCase(base.BaseTestCase):
             self.assertRaises(ValueError, layout.session_bytes, text)
 
 
+class AccountKeyTestCase(base.BaseTestCase):
+    def test_form(self):
+        key = layout.account_key('0a' * 32)
+
+        self.assertEqual(f'accounts/{"0a" * 32}', key)
+        self.assertTrue(storage_base.valid_key(key))
+        self.assertTrue(layout.is_account(key))
+
+    def test_foreign_names_are_no_accounts(self):
+        for key in ('accounts/0a', f'accounts/{"0A" * 32}', 'accounts/'):
+            self.assertFalse(layout.is_account(key))
+
+
 class ImageKeyTestCase(base.BaseTestCase):
     @strategies.given(st.uuids())
     def test_round_trip(self, image):

@@ -54,3 +54,10 @@ class PackSetTestCase(base.BaseTestCase):
 
         for address in members:
             self.assertEqual(address.session == bytes(16), address in packs)
+
+    @strategies.given(st.sets(FEW | strategies.addresses()))
+    def test_iteration(self, members):
+        packs = pack_set.PackSet()
+        packs.update(members)
+
+        self.assertEqual(sorted(members), sorted(packs))

@@ -62,14 +62,21 @@ class Promises:
         after = world._replace(objects=storage.objects)
         if after in self._right:
             return
+        result = collector.collect(
+            repo, world.catalog.live, base.nothing_to_check, whole=True
+        )
+        assert after.objects == storage.objects, f'{result}, and accounts'
         self.look(after)
         needed = {layout.REPOSITORY}
         for record in world.catalog.needed():
             needed |= self._needs(after, record)
+            assert record.state is State.AVAILABLE
             data = base.restored(repo, repo.tree(record.root))
             assert data == record.data, f'{record.id} is another volume'
         left = {
-            key for key in after.objects if not layout.parse_tombstone(key)
+            key
+            for key in after.objects
+            if not key.startswith((layout.TOMBSTONES, layout.ACCOUNTS))
         }
         assert left == needed, f'{sorted(left - needed)} is left'
         self._right.add(after)
@@ -195,8 +202,8 @@ class SeededBugTestCase(ExplorerTestCase):
 
     def test_collection_that_lists_packs_after_it_has_asked(self):
         def late(steps):
-            candidates, look, ask, *others = steps
-            return [look, ask, candidates, *others]
+            accounts, candidates, look, ask, *others = steps
+            return [accounts, look, ask, candidates, *others]
 
         with self.with_steps(late):
             self.assert_found(self.base_is_deleted, 'one')

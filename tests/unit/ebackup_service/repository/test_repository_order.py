@@ -191,6 +191,9 @@ class DeleteTestCase(OrderTestCase):
             [('create', image.id), ('delete', 'commit'), ('delete', 'root')],
             kinds[:3],
         )
+        # What was counted is kept while all is there that it speaks of.
+        self.assertEqual('create', kinds[3][0])
+        self.assertTrue(layout.is_account(self.recording.changes[3][1]))
         self.assertEqual(
-            {('delete', 'data'), ('delete', 'page')}, set(kinds[3:])
+            {('delete', 'data'), ('delete', 'page')}, set(kinds[4:])
         )

@@ -108,3 +108,47 @@ class SurveyTestCase(base.RepositoryTestCase):
         self.assertRaises(
             ZeroDivisionError, survey.survey, self.storage, lambda: 1 // 0
         )
+
+
+class RememberedTestCase(base.RepositoryTestCase):
+    def setUp(self):
+        super().setUp()
+        self.image = self.backup(b'x')
+        self.found = self.survey()
+        # So that it can't be read again.
+        self.flip(layout.root_key(self.image.id), 200)
+
+    def survey(self, **kwargs):
+        return survey.survey(self.storage, base.nothing_to_check, **kwargs)
+
+    def test_its_root_is_not_read_again(self):
+        found = self.survey(remembered=self.found)
+
+        self.assertEqual(self.found, found)
+
+    def test_it_is_looked_at_if_it_has_a_tombstone(self):
+        self.storage.create(layout.tombstone_key(self.image.id), [b'x'])
+
+        found = self.survey(remembered=self.found)[self.image.id]
+
+        self.assertTrue(found.deleted)
+
+    def test_it_is_looked_at_if_it_has_no_marker(self):
+        self.storage.delete(layout.commit_key(self.image.id))
+
+        found = self.survey(remembered=self.found)[self.image.id]
+
+        self.assertFalse(found.marked)
+        self.assertIsInstance(found.found, errors.Corrupt)
+
+    def test_others_are_looked_at(self):
+        other = self.backup(b'y')
+
+        found = self.survey(remembered=self.found)
+
+        self.assertTrue(found[other.id].counts)
+
+    def test_it_is_forgotten_when_it_is_gone(self):
+        self.repo.delete_image(self.image.id)
+
+        self.assertEqual({}, self.survey(remembered=self.found))

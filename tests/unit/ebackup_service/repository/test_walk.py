@@ -130,3 +130,21 @@ class WalkerTestCase(test_tree.TreeTestCase):
         old = tree.Tree(self.repo, old.root, TIB, base.CHUNK)
 
         self.assertEqual(4, len(self.walk(new, old)))
+
+    def test_damage_in_the_old_tree_if_it_has_to_be_exact(self):
+        old = self.write(TIB, [leaf_with(i, 0) for i in (0, 300)])
+        new = self.write(TIB, [leaf_with(0, 1)], None)
+        self.flip(layout.pack_key(old.root.pack), old.root.offset + 70)
+        old = tree.Tree(self.repo, old.root, TIB, base.CHUNK)
+        walker = walk.Walker(self.repo, exact=True)
+
+        self.assertRaises(errors.Corrupt, list, walker.pages(new, old))
+
+    def test_whole_small_tree_may_be_a_part_of_a_larger_one(self):
+        small = self.write(base.LEAF, [leaf_with(0, 0)])
+        large = self.write(
+            base.LEAF * 2, [leaf_with(0, 0), leaf_with(1, 0)], small
+        )
+
+        self.assertEqual([(1, 0), (0, 1)], self.walk(large, small))
+        self.assertEqual([], self.walk(small, large))

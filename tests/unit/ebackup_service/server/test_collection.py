@@ -2,6 +2,7 @@
 
 from oslotest import base
 
+from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server import collection
 from ebackup_service.server import images
@@ -173,6 +174,57 @@ class TestSchedule(CollectionTestCase):
         with self.catalog.writer() as session:
             repository_rows.update(session, self.repository_id, state='error')
         self.assertEqual([], self.schedule())
+
+    def sweep(self, ago):
+        """Let everything have been looked at so many seconds ago."""
+        with self.catalog.writer() as session:
+            now = clock.read(session)
+            repository_rows.update(
+                session,
+                self.repository_id,
+                swept_at=now - round(ago * 1000),
+                created_at=0,
+            )
+
+    def test_what_has_changed_is_looked_at(self):
+        self.litter()
+        [job] = self.schedule()
+        self.assertFalse(self.fixture.run(job.id).whole)
+
+    def test_everything_is_looked_at_when_it_is_time(self):
+        self.litter()
+        self.sweep(7 * 86400 + 1)
+        [job] = self.schedule()
+        spec = self.fixture.run(job.id)
+        self.assertTrue(spec.whole)
+        self.fixture.finish(spec)
+
+        self.rest()
+        self.litter()
+        [job] = self.schedule()
+        self.assertFalse(self.fixture.run(job.id).whole)
+
+    def test_everything_is_looked_at_after_the_clock_was_set_back(self):
+        self.litter()
+        self.sweep(-60)
+        [job] = self.schedule()
+        self.assertTrue(self.fixture.run(job.id).whole)
+
+    def test_everything_is_looked_at_each_time_if_that_is_wanted(self):
+        self.litter()
+        self.fixture.conf.set_override('gc_whole_interval', 0, 'server')
+        [job] = self.schedule()
+        self.assertTrue(self.fixture.run(job.id).whole)
+
+    def test_everything_is_looked_at_on_request(self):
+        self.litter()
+        [waiting] = self.schedule()
+        job = repositories.collect(self.catalog, 'default')
+        self.assertNotEqual(waiting.id, job.id)
+        again = repositories.collect(self.catalog, 'default')
+        self.assertEqual(job.id, again.id)
+        self.fixture.finish(self.fixture.run(waiting.id))
+        self.assertTrue(self.fixture.run(job.id).whole)
 
     def test_collection_settles_what_was_known_when_it_was_planned(self):
         self.litter()

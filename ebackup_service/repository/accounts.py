@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The accounts that a repository holds.
+
+They are there to save time. Whatever is wrong with one, or all of them being
+gone, costs the next collection some, and nothing else.
+"""
+
+from collections.abc import Callable, Iterable
+import contextlib
+
+from ebackup_service.repository import account
+from ebackup_service.repository import document
+from ebackup_service.repository import errors
+from ebackup_service.repository import layout
+from ebackup_service.repository.storage import base
+
+
+class Accounts:
+    """The newest account of each chain.
+
+    :ivar newest: by chain
+    :ivar wrong: how many were found not to be what they should
+    """
+
+    def __init__(self) -> None:
+        self.wrong = 0
+        self.newest: dict[tuple[str, str, int], account.Account] = {}
+        self._keys: dict[tuple[str, str, int], str] = {}
+        self._outdated: list[str] = []
+
+    @classmethod
+    def load(
+        cls, storage: base.Storage, check: Callable[[], None]
+    ) -> 'Accounts':
+        """Read all that there are.
+
+        :param check: called for each
+        :raises RepositoryError: the storage's
+        """
+        found = cls()
+        keys = [
+            info.key
+            for info in storage.list(layout.ACCOUNTS)
+            if layout.is_account(info.key)
+        ]
+        for key in sorted(keys):
+            check()
+            try:
+                data = document.read_bytes(storage, account.KIND, key)
+                found._add(key, account.Account.from_bytes(data, key))
+            except errors.ObjectMissing:
+                continue
+            except (
+                errors.Corrupt,
+                errors.ObjectTruncated,
+                errors.UnsupportedFormat,
+            ):
+                # Its chain is counted anew.
+                found._outdated.append(key)
+        return found
+
+    def replace(
+        self, storage: base.Storage, made: Iterable[account.Account]
+    ) -> None:
+        """Write accounts; those before them are outdated.
+
+        :raises RepositoryError: the storage's
+        """
+        for new in made:
+            try:
+                data = new.to_bytes()
+            except ValueError:
+                # Too long: this chain is counted each time.
+                continue
+            key = layout.account_key(document.digest(data))
+            if key in self._outdated:
+                # Damaged, but the same account.
+                self._outdated.remove(key)
+                storage.delete(key)
+            with contextlib.suppress(errors.ObjectExists):
+                storage.create(key, [data])
+            self._add(key, new)
+
+    def drop(self, chains: Iterable[tuple[str, str, int]]) -> None:
+        """Take the accounts of some chains for outdated."""
+        for chain in chains:
+            del self.newest[chain]
+            self._outdated.append(self._keys.pop(chain))
+
+    def remove_outdated(self, storage: base.Storage) -> None:
+        for key in self._outdated:
+            storage.delete(key)
+        self._outdated = []
+
+    def _add(self, key: str, new: account.Account) -> None:
+        known = self.newest.get(new.chain)
+        if known is not None and known.number > new.number:
+            self._outdated.append(key)
+            return
+        if known is not None and self._keys[new.chain] != key:
+            self._outdated.append(self._keys[new.chain])
+        self.newest[new.chain] = new
+        self._keys[new.chain] = key
