@@ -4,8 +4,8 @@
 from alembic import op
 import sqlalchemy as sa
 
-revision = '005'
-down_revision = '004'
+revision = '006'
+down_revision = '005'
 
 
 def upgrade() -> None:
