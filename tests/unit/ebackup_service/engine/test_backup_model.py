@@ -139,10 +139,12 @@ class StopsSoon(control.Control):
 class History(stateful.RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
-        # In memory where possible: most of the time is spent in fsync().
+        # In memory where possible: most of the time is spent in fsync(). Only
+        # devices may be volumes there.
         memory = '/dev/shm' if os.path.isdir('/dev/shm') else None
         self.directory = tempfile.mkdtemp(dir=memory)
-        self.path = os.path.join(self.directory, 'volume')
+        self.volumes = tempfile.mkdtemp()
+        self.path = os.path.join(self.volumes, 'volume')
         with open(self.path, 'wb'):
             pass
         self.model = Model()
@@ -152,7 +154,7 @@ class History(stateful.RuleBasedStateMachine):
             pack_size=LEAF,
         )
         self.empty = self.repo.usage().used
-        self.storage = attached.AttachedStorage([self.directory], 'here')
+        self.storage = attached.AttachedStorage([self.volumes], 'here')
         self.available = {}
         self.generation = 0
 
@@ -162,6 +164,7 @@ class History(stateful.RuleBasedStateMachine):
         finally:
             self.repo.close()
             shutil.rmtree(self.directory)
+            shutil.rmtree(self.volumes)
 
     def check_what_is_left(self):
         while self.available:
@@ -357,7 +360,7 @@ class History(stateful.RuleBasedStateMachine):
     def restore_new(self, image):
         """As Cinder does it with a file: it is empty."""
         image = self.image(image)
-        path = os.path.join(self.directory, 'restored')
+        path = os.path.join(self.volumes, 'restored')
         with open(path, 'wb'):
             pass
         self.restore(image, path, image.model.size)
