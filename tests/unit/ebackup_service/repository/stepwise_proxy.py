@@ -5,10 +5,10 @@ from collections.abc import Callable
 import dataclasses
 from typing import Any
 
+from ebackup_service.repository import account
 from ebackup_service.repository import accounts
 from ebackup_service.repository import collector
 from ebackup_service.repository import layout
-from ebackup_service.repository import pack_counts
 from ebackup_service.repository import pack_set
 from ebackup_service.repository import root as image_root
 from tests.unit.ebackup_service.repository import base
@@ -190,8 +190,9 @@ def _frozen(value: Any) -> Any:
     """Something hashable that is equal where the value is."""
     if isinstance(value, pack_set.PackSet | accounts.Accounts):
         return _frozen(vars(value))
-    if isinstance(value, pack_counts.PackCounts):
-        return _frozen(value.to_json())
+    if isinstance(value, account.Account):
+        # What the counts are follows from the rest.
+        return value.number, value.entries
     if dataclasses.is_dataclass(value):
         return tuple(
             _frozen(getattr(value, field.name))

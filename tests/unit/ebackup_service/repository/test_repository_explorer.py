@@ -39,6 +39,10 @@ def volume(first, second):
     )  # fmt: skip
 
 
+# So that the next one has something to go on from.
+_BEFORE = Job('before', 9).collect()
+
+
 class Promises:
     """What must hold in a world."""
 
@@ -133,7 +137,7 @@ class ExplorerTestCase(test_base.BaseTestCase):
         """While there is garbage, and a backup has just begun or has not."""
         first = Job('first', 1, volume(1, 2))
         return self.explore(
-            self.world(first.backup(ONE)),
+            self.world(first.backup(ONE), _BEFORE),
             Job('one', 2, volume(1, 0)).backup(ONE),
             Job('deletion', 3).delete(first.image),
             Job('collection', 4).collect(),
@@ -142,7 +146,7 @@ class ExplorerTestCase(test_base.BaseTestCase):
     def restored_is_deleted(self):
         first = Job('first', 1, volume(1, 2))
         return self.explore(
-            self.world(first.backup(ONE)),
+            self.world(first.backup(ONE), _BEFORE),
             Job('deletion', 2).delete(first.image),
             Job('restore', 3).restore(first.image),
             Job('collection', 4).collect(),
@@ -155,7 +159,10 @@ class OrdersTestCase(ExplorerTestCase):
         first = Job('first', 1, volume(1, 2))
         gone = Job('gone', 2, volume(1, 0))
         world = self.world(
-            first.backup(ONE), gone.backup(ONE), gone.delete(gone.image)
+            first.backup(ONE),
+            gone.backup(ONE),
+            _BEFORE,
+            gone.delete(gone.image),
         )
 
         states = self.explore(
