@@ -40,6 +40,8 @@ class Service(catalog_fixture.Catalog):
         self._options.setdefault('proxy', {}).setdefault(
             'attached_roots', self.volumes
         )
+        # Its proxies announce themselves.
+        self._options.setdefault('server', {}).setdefault('proxy_timeout', 2.0)
         super()._setUp()
         self.repository_path = os.path.join(self.directory, 'repository')
         self.transport = oslo_messaging.get_rpc_transport(

@@ -122,7 +122,7 @@ class TestAssign(DispatchTestCase):
 
 
 class TestWithoutProxy(DispatchTestCase):
-    """proxy_timeout is 2 s in these tests."""
+    """proxy_timeout is 5 s in these tests."""
 
     def test_new_job_waits_a_moment(self):
         job = self.ready()
@@ -132,7 +132,7 @@ class TestWithoutProxy(DispatchTestCase):
     def test_error_says_what_to_start_and_where(self):
         self.fixture.announce('elsewhere')
         job = self.ready()
-        self.fixture.age(job.id, 3)
+        self.fixture.age(job.id, 6)
         jobs.beat(self.catalog, job.id)
         self.assigned()
         self.assertEqual('no-proxy', self.error(job))
@@ -145,17 +145,17 @@ class TestWithoutProxy(DispatchTestCase):
         self.fixture.announce()
         self.fixture.announce(stopping=True)
         job = self.ready()
-        self.fixture.age(job.id, 3)
+        self.fixture.age(job.id, 6)
         self.assigned()
         self.assertIsNone(self.error(job))
-        self.fixture.age_proxy('here', 3)
+        self.fixture.age_proxy('here', 6)
         self.assigned()
         self.assertEqual('no-proxy', self.error(job))
 
     def test_proxy_that_can_not_reach_the_volume_is_not_waited_for(self):
         self.fixture.announce(production=['rbd'])
         job = self.ready()
-        self.fixture.age(job.id, 3)
+        self.fixture.age(job.id, 6)
         self.assigned()
         self.assertEqual('no-proxy', self.error(job))
         message = self.fixture.job(job.id).error['message']
@@ -163,7 +163,7 @@ class TestWithoutProxy(DispatchTestCase):
 
     def test_upkeep_fails_when_there_is_no_proxy_at_all(self):
         job = repositories.collect(self.catalog, 'default')
-        self.fixture.age(job.id, 3)
+        self.fixture.age(job.id, 6)
         self.assigned()
         self.assertEqual('no-proxy', self.error(job))
         message = self.fixture.job(job.id).error['message']

@@ -30,6 +30,17 @@ class _Server(fixtures.Fixture):
 
     connection: str
 
+    def _run(self, *command: str) -> None:
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.directory,
+        )
+        if done.returncode:
+            raise AssertionError(f'{command[0]} failed:\n{done.stdout}')
+
     def _start(self, *command: str) -> None:
         log = open(f'{self.directory}/log', 'wb')
         self.addCleanup(log.close)
@@ -61,17 +72,13 @@ class MariaDb(_Server):
         self.directory = self.useFixture(fixtures.TempDir()).path
         data, socket = f'{self.directory}/data', f'{self.directory}/socket'
         user = getpass.getuser()
-        subprocess.run(
-            [
-                install,
-                '--no-defaults',
-                '--skip-test-db',
-                '--auth-root-authentication-method=normal',
-                f'--datadir={data}',
-                f'--user={user}',
-            ],
-            check=True,
-            capture_output=True,
+        self._run(
+            install,
+            '--no-defaults',
+            '--skip-test-db',
+            '--auth-root-authentication-method=normal',
+            f'--datadir={data}',
+            f'--user={user}',
         )
         self._start(
             server,
@@ -98,12 +105,7 @@ class PostgreSql(_Server):
         self.directory = self.useFixture(fixtures.TempDir()).path
         become = self._become()
         data = f'{self.directory}/data'
-        subprocess.run(
-            [*become, initdb, '-D', data, '-U', _NAME, '-A', 'trust'],
-            check=True,
-            capture_output=True,
-            cwd=self.directory,
-        )
+        self._run(*become, initdb, '-D', data, '-U', _NAME, '-A', 'trust')
         self._start(
             *become,
             server,
