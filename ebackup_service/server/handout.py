@@ -28,12 +28,13 @@ def hand_out(
 
     The token grows: what was said under an older one counts no more. A
     backup's base is chosen and pinned here, under the catalog's lock, so no
-    collection can ask in between what is to be kept; one that goes on from a
-    checkpoint keeps the base that it has.
+    collection can ask in between what is to be kept; one that has begun keeps
+    the base that it has, since what an earlier run has left, or leaves yet,
+    refers to that.
     """
     image = job.image_id and image_rows.get(session, job.image_id)
     pin = job.pin
-    if job.kind == job_rows.BACKUP and image and job.checkpoint is None:
+    if job.kind == job_rows.BACKUP and image and not job.runs:
         pin = _base(session, image)
     seconds = max(leases.length(conf, job, now), 0.0)
     taken = job_rows.update(

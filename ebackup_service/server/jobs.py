@@ -256,8 +256,9 @@ def take_back(
 
     :param pause: seconds before it may be handed out
     """
-    # A checkpoint goes on with the base that it was made with.
-    keeps_pin = job.kind != job_rows.BACKUP or job.checkpoint is not None
+    # A run that has begun may have left a checkpoint or a candidate root, or
+    # leave one yet, which refer to its base; the next run goes on with them.
+    keeps_pin = job.kind != job_rows.BACKUP or job.runs > 0
     return job_rows.update(
         session,
         job.id,

@@ -11,12 +11,14 @@ from ebackup_service.production import errors as production_errors
 from ebackup_service.proxy import backup
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import failures
+from ebackup_service.proxy import maintenance
 from ebackup_service.proxy import restore
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.repository import session as repository_session
 from ebackup_service.server import images
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
+from ebackup_service.server import repositories
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import messages_fixture
 from tests.unit.ebackup_service import proxy_fixture
@@ -323,3 +325,41 @@ class TestStorage(base.BaseTestCase):
     def test_gone(self):
         self.mount.unmount()
         self.refused('repository-missing')
+
+
+class TestBaseOfAnInterruptedBackup(BackupTestCase):
+    def lost(self, task, at):
+        """A run that stops before one of its last steps."""
+        with mock.patch.object(backup, at, side_effect=errors.Fenced('x')):
+            self.assertRaises(errors.Fenced, backup.run, task)
+
+    def test_adopted_root_has_all_that_it_reaches(self):
+        content = bytearray(os.urandom(8 * CHUNK))
+        first = self.task(content)
+        self.fixture.finish(first.spec, result=backup.run(first))
+        content[0] ^= 1
+        second = self.task(content)
+        # The candidate root is there, and refers to what the base has.
+        self.lost(second, '_commit')
+        self.fixture.finish(second.spec, 'returned')
+
+        images.delete(self.catalog, first.image.id)
+        handed = self.fixture.assign()
+        [deletion] = [s for s in handed.values() if s.kind == 'delete']
+        self.fixture.finish(
+            deletion, result=maintenance.delete(self.fixture.task(deletion))
+        )
+        again = self.fixture.task(handed[second.spec.id])
+        job = repositories.collect(self.catalog, 'default')
+        spec = self.fixture.spec(job.id)
+        self.fixture.finish(
+            spec, result=maintenance.collect(self.fixture.task(spec))
+        )
+
+        self.fixture.finish(again.spec, result=backup.run(again))
+        image = images.show(self.catalog, second.image.id)
+        self.assertEqual('available', image.state)
+        target = self.fixture.write_volume(bytes(len(content)), 'target')
+        restore.run(self.fixture.restore_task(image, target))
+        with open(target, 'rb') as file:
+            self.assertEqual(content, file.read())

@@ -130,6 +130,45 @@ class TestHandOut(base.BaseTestCase):
         )
         self.assertEqual([2, 3], [spec.image.generation for spec in specs])
 
+    def test_backup_that_has_begun_keeps_its_base(self):
+        """What an earlier run has left refers to that."""
+        volume_id = catalog_fixture.new_id()
+        self.finished(volume_id)
+        before = self.finished(volume_id)
+        _, job = self.fixture.reserve(volume_id=volume_id)
+        self.fixture.finish(self.fixture.run(job.id), 'returned')
+        catalog_fixture.images.delete(self.catalog, before.id)
+        self.assertEqual(before.id, self.fixture.job(job.id).pin['image_id'])
+        again = self.fixture.run(job.id)
+        self.assertEqual(before.id, again.base.image_id)
+        self.assertEqual(before.id, self.fixture.job(job.id).pin['image_id'])
+
+    def finished_beside(self, volume_id, begin):
+        """A backup, and an image that came while it waited again."""
+        _, job = self.fixture.reserve(volume_id=volume_id)
+        image, other = self.fixture.reserve(volume_id=volume_id)
+        self.fixture.announce()
+        self.fixture.attach(job.id)
+        first = begin(job.id)
+        beside = self.fixture.run(other.id)
+        self.fixture.finish(first, 'returned')
+        self.fixture.commit(beside, TREE)
+        self.fixture.finish(beside, result={})
+        return job, image
+
+    def test_backup_that_has_begun_without_base_gets_none(self):
+        job, _ = self.finished_beside(
+            catalog_fixture.new_id(), self.fixture.run
+        )
+        self.assertIsNone(self.fixture.run(job.id).base)
+
+    def test_backup_that_was_not_begun_gets_the_newest_base(self):
+        job, newest = self.finished_beside(
+            catalog_fixture.new_id(),
+            lambda job_id: self.fixture.assign()[job_id],
+        )
+        self.assertEqual(newest.id, self.fixture.run(job.id).base.image_id)
+
     def test_deleted_image_is_no_base(self):
         volume_id = catalog_fixture.new_id()
         older = self.finished(volume_id)
