@@ -124,10 +124,11 @@ class _Catalog:
     def tell(self, found: checker.Damage, known: checker.Damage) -> None:
         """Report what is new, and what is different from before."""
         spec = self._task.spec
+        nothing = extents.Extents()
         images = [
-            damage.Image(image_id, ranges.to_json())
+            damage.Image(image_id, ranges.to_json(), before.to_json())
             for image_id, ranges in found.items()
-            if ranges != known.get(image_id, extents.Extents())
+            if ranges != (before := known.get(image_id, nothing))
         ]
         for start in range(0, len(images), _BATCH):
             report = damage.Report(images[start : start + _BATCH])

@@ -10,19 +10,26 @@ from typing import Any, Self
 from ebackup_service.rpc import messages
 from ebackup_service.rpc import schemas
 
-_IMAGE = schemas.record(image_id=schemas.ID, extents=schemas.EXTENTS)
+_IMAGE = schemas.record(
+    image_id=schemas.ID, extents=schemas.EXTENTS, known=schemas.EXTENTS
+)
 _REPORT = schemas.record(images=schemas.array(_IMAGE))
 _KNOWN = schemas.record(accepted=schemas.FLAG, images=schemas.array(_IMAGE))
 
 
 @dataclasses.dataclass(frozen=True)
 class Image(messages.Message):
-    """An image, and all of it that is damaged."""
+    """An image, and all of it that is damaged.
+
+    :ivar known: in the report of a check, what the catalog knew when that
+        asked: it is what the check has looked at again
+    """
 
     SCHEMA = _IMAGE
 
     image_id: str
     extents: list[list[int]]
+    known: list[list[int]] = dataclasses.field(default_factory=list)
 
 
 def _with_images(document: dict[str, Any]) -> dict[str, Any]:

@@ -42,8 +42,9 @@ def take(
 ) -> messages.Decision:
     """Record what was found.
 
-    By a check: that is all that is damaged by now. By a restore: more of its
-    image is; it may not have read everything.
+    By a check: that is all that is damaged by now, but for what others have
+    found since it asked. By a restore: more of its image is; it may not have
+    read everything.
     """
     with catalog.writer() as session:
         job = _job(session, job_id, token, (job_rows.CHECK, job_rows.RESTORE))
@@ -53,10 +54,14 @@ def take(
             image = image_rows.locked(session, reported.image_id)
             if image is None or image.repository_id != job.repository_id:
                 continue
-            before: list[list[int]] = []
-            if job.kind == job_rows.RESTORE:
-                before = image.damage
-            _record(session, image, extents.Extents(before + reported.extents))
+            before = extents.Extents(image.damage)
+            if job.kind == job_rows.CHECK:
+                before = before.minus(extents.Extents(reported.known))
+            _record(
+                session,
+                image,
+                extents.Extents([*before, *reported.extents]),
+            )
     return messages.Decision(True)
 
 

@@ -7,7 +7,7 @@ from oslotest import base
 from ebackup_service.rpc import damage
 from ebackup_service.rpc import errors
 
-IMAGE = damage.Image('i', [[0, 4096], [8192, 1]])
+IMAGE = damage.Image('i', [[0, 4096], [8192, 1]], [[0, 4096]])
 EXAMPLES = (
     IMAGE,
     damage.Report([IMAGE, damage.Image('j', [])]),
@@ -36,5 +36,9 @@ class TestDamage(base.BaseTestCase):
             self.assertRaises(
                 errors.MessageInvalid,
                 damage.Report.from_dict,
-                {'images': [{'image_id': 'i', 'extents': extents}]},
+                {
+                    'images': [
+                        {'image_id': 'i', 'extents': extents, 'known': []}
+                    ]
+                },
             )

@@ -22,9 +22,12 @@ class DamageTestCase(base.BaseTestCase):
         self.image = self.fixture.make_image(size=10 * CHUNK)
         job = repositories.check(self.catalog, 'default')
         self.spec = self.fixture.run(job.id)
+        # What the check knew of the image that it reports.
+        self.before = []
 
     def take(self, image_id, *extents, token=None):
-        report = found.Report([found.Image(image_id, list(extents))])
+        image = found.Image(image_id, list(extents), self.before)
+        report = found.Report([image])
         token = self.spec.token if token is None else token
         return damage.take(self.catalog, self.spec.id, token, report).accepted
 
@@ -41,10 +44,24 @@ class TestTake(DamageTestCase):
     def test_what_was_found_is_all_that_is_known(self):
         self.assertTrue(self.take(self.image.id, [0, 4], [8, 4]))
         self.assertEqual(([[0, 4], [8, 4]], 8), self.damage(self.image))
+        self.before = [[0, 4], [8, 4]]
         self.take(self.image.id, [8, 4])
         self.assertEqual(([[8, 4]], 4), self.damage(self.image))
         self.take(self.image.id)
         self.assertEqual(([], 0), self.damage(self.image))
+
+    def test_what_a_restore_found_meanwhile_stays(self):
+        """The check may not have looked there."""
+        check = self.spec
+        self.take(self.image.id, [0, 4])
+        self.before = [[0, 4]]
+        images.update(self.catalog, self.image.id, restore_damaged=True)
+        self.spec = self.fixture.run(self.fixture.restore(self.image).id)
+        self.take(self.image.id, [8, 4])
+        self.spec = check
+        for _ in range(2):
+            self.take(self.image.id, [4, 1])
+            self.assertEqual(([[4, 1], [8, 4]], 5), self.damage(self.image))
 
     def test_others_stay_as_they_are(self):
         other = self.fixture.make_image()
