@@ -32,10 +32,10 @@ class Accounts:
     def load(
         cls, storage: base.Storage, check: Callable[[], None]
     ) -> 'Accounts':
-        """Read all that there are.
+        """Read all that there are, and can be read.
 
         :param check: called for each
-        :raises RepositoryError: the storage's
+        :raises RepositoryError: the storage's, which doesn't list them
         """
         found = cls()
         keys = [
@@ -53,9 +53,12 @@ class Accounts:
             except (
                 errors.Corrupt,
                 errors.ObjectTruncated,
+                errors.StorageDenied,
+                errors.StorageUnavailable,
                 errors.UnsupportedFormat,
             ):
-                # Its chain is counted anew.
+                # Its chain is counted anew. If it's the storage that is away,
+                # what comes next says so.
                 found._outdated.append(key)
         return found
 

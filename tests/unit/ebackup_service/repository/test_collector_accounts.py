@@ -2,7 +2,9 @@
 """Collections that go on from what the last one has counted."""
 
 import os
+from unittest import mock
 
+from ebackup_service.repository import errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import root as image_root
 from tests.unit.ebackup_service.repository import base
@@ -95,6 +97,24 @@ class AccountsTestCase(base.RepositoryTestCase):
 
         self.assertEqual(2, len(self.accounts()))
         self.assert_right()
+
+    def test_accounts_that_the_storage_does_not_read(self):
+        """A bad block, or a file of another user."""
+        read = self.storage.read
+        for error in (errors.StorageUnavailable, errors.StorageDenied):
+            lost = self.keys(layout.ACCOUNTS)
+
+            def failing(key, error=error, lost=lost):
+                if key in lost:
+                    raise error(f'Input/output error when reading {key}')
+                return read(key)
+
+            self.repo.delete_image(self.images.pop(2).id)
+            with mock.patch.object(self.storage, 'read', failing):
+                self.collect()
+
+            self.assertEqual(2, len(self.accounts()))
+            self.assert_right()
 
     def test_accounts_that_are_back_after_a_power_loss(self):
         """Those of then, with the new ones or in their place."""
