@@ -95,8 +95,20 @@ class Worker:
             # A leaf that the target isn't told of is a hole.
             self._counters.chunks_zero += self._count(end - start)
         else:
-            self._job.target.keep_leaves(task.start, task.stop)
+            try:
+                self._job.target.keep_leaves(task.start, task.stop)
+            except errors.Corrupt:
+                # Some are below a page that the base has lost.
+                self._keep_singly(task)
+                return
         self._counters.done += end - start
+
+    def _keep_singly(self, task: plan.SkipTask) -> None:
+        """Keep the leaves that the base still has, and read the others."""
+        for leaf in range(task.start, task.stop):
+            self._job.crew.check()
+            size = min(self._span, self._job.source.size - leaf * self._span)
+            self._leaf(plan.unchanged(leaf, self._count(size)))
 
     def _leaf(self, task: plan.LeafTask) -> None:
         start = task.leaf * self._span

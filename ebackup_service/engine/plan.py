@@ -181,6 +181,11 @@ def reading_all(task: LeafTask) -> LeafTask:
     return task._replace(kinds=kinds)
 
 
+def unchanged(leaf: int, count: int) -> LeafTask:
+    """A leaf of count chunks of which nothing has changed."""
+    return LeafTask(leaf, np.full(count, UNCHANGED, dtype=np.uint8))
+
+
 def to_read(task: LeafTask, count: int) -> runs.Mask:
     """Which of the leaf's first count chunks are to be read."""
     if task.kinds is None:

@@ -412,6 +412,13 @@ class DamagedBaseTest(volumes.EngineTestCase):
         source = volumes.MemorySource(self.old, [], UNCHANGED)
         self.check(self.old, 1024, source, (0, 4 * LEAF))
 
+    def test_damaged_top_that_nobody_knows_of(self):
+        self.damage(self.base.root)
+        self.base = tree.Tree(self.repo, self.base.root, self.base.size, CHUNK)
+        named = [(LEAF, 5, DATA)]
+        source = volumes.MemorySource(self.old, named, UNCHANGED)
+        self.check(self.old, 1024, source)
+
 
 class StopTest(volumes.EngineTestCase):
     def test_cancelled_in_the_middle(self):
