@@ -9,6 +9,7 @@ were met.
 from collections.abc import Iterable, Iterator
 
 from ebackup_service.repository import errors
+from ebackup_service.repository import location
 from ebackup_service.repository import opened
 from ebackup_service.repository import page
 from ebackup_service.repository import reader
@@ -63,7 +64,7 @@ class Walker:
         """
         if new.root is None:
             return
-        known = None if old is None else old.where(new.height, 0)
+        known = None if old is None else self._old_top(old, new.height)
         if known is not None and known.id == new.root.id:
             return
         try:
@@ -129,6 +130,17 @@ class Walker:
                 )
                 continue
             yield slot, bytes(plain)
+
+    def _old_top(
+        self, old: tree.Tree, level: int
+    ) -> location.Locator | None:
+        try:
+            return old.where(level, 0)
+        except errors.Corrupt:
+            if self._exact:
+                raise
+            # It is below a page that was met when that tree was walked.
+            return None
 
     def _old_inner(
         self, old: tree.Tree, level: int, index: int

@@ -282,6 +282,16 @@ class ImagesTestCase(CheckerTestCase):
         self.assertEqual([(4, 1), (299, 1)], damage[small.id])
         self.assertEqual([(4, 1), (299, 1)], damage[large.id])
 
+    def test_image_that_shrank_from_one_whose_top_is_lost(self):
+        small = self.backup(self.second.data[: 200 * base.CHUNK], generation=3)
+        where = self.second.root.tree
+        self.flip(layout.pack_key(where.pack), where.offset + 100)
+
+        _, damage = self.damage()
+
+        self.assertEqual([(0, 768)], damage[self.second.id])
+        self.assertEqual([], damage[small.id])
+
     def test_image_that_comes_meanwhile(self):
         self.flip_chunk(300, self.first)
         told = []
