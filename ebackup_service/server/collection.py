@@ -121,7 +121,15 @@ def _is_whole(
     conf: cfg.ConfigOpts,
     repository: repository_rows.Repository,
 ) -> bool:
-    """Whether it is time to look at everything again."""
+    """Whether it is time to look at everything again.
+
+    Not right after one that tried, and failed: a page that is damaged, say,
+    must not keep the garbage of all other chains for ever.
+    """
+    of_repository = {'kind': job_rows.GC, 'repository_id': repository.id}
+    for job in job_rows.page(session, of_repository, 1, None):
+        if job.parameters.get('whole') and job.state == job_rows.FAILED:
+            return False
     last = repository.swept_at
     if last is None:
         last = clock.to_milliseconds(repository.created_at)

@@ -216,6 +216,19 @@ class TestSchedule(CollectionTestCase):
         [job] = self.schedule()
         self.assertTrue(self.fixture.run(job.id).whole)
 
+    def test_after_one_that_could_not_look_at_everything(self):
+        """For a damaged page, say: what has changed may be whole."""
+        self.litter()
+        self.sweep(7 * 86400 + 1)
+        for whole in (True, False, True):
+            [job] = self.schedule()
+            spec = self.fixture.run(job.id)
+            self.assertEqual(whole, spec.whole)
+            self.fixture.finish(spec, 'failed' if whole else 'succeeded')
+            if not whole:
+                self.litter()
+            self.rest()
+
     def test_everything_is_looked_at_on_request(self):
         self.litter()
         [waiting] = self.schedule()
