@@ -104,6 +104,8 @@ def conclude(session: orm.Session, job: job_rows.Job) -> None:
             state=repository_rows.AVAILABLE,
             error=None,
         )
+        # Backups that the service before had under way are nobody's now.
+        repository_rows.littered(session, repository.id)
 
 
 def _held(

@@ -9,6 +9,7 @@ from oslotest import base
 from ebackup_service.rpc import findings
 from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import repository as repository_rows
+from ebackup_service.server import collection
 from ebackup_service.server import errors
 from ebackup_service.server import images
 from ebackup_service.server import jobs
@@ -404,6 +405,14 @@ class TestConclude(RebuildTestCase):
     def test_repository_takes_backups_again(self):
         self.finish()
         self.assertEqual('available', self.state())
+
+    def test_what_the_service_before_has_left_is_collected(self):
+        self.finish()
+        collection.schedule(self.catalog, self.conf)
+        [job], _ = jobs.list(self.catalog, kind='gc')
+        self.fixture.finish(self.fixture.run(job.id), result={})
+        found = repositories.show(self.catalog, 'default')
+        self.assertEqual(0, found.garbage)
 
     def test_failure_leaves_it_recovering(self):
         self.fixture.finish(self.spec, 'failed')
