@@ -132,7 +132,7 @@ class _Check:
         self._report = report
         self._records = records
         self._check = check
-        self._walker = walk.Walker(repo, self._page_damaged)
+        self._walker = walk.Walker(repo, self._page_damaged, copies=True)
         self._tables = tables.PackTables(repo, self._tell)
         self._touched = touched.TouchedImages(records)
         self._seen: set[str] = set()

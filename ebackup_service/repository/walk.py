@@ -29,6 +29,7 @@ class Walker:
         repo: opened.OpenRepository,
         damaged: tree.Damaged = stop,
         exact: bool = False,
+        copies: bool = False,
     ) -> None:
         """Walk trees of one repository.
 
@@ -36,10 +37,13 @@ class Walker:
             visiting it and those below; may raise
         :param exact: raise for a damaged page of an old tree, too, instead of
             visiting more than differs
+        :param copies: visit pages that the old tree has, too, if its copies
+            are stored elsewhere: one may be damaged, and the other not
         """
         self._repo = repo
         self._damaged = damaged
         self._exact = exact
+        self._copies = copies
         self._readers: dict[int, reader.RecordReader] = {}
 
     def pages(
@@ -65,7 +69,7 @@ class Walker:
         if new.root is None:
             return
         known = None if old is None else self._old_top(old, new.height)
-        if known is not None and known.id == new.root.id:
+        if known is not None and self._same(known, new.root):
             return
         try:
             plain = self._reader(new.height).read(new.root)
@@ -91,11 +95,15 @@ class Walker:
         if old is not None:
             before = self._old_inner(old, parent.level, parent.index)
         if before is not None:
-            wanted &= ~(parent.same_ids(before.ids))
+            if self._copies:
+                wanted &= ~parent.same_places(before)
+            else:
+                wanted &= ~parent.same_ids(before.ids)
         elif old is not None and old.root is not None:
             # All of a smaller tree may be a part of this one.
             if (old.height, parent.index) == (level, 0):
-                wanted[0] &= parent.ids[0].tobytes() != old.root.id
+                first = parent.get(0)
+                wanted[0] &= first is None or not self._same(first, old.root)
         slots = wanted.nonzero()[0].tolist()
         for slot, plain in self._read(parent, slots):
             index = parent.index * page.FANOUT + slot
@@ -131,9 +139,12 @@ class Walker:
                 continue
             yield slot, bytes(plain)
 
-    def _old_top(
-        self, old: tree.Tree, level: int
-    ) -> location.Locator | None:
+    def _same(self, one: location.Locator, other: location.Locator) -> bool:
+        if one.id != other.id:
+            return False
+        return not self._copies or one[:3] == other[:3]
+
+    def _old_top(self, old: tree.Tree, level: int) -> location.Locator | None:
         try:
             return old.where(level, 0)
         except errors.Corrupt:

@@ -282,6 +282,24 @@ class ImagesTestCase(CheckerTestCase):
         self.assertEqual([(4, 1), (299, 1)], damage[small.id])
         self.assertEqual([(4, 1), (299, 1)], damage[large.id])
 
+    def test_same_page_in_another_place(self):
+        """Two backups at once, in which the same chunk became a hole."""
+        data = bytearray(self.second.data)
+        data[300 * base.CHUNK : 301 * base.CHUNK] = bytes(base.CHUNK)
+        beside, last = (
+            self.backup(bytes(data), base=self.second, generation=generation)
+            for generation in (3, 4)
+        )
+        leaves = [self.repo.tree(i.root).where(0, 1) for i in (beside, last)]
+        self.assertEqual(leaves[0].id, leaves[1].id)
+        self.assertNotEqual(leaves[0].pack, leaves[1].pack)
+        self.flip(layout.pack_key(leaves[1].pack), leaves[1].offset + 100)
+
+        _, damage = self.damage()
+
+        self.assertEqual([], damage[beside.id])
+        self.assertEqual([(256, 256)], damage[last.id])
+
     def test_image_that_shrank_from_one_whose_top_is_lost(self):
         small = self.backup(self.second.data[: 200 * base.CHUNK], generation=3)
         where = self.second.root.tree
