@@ -6,7 +6,6 @@ gone, costs the next collection some, and nothing else.
 """
 
 from collections.abc import Callable, Iterable
-import contextlib
 
 from ebackup_service.repository import account
 from ebackup_service.repository import document
@@ -67,6 +66,8 @@ class Accounts:
     ) -> None:
         """Write accounts; those before them are outdated.
 
+        One that there is no room for isn't written.
+
         :raises RepositoryError: the storage's
         """
         for new in made:
@@ -80,8 +81,13 @@ class Accounts:
                 # Damaged, but the same account.
                 self._outdated.remove(key)
                 storage.delete(key)
-            with contextlib.suppress(errors.ObjectExists):
+            try:
                 storage.create(key, [data])
+            except errors.ObjectExists:
+                pass
+            except errors.StorageFull:
+                # What is to be removed now makes room: for the next one.
+                continue
             self._add(key, new)
 
     def drop(self, chains: Iterable[tuple[str, str, int]]) -> None:

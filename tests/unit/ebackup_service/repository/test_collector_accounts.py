@@ -116,6 +116,25 @@ class AccountsTestCase(base.RepositoryTestCase):
             self.assertEqual(2, len(self.accounts()))
             self.assert_right()
 
+    def test_storage_that_is_full(self):
+        """A collection is what makes room."""
+        for image in self.images:
+            self.repo.delete_image(image.id)
+        self.images = [self.backup(os.urandom(MIB), generation=9)]
+        create = self.storage.create
+
+        def full(key, parts):
+            if layout.is_account(key):
+                raise errors.StorageFull('No space left on device')
+            create(key, parts)
+
+        with mock.patch.object(self.storage, 'create', full):
+            result = self.collect()
+
+        self.assertLess(0, result.packs_removed)
+        self.assert_right()
+        self.assertEqual(2, len(self.accounts()))
+
     def test_accounts_that_are_back_after_a_power_loss(self):
         """Those of then, with the new ones or in their place."""
         old = self.accounts()
