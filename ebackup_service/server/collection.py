@@ -13,9 +13,9 @@ from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import models
-from ebackup_service.server.catalog import proxy as proxy_rows
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server.catalog import service
+from ebackup_service.server import proxies
 from ebackup_service.server import repositories
 
 LOG = log.getLogger(__name__)
@@ -77,11 +77,7 @@ def schedule(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
     if not conf.server.gc_interval:
         return
     with catalog.reader() as session:
-        proxies = proxy_rows.every(session)
-        reachable = any(
-            proxy.age < conf.server.proxy_timeout for proxy in proxies
-        )
-        if not reachable or not _due(session, conf):
+        if not proxies.any_alive(session, conf) or not _due(session, conf):
             return
     with catalog.writer() as session:
         service.lock(session)

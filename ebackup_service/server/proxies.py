@@ -5,6 +5,7 @@ import builtins
 import dataclasses
 
 from oslo_config import cfg
+from sqlalchemy import orm
 
 from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import job as job_rows
@@ -27,8 +28,17 @@ def list(
     return [
         Status(
             proxy=proxy,
-            alive=proxy.age < conf.server.proxy_timeout,
+            alive=_is_alive(proxy, conf),
             jobs=[job.id for job in running if job.proxy == proxy.host],
         )
         for proxy in proxies
     ]
+
+
+def any_alive(session: orm.Session, conf: cfg.ConfigOpts) -> bool:
+    """Whether some proxy has announced itself within ``proxy_timeout``."""
+    return any(_is_alive(proxy, conf) for proxy in proxy_rows.every(session))
+
+
+def _is_alive(proxy: proxy_rows.Proxy, conf: cfg.ConfigOpts) -> bool:
+    return proxy.age < conf.server.proxy_timeout

@@ -6,11 +6,28 @@ from ebackup_service.server import proxies
 from tests.unit.ebackup_service import catalog_fixture
 
 
-class TestList(base.BaseTestCase):
+class ProxiesTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         self.fixture = self.useFixture(catalog_fixture.Catalog())
 
+
+class TestAnyAlive(ProxiesTestCase):
+    def alive(self):
+        with self.fixture.catalog.reader() as session:
+            return proxies.any_alive(session, self.fixture.conf)
+
+    def test_one_suffices(self):
+        self.assertFalse(self.alive())
+        self.fixture.announce('a')
+        self.fixture.announce('b')
+        self.fixture.age_proxy('b', 60)
+        self.assertTrue(self.alive())
+        self.fixture.age_proxy('a', 60)
+        self.assertFalse(self.alive())
+
+
+class TestList(ProxiesTestCase):
     def list(self):
         return proxies.list(self.fixture.catalog, self.fixture.conf)
 
