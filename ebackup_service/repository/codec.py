@@ -15,6 +15,9 @@ LZ4 = 2
 
 COMPRESSIONS = ('zstd', 'lz4', 'none')
 
+# Of zstd; what the option has by default.
+DEFAULT_LEVEL = 2
+
 # Stored as it is unless it shrinks below this part of its length: what
 # decompression costs at every restore isn't worth less.
 _WORTH_IT = 0.97
@@ -32,7 +35,7 @@ class Encoder:
     :raises ValueError: there is no such compression or level
     """
 
-    def __init__(self, compression: str, level: int = 1) -> None:
+    def __init__(self, compression: str, level: int = DEFAULT_LEVEL) -> None:
         if compression not in COMPRESSIONS:
             raise ValueError(
                 f'unknown compression {compression!r}; known are '

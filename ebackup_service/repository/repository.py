@@ -7,6 +7,7 @@ import dataclasses
 from typing import Self
 import uuid
 
+from ebackup_service.repository import codec
 from ebackup_service.repository import config as repository_config
 from ebackup_service.repository import document
 from ebackup_service.repository import errors
@@ -125,7 +126,7 @@ class Repository(opened.OpenRepository):
         session_id: str,
         generation: int,
         compression: str = 'zstd',
-        level: int = 1,
+        level: int = codec.DEFAULT_LEVEL,
         run: int = 0,
     ) -> session.Session:
         """Begin to write.

@@ -12,6 +12,9 @@ from lablib import process as lab_process
 from tests.benchmarks import backup_service
 from tests.benchmarks import process
 
+# Name of a contender -> name of each process whose memory counts -> its id.
+Processes = dict[str, dict[str, int]]
+
 # Name of a driver -> the zone in which a backup goes to it.
 ZONES = {'ours': 'nova', 'posix': 'posix', 'nothing': 'nothing'}
 _LAB = pathlib.Path(__file__).parents[2] / 'tools' / 'lab'
@@ -20,8 +23,11 @@ _LAB = pathlib.Path(__file__).parents[2] / 'tools' / 'lab'
 @contextlib.contextmanager
 def up(
     directory: pathlib.Path,
-) -> Iterator[tuple[lab_module.Lab, dict[str, list[int]]]]:
-    """A lab, and for each contender the processes whose memory counts."""
+) -> Iterator[tuple[lab_module.Lab, Processes]]:
+    """A lab, and for each contender the processes whose memory counts.
+
+    :raises Failure: the lab is not there, or not all of it
+    """
     command: list[str | pathlib.Path] = [sys.executable, _LAB]
     command += ['--dir', directory]
     try:
@@ -44,17 +50,23 @@ def up(
                 lab, 'nothing', {'backup_driver': 'nothing.NothingDriver'}
             ) as nothing,
         ):
-            ours = [
-                lab_process.Process(lab.run, name).pid
-                for name in ('cinder-backup', 'ebackup-proxy')
-            ]
             yield (
                 lab,
                 {
-                    'ours': [pid for pid in ours if pid is not None],
-                    'posix': [posix.pid],
-                    'nothing': [nothing.pid],
+                    'ours': {
+                        name: _pid(lab, name)
+                        for name in ('cinder-backup', 'ebackup-proxy')
+                    },
+                    'posix': {'cinder-backup': posix.pid},
+                    'nothing': {'cinder-backup': nothing.pid},
                 },
             )
     finally:
         subprocess.run([*command, 'destroy'])
+
+
+def _pid(lab: lab_module.Lab, name: str) -> int:
+    pid = lab_process.Process(lab.run, name).pid
+    if pid is None:
+        raise process.Failure(f'{name} of the lab does not run')
+    return pid

@@ -28,6 +28,7 @@ import blake3
 import numpy as np
 import zstandard
 
+from ebackup_service.repository import codec
 from tests.benchmarks import data
 
 READ = 4 << 20
@@ -112,7 +113,7 @@ def back_up(
     def work(clock: Clock) -> None:
         memory = buffer()
         words = np.frombuffer(memory, np.uint64)
-        compress = zstandard.ZstdCompressor(level=1).compress
+        compress = zstandard.ZstdCompressor(level=codec.DEFAULT_LEVEL).compress
         clock.charge(None)
         while (window := take(queue)) is not None:
             start, length = window
@@ -168,7 +169,7 @@ Batch = tuple[int, int, list[tuple[int, bool]]]
 def _store(path: str, stored: pathlib.Path) -> 'collections.deque[Batch]':
     """Compress everything into one file; not measured."""
     batches: collections.deque[Batch] = collections.deque()
-    compress = zstandard.ZstdCompressor(level=1).compress
+    compress = zstandard.ZstdCompressor(level=codec.DEFAULT_LEVEL).compress
     with open(path, 'rb', buffering=0) as source, stored.open('wb') as out:
         queue = windows(source.fileno(), os.path.getsize(path))
         while (window := take(queue)) is not None:

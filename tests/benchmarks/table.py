@@ -57,6 +57,10 @@ def _rows(answer: contest.Answer) -> list[Row]:
         size = answer['figures'].get('volume_bytes')
         engine = {**answer['figures']['engine'], 'volume_bytes': size}
         rows.append(('its engine alone', engine, {}))
+    rows += [
+        (f'its {name}', figures, {})
+        for name, figures in answer['figures'].get('processes', {}).items()
+    ]
     for name, figures in answer['peers'].items():
         if 'cpu_seconds' in figures:
             rows.append((name, figures, ratios.get(name, {})))

@@ -6,7 +6,8 @@ is by default (zlib, and for an incremental, hashes of everything); and a
 driver that does nothing, which takes what Cinder takes for itself. Seconds go
 from the request until Cinder says that the backup is available. CPU seconds
 are those of all processes of the lab, the bus and the databases included;
-memory is that of cinder-backup and, for ours, of the proxy.
+memory is that of cinder-backup and, for ours, of the proxy, which is given by
+itself as well.
 """
 
 import pathlib
@@ -67,14 +68,14 @@ def run(
 class Contender:
     """One of the drivers.
 
-    :param pids: of the processes whose memory counts
+    :param pids: of the processes whose memory counts, by name
     """
 
     def __init__(
         self,
         user: cloud.Cloud,
         home: pathlib.Path,
-        pids: list[int],
+        pids: dict[str, int],
         zone: str,
     ) -> None:
         self.user = user
@@ -88,8 +89,10 @@ class Contender:
         """Id of the backup, and what it took."""
         cache.warm(path)
         cache.settle()
-        watchers = [process.Watcher(pid) for pid in self._pids]
-        for watcher in watchers:
+        watchers = {
+            name: process.Watcher(pid) for name, pid in self._pids.items()
+        }
+        for watcher in watchers.values():
             watcher.start()
         busy, cpu = (
             process.busy_seconds(),
@@ -100,12 +103,17 @@ class Contender:
         wall = time.monotonic() - started
         cpu = process.cpu_seconds_below(self._home) - cpu
         busy = process.busy_seconds() - busy
-        for watcher in watchers:
+        for watcher in watchers.values():
             watcher.stop()
+        peaks = {name: watcher.peak for name, watcher in watchers.items()}
         return backup, {
             'wall_seconds': wall,
             'cpu_seconds': cpu,
-            'peak_anonymous_bytes': sum(one.peak for one in watchers),
+            'peak_anonymous_bytes': sum(peaks.values()),
+            'processes': {
+                name: {'peak_anonymous_bytes': peak}
+                for name, peak in peaks.items()
+            },
             'other_cores': max(busy - cpu, 0.0) / wall,
             'volume_bytes': path.stat().st_size,
         }

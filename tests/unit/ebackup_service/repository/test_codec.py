@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from oslotest import base
 import zstandard
 
+from ebackup_service import conf
 from ebackup_service.repository import codec
 from tests.unit.ebackup_service.repository import strategies
 
@@ -23,6 +24,11 @@ PLAIN = st.one_of(
 
 
 class EncodeTestCase(base.BaseTestCase):
+    def test_default_level_is_that_of_the_option(self):
+        self.assertEqual(
+            codec.DEFAULT_LEVEL, conf.new().repository.compression_level
+        )
+
     @strategies.given(PLAIN, st.sampled_from(sorted(ENCODERS)))
     def test_round_trip(self, plain, name):
         encoding, payload = ENCODERS[name].encode(memoryview(plain))
