@@ -10,6 +10,7 @@ import blake3
 
 from ebackup_service.repository import errors
 from ebackup_service.repository.storage import base
+from ebackup_service.repository import unreadable
 
 VERSION = 1
 MAX_SIZE = 16 * 1024 * 1024
@@ -88,15 +89,23 @@ def read(storage: base.Storage, kind: str, key: str) -> dict[str, Any]:
     return unseal(kind, key, read_bytes(storage, kind, key))
 
 
-def read_bytes(storage: base.Storage, kind: str, key: str) -> bytes:
+def read_bytes(
+    storage: base.Storage, kind: str, key: str, fresh: bool = False
+) -> bytes:
     """The bytes of a document, not validated but for their number.
 
-    :raises Corrupt: there are more than a document may have
+    :param fresh: not from a cache of this host
+    :raises Corrupt: there are more than a document may have, or they can't
+        be read
     :raises ObjectMissing:
     """
-    if storage.size(key) > MAX_SIZE:
-        raise errors.Corrupt(kind, key, 'too long for a document')
-    return storage.read(key)
+
+    def read() -> bytes:
+        if storage.size(key) > MAX_SIZE:
+            raise errors.Corrupt(kind, key, 'too long for a document')
+        return storage.read(key, fresh)
+
+    return unreadable.attempt(storage, kind, key, read)
 
 
 def digest(data: bytes) -> str:

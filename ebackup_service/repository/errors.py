@@ -20,6 +20,13 @@ class StorageUnavailable(RepositoryError):
     retryable = True
 
 
+class ObjectUnreadable(StorageUnavailable):
+    """An I/O error met an object: it is damaged, or the storage is away.
+
+    ``unreadable`` finds out which.
+    """
+
+
 class StorageFull(RepositoryError):
     """The backup storage has no space, quota or inodes left."""
 

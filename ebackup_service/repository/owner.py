@@ -47,7 +47,7 @@ def read(storage: base.Storage) -> Owner | None:
     :raises Corrupt: the marker is damaged
     """
     try:
-        data = document.read_bytes(storage, KIND, layout.OWNER)
+        data = document.read_bytes(storage, KIND, layout.OWNER, fresh=True)
     except errors.ObjectMissing:
         return None
     return Owner.from_bytes(data)

@@ -14,23 +14,28 @@ from ebackup_service.repository import opened
 from ebackup_service.repository import pack
 from ebackup_service.repository import record
 from ebackup_service.repository.storage import base
+from ebackup_service.repository import unreadable
 
 # Rows of pack.TABLE, ascending by offset.
 Table: TypeAlias = npt.NDArray[np.void]
 
 _WINDOW = 1024 * 1024
+# What is read at a time where not all can be.
+_BLOCK = 4096
 
 
 def load(repo: opened.OpenRepository, address: location.PackAddress) -> Table:
     """The table in the footer of a pack, checked against its header.
 
     :raises ObjectMissing: there is no such pack
-    :raises Corrupt: header, footer or length is damaged
+    :raises Corrupt: header, footer or length is damaged, or can't be read
     :raises UnsupportedFormat: the pack has a newer format
     """
     key = layout.pack_key(address)
     try:
-        return _load(repo, address, key)
+        return unreadable.attempt(
+            repo.storage, 'pack', key, lambda: _load(repo, address, key)
+        )
     except record.Malformed as error:
         raise errors.Corrupt('pack', key, str(error)) from error
     except errors.ObjectTruncated as error:
@@ -46,11 +51,15 @@ def scan(repo: opened.OpenRepository, address: location.PackAddress) -> Table:
     its size or by its format, isn't looked at. Memory: the table, and 1 MiB.
 
     :raises ObjectMissing: there is no such pack
+    :raises StorageUnavailable: the storage is away
     """
-    window = _Window(
-        repo.storage, layout.pack_key(address), repo.config.pack_size
-    )
     rows = bytearray()
+    try:
+        window = _Window(
+            repo.storage, layout.pack_key(address), repo.config.pack_size
+        )
+    except errors.Corrupt:
+        return np.frombuffer(rows, pack.TABLE)
     position = pack.HEADER_SIZE
     while True:
         try:
@@ -118,14 +127,20 @@ def _read(
 
 
 class _Window:
-    """A moving view of an object, or of its beginning."""
+    """A moving view of an object, or of its beginning.
+
+    What can't be read looks like zeros, which are no record.
+    """
 
     def __init__(self, storage: base.Storage, key: str, most: int) -> None:
         self._storage = storage
         self._key = key
         self._begin = 0
         self._data = bytearray()
-        self.size = min(storage.size(key), most)
+        size = unreadable.attempt(
+            storage, 'pack', key, lambda: storage.size(key)
+        )
+        self.size = min(size, most)
 
     def read(self, offset: int, length: int) -> bytes:
         """Bytes at an offset, fewer at the end of the object."""
@@ -158,4 +173,16 @@ class _Window:
         length = max(0, min(_WINDOW, self.size - offset))
         self._data = bytearray(length)
         self._begin = offset
-        self._storage.read_into(self._key, offset, memoryview(self._data))
+        view = memoryview(self._data)
+        try:
+            self._storage.read_into(self._key, offset, view)
+        except errors.ObjectUnreadable:
+            for begin in range(0, length, _BLOCK):
+                self._load_block(offset + begin, view[begin : begin + _BLOCK])
+            unreadable.probe(self._storage)
+
+    def _load_block(self, offset: int, view: memoryview) -> None:
+        try:
+            self._storage.read_into(self._key, offset, view)
+        except errors.ObjectUnreadable:
+            view[:] = bytes(len(view))

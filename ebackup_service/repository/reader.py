@@ -15,6 +15,7 @@ from ebackup_service.repository import page
 from ebackup_service.repository import record
 from ebackup_service.repository import runs
 from ebackup_service.repository.storage import base
+from ebackup_service.repository import unreadable
 
 _NAMES = {location.DATA: 'chunk', location.PAGE: 'page'}
 
@@ -123,7 +124,7 @@ class RecordReader:
     ) -> memoryview:
         """Bytes of a pack; valid until the next are asked for.
 
-        :raises Corrupt: it is missing, or too short
+        :raises Corrupt: it is missing, too short, or can't be read
         :raises RepositoryError: the storage's
         """
         if len(self._buffer) < length:
@@ -132,8 +133,14 @@ class RecordReader:
         view = memoryview(self._buffer)[:length]
         key = layout.pack_key(pack)
         try:
-            self._storage.read_into(key, begin, view)
+            unreadable.attempt(
+                self._storage,
+                'pack',
+                key,
+                lambda: self._storage.read_into(key, begin, view),
+            )
         except errors.ObjectMissing as error:
+            unreadable.probe(self._storage)
             raise errors.Corrupt('pack', key, 'it is missing') from error
         except errors.ObjectTruncated as error:
             raise errors.Corrupt('pack', key, 'it is too short') from error

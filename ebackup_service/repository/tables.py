@@ -14,6 +14,7 @@ from ebackup_service.repository import opened
 from ebackup_service.repository import pack_set
 from ebackup_service.repository import pack_table
 from ebackup_service.repository import page
+from ebackup_service.repository import unreadable
 
 # Bytes of tables that are kept, beside the one that was asked for last. With
 # 64 KiB chunks, that of a 32 MiB pack takes 25 to 100 KiB, and more where they
@@ -59,6 +60,7 @@ class PackTables:
         try:
             return pack_table.load(self._repo, address)
         except errors.ObjectMissing:
+            unreadable.probe(self._repo.storage)
             self._tell(
                 address,
                 errors.Corrupt(

@@ -72,8 +72,12 @@ class PackVerifier:
         try:
             fetched = self._reader.fetch(run[0].pack, begin, length)
         except errors.Corrupt as error:
+            if len(run) == 1:
+                self._found.add(run[0], error)
+                return
+            # A bad sector, say, that only one of them has.
             for where in run:
-                self._found.add(where, error)
+                self._records([where], where.length)
             return
         for where in run:
             at = where.offset - begin

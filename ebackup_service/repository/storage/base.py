@@ -3,8 +3,9 @@
 
 Keys are '/'-separated parts of [a-z0-9.-] that neither start with a dot nor
 are empty. A storage may be used by many threads at once. Every method raises
-StorageUnavailable when the storage can't be reached; methods that write raise
-StorageFull and StorageReadOnly. tests/unit/ebackup_service/repository/storage/
+StorageUnavailable when the storage can't be reached; methods that read an
+object raise ObjectUnreadable, which is one, when that may be due to the
+object; methods that write raise StorageFull and StorageReadOnly. tests/unit/ebackup_service/repository/storage/
 conformance.py holds what every implementation, and every wrapper around one,
 must pass.
 """
@@ -79,9 +80,10 @@ class Storage(Protocol):
         """
         ...
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, fresh: bool = False) -> bytes:
         """All bytes of an object. Callers ask for its size first.
 
+        :param fresh: not from a cache of this host
         :raises ObjectMissing:
         """
         ...

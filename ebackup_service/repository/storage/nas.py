@@ -84,8 +84,11 @@ class NasStorage:
                 raise
             self._files.sync(os.path.dirname(key))
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, fresh: bool = False) -> bytes:
         with self._reading(key) as descriptor:
+            if fresh:
+                # Clean pages are forgotten, and others there are none.
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             buffer = bytearray(os.fstat(descriptor).st_size)
             self._fill(descriptor, key, 0, memoryview(buffer))
         return bytes(buffer)

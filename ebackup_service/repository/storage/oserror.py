@@ -9,6 +9,17 @@ from ebackup_service.repository import errors
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EMLINK}
 _DENIED = {errno.EACCES, errno.EPERM}
+# What bad sectors, and what file systems that find a wrong checksum, come to;
+# EIO is what many others come to as well.
+_UNREADABLE = {
+    errno.EBADE,  # ZFS
+    errno.EBADMSG,  # ext4, XFS
+    errno.EILSEQ,
+    errno.EIO,
+    errno.ENODATA,
+    errno.EREMOTEIO,
+    errno.EUCLEAN,  # ext4, XFS, Btrfs
+}
 
 
 @contextlib.contextmanager
@@ -25,7 +36,13 @@ def reading(what: str) -> Iterator[None]:
                 f'{error.strerror} when reading {what}; check the owner and '
                 'mode of the repository'
             ) from error
-        raise _unavailable(error, f'reading {what}') from error
+        if error.errno in _UNREADABLE:
+            raise errors.ObjectUnreadable(
+                _message(error, f'reading {what}')
+            ) from error
+        raise errors.StorageUnavailable(
+            _message(error, f'reading {what}')
+        ) from error
 
 
 @contextlib.contextmanager
@@ -44,10 +61,10 @@ def writing(what: str) -> Iterator[None]:
                 f'{error.strerror} when writing {what}; check the mount '
                 'options, owner and mode of the repository'
             ) from error
-        raise _unavailable(error, f'writing {what}') from error
+        raise errors.StorageUnavailable(
+            _message(error, f'writing {what}')
+        ) from error
 
 
-def _unavailable(error: OSError, doing: str) -> errors.StorageUnavailable:
-    return errors.StorageUnavailable(
-        f'{error.strerror or error} when {doing}; check the backup storage'
-    )
+def _message(error: OSError, doing: str) -> str:
+    return f'{error.strerror or error} when {doing}; check the backup storage'

@@ -34,6 +34,7 @@ class Rule:
     :ivar path: regular expression that its path matches
     :ivar after: how many such calls go well before
     :ivar times: how many go wrong then
+    :ivar bad: of a file's bytes; only reads and writes that touch it go wrong
     """
 
     call: str
@@ -41,6 +42,7 @@ class Rule:
     path: str = ''
     after: int = 0
     times: int = sys.maxsize
+    bad: int | None = None
 
 
 class Faults:
@@ -69,11 +71,13 @@ class Faults:
         with self._changed:
             return self._hanging
 
-    def meet(self, call: str, path: str) -> None:
+    def meet(
+        self, call: str, path: str, touched: range | None = None
+    ) -> None:
         """:raises OSError: a rule says so"""
         with self._changed:
             self._calls += 1
-            rule = self._applying(call, path)
+            rule = self._applying(call, path, touched)
             if rule is None:
                 return
             if rule.error:
@@ -82,9 +86,15 @@ class Faults:
             self._changed.wait_for(lambda: rule not in self._rules)
             self._hanging -= 1
 
-    def _applying(self, call: str, path: str) -> Rule | None:
+    def _applying(
+        self, call: str, path: str, touched: range | None
+    ) -> Rule | None:
         for rule in self._rules:
             if rule.call not in ('', call) or not re.search(rule.path, path):
+                continue
+            if rule.bad is not None and (
+                touched is None or rule.bad not in touched
+            ):
                 continue
             if rule.after:
                 rule.after -= 1
@@ -184,11 +194,12 @@ class PassThrough(mfusepy.Operations):
             return os.open(real, flags & ~os.O_DIRECT)
 
     def read(self, path: str, size: int, offset: int, fh: int) -> bytes:
-        with self._called('read', path):
+        with self._called('read', path, range(offset, offset + size)):
             return os.pread(fh, size, offset)
 
     def write(self, path: str, data: bytes, offset: int, fh: int) -> int:
-        with self._called('write', path):
+        touched = range(offset, offset + len(data))
+        with self._called('write', path, touched):
             return os.pwrite(fh, data, offset)
 
     def fsync(self, path: str, datasync: int, fh: int) -> int:
@@ -213,8 +224,10 @@ class PassThrough(mfusepy.Operations):
         }
 
     @contextlib.contextmanager
-    def _called(self, call: str, path: str) -> Iterator[str]:
-        self._faults.meet(call, path)
+    def _called(
+        self, call: str, path: str, touched: range | None = None
+    ) -> Iterator[str]:
+        self._faults.meet(call, path, touched)
         yield self._directory + path
 
 

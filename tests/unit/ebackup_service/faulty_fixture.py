@@ -65,6 +65,7 @@ class FaultyDirectory(fixtures.Fixture):
         path: str = '',
         after: int = 0,
         times: int = sys.maxsize,
+        bad: int | None = None,
     ) -> None:
         """Let calls fail with an error of errno; see the program's Rule."""
         self._tell(
@@ -74,6 +75,7 @@ class FaultyDirectory(fixtures.Fixture):
                 'path': path,
                 'after': after,
                 'times': times,
+                'bad': bad,
             }
         )
 

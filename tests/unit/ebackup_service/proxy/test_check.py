@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import errno
 import os
 
 from oslotest import base
@@ -8,9 +9,11 @@ from ebackup_service.engine import control
 from ebackup_service.proxy import check
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import restore
+from ebackup_service.repository import errors as repository_errors
 from ebackup_service.server import images
 from ebackup_service.server import repositories
 from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service import faulty_fixture
 from tests.unit.ebackup_service import proxy_fixture
 
 CHUNK = catalog_fixture.CHUNK
@@ -131,3 +134,114 @@ class TestCheck(base.BaseTestCase):
         task = self.task(0.0)
         self.fixture.finish(task.spec, 'failed')
         self.assertRaises(errors.Fenced, check.run, task)
+
+
+@faulty_fixture.needed
+class TestCheckOfBadSector(base.BaseTestCase):
+    """The fourth of eight chunks lies where nothing can be read any more."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.faulty = faulty_fixture.FaultyDirectory()
+        cls.faulty.setUp()
+        cls.addClassCleanup(cls.faulty.cleanUp)
+
+    def setUp(self):
+        super().setUp()
+        self.volume_id = catalog_fixture.new_id()
+        self.fixture = self.useFixture(proxy_fixture.Proxy())
+        self.catalog = self.fixture.catalog
+        self.addCleanup(self.faulty.mend)
+        self.fixture.url = f'file://{self.faulty.path}/{self.volume_id}'
+        self.fixture.create_repository()
+        self.content = os.urandom(8 * CHUNK)
+        self.path = self.fixture.write_volume(self.content)
+        self.image = self.backup()
+        self.lost = [[3 * CHUNK, CHUNK]]
+
+    def backup(self):
+        return self.fixture.backup(self.path, volume_id=self.volume_id)
+
+    def damage(self, image):
+        return images.show(self.catalog, image.id).damage
+
+    def break_sector(self):
+        [pack] = [
+            info.key
+            for info in self.fixture.open_repository().storage.list('packs/')
+            if '/d-' in info.key
+        ]
+        sector = (128 + 3 * (64 + CHUNK) + 8192) // 4096 * 4096
+        self.faulty.fail('read', errno.EIO, pack, bad=sector)
+
+    def check(self):
+        job = repositories.check(self.catalog, 'default', 1.0)
+        spec = self.fixture.spec(job.id)
+        try:
+            result = check.run(self.fixture.task(spec))
+        except repository_errors.RepositoryError:
+            self.fixture.finish(spec, 'failed')
+            raise
+        self.fixture.finish(spec, result=result)
+        return result
+
+    def restored(self, image):
+        target = self.fixture.write_volume(b'', 'target')
+        task = self.fixture.restore_task(image, target)
+        try:
+            restore.run(task)
+        except errors.ImageDamaged:
+            self.fixture.finish(task.spec, 'failed')
+            raise
+        self.fixture.finish(task.spec, result={})
+        with open(target, 'rb') as file:
+            return file.read()
+
+    def test_check_tells_the_image_and_the_place(self):
+        self.break_sector()
+
+        result = self.check()
+
+        self.assertEqual([self.image.id], result['damaged_images'])
+        self.assertIn(os.strerror(errno.EIO), result['problems'][0])
+        self.assertEqual(self.lost, self.damage(self.image))
+        found = repositories.show(self.catalog, 'default').verification
+        self.assertIsNotNone(found['complete'])
+        self.faulty.mend()
+        self.assertEqual(0, self.check()['damaged'])
+        self.assertEqual([], self.damage(self.image))
+
+    def test_restore_tells_the_place_or_restores_the_rest(self):
+        self.break_sector()
+
+        error = self.assertRaises(
+            errors.ImageDamaged, self.restored, self.image
+        )
+        self.assertIn(f'{CHUNK} at {3 * CHUNK}', str(error))
+        self.assertEqual(self.lost, self.damage(self.image))
+        images.update(self.catalog, self.image.id, restore_damaged=True)
+        expected = bytearray(self.content)
+        expected[3 * CHUNK : 4 * CHUNK] = bytes(CHUNK)
+        self.assertEqual(expected, self.restored(self.image))
+
+    def test_next_backup_stores_it_again(self):
+        self.break_sector()
+        self.check()
+
+        second = self.backup()
+
+        self.assertEqual('incremental', second.kind)
+        self.assertEqual(self.content, self.restored(second))
+        self.assertEqual(1, self.check()['damaged'])
+        self.assertEqual([], self.damage(second))
+        self.assertEqual(self.lost, self.damage(self.image))
+
+    def test_storage_that_is_away_is_not_damaged(self):
+        for number in (errno.EIO, errno.ESTALE):
+            self.faulty.fail('read', number, after=6)
+            self.assertRaises(
+                repository_errors.StorageUnavailable, self.check
+            )
+            self.faulty.mend()
+            self.assertEqual([], self.damage(self.image))

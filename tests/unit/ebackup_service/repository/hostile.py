@@ -157,7 +157,7 @@ class Objects:
     def size(self, key: str) -> int:
         return len(self.read(key))
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, fresh: bool = False) -> bytes:
         if key not in self._objects:
             raise errors.ObjectMissing(key)
         return self._objects[key]

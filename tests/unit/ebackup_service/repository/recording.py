@@ -31,8 +31,8 @@ class RecordingStorage:
         self._change('replace', key)
         self._wrapped.replace(key, data)
 
-    def read(self, key: str) -> bytes:
-        return self._wrapped.read(key)
+    def read(self, key: str, fresh: bool = False) -> bytes:
+        return self._wrapped.read(key, fresh)
 
     def read_into(self, key: str, offset: int, buffer: memoryview) -> None:
         self._wrapped.read_into(key, offset, buffer)

@@ -58,6 +58,7 @@ class System:
     path = os.path
     F_GETFL = fcntl.F_GETFL
     F_SETFL = fcntl.F_SETFL
+    POSIX_FADV_DONTNEED = os.POSIX_FADV_DONTNEED
 
     def __init__(self) -> None:
         self.disks: dict[str, disks.Disk] = {}
@@ -112,6 +113,11 @@ class System:
         data = disk.file(number).data[offset : offset + len(buffer)]
         buffer[: len(data)] = data
         return len(data)
+
+    def posix_fadvise(
+        self, descriptor: int, offset: int, length: int, advice: int
+    ) -> None:
+        """A disk in memory has no cache."""
 
     @_call('stat')
     def fstat(self, descriptor: int) -> Any:

@@ -115,7 +115,7 @@ class StepwiseStorage:
     def create(self, key: str, parts: Sequence[base.Buffer]) -> None:
         self._call('create', key, b''.join(bytes(part) for part in parts))
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, fresh: bool = False) -> bytes:
         return self._call('read', key)
 
     def read_into(self, key: str, offset: int, buffer: memoryview) -> None:

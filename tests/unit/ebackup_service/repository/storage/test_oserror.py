@@ -20,10 +20,15 @@ class TranslationTestCase(base.BaseTestCase):
             (errno.ENOTDIR, errors.ObjectMissing),
             (errno.EACCES, errors.StorageDenied),
             (errno.EPERM, errors.StorageDenied),
-            (errno.EIO, errors.StorageUnavailable),
+            (errno.EIO, errors.ObjectUnreadable),
+            (errno.ENODATA, errors.ObjectUnreadable),
+            (errno.EUCLEAN, errors.ObjectUnreadable),
             (errno.ESTALE, errors.StorageUnavailable),
+            (errno.ENOTCONN, errors.StorageUnavailable),
+            (errno.ETIMEDOUT, errors.StorageUnavailable),
         ):
             error = self.assertRaises(expected, fail, oserror.reading, number)
+            self.assertIs(expected, type(error))
             self.assertIn('the/object', str(error))
 
     def test_writing(self):
