@@ -19,6 +19,7 @@ from ebackup_service.proxy import task as proxy_task
 from ebackup_service.repository import checker
 from ebackup_service.repository import damage as repository_damage
 from ebackup_service.repository import extents
+from ebackup_service.repository import location
 from ebackup_service.repository import repository
 from ebackup_service.repository import sample
 from ebackup_service.repository import suspects
@@ -48,6 +49,7 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
             records,
             task.control.check,
             lambda found: catalog.tell(found, known),
+            catalog.bases,
         )
         result = dataclasses.asdict(report)
         result['problems'] = report.problems[:_MOST_PROBLEMS]
@@ -120,6 +122,24 @@ class _Catalog:
                 return known
             for image in answer.images:
                 known[image.image_id] = extents.Extents(image.extents)
+
+    def bases(self) -> checker.Bases:
+        """The trees that backups have as base which run now."""
+        spec = self._task.spec
+        answer = self._ask(
+            lambda: self._task.server.pinned_bases(spec.id, spec.token)
+        )
+        self._check(answer.accepted)
+        return {
+            base.image_id: (
+                None
+                if base.tree is None
+                else location.Locator.from_json(base.tree),
+                base.size,
+                base.chunk_size,
+            )
+            for base in answer.bases
+        }
 
     def tell(self, found: checker.Damage, known: checker.Damage) -> None:
         """Report what is new, and what is different from before."""

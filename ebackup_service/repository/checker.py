@@ -7,7 +7,7 @@ other, so that what they share is read once. Chunks are read before, by
 ``verifier``: what was found there is looked for in the pages.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import dataclasses
 from typing import Any
 
@@ -18,6 +18,7 @@ from ebackup_service.repository import document
 from ebackup_service.repository import errors
 from ebackup_service.repository import extents
 from ebackup_service.repository import layout
+from ebackup_service.repository import location
 from ebackup_service.repository import markers
 from ebackup_service.repository import opened
 from ebackup_service.repository import owner
@@ -33,6 +34,9 @@ from ebackup_service.repository import walk
 _TOLD = 1000
 
 Damage = dict[str, extents.Extents]
+# Trees by the ids of their images; each its root page, and the sizes of
+# volume and chunks in bytes.
+Bases = Mapping[str, tuple[location.Locator | None, int, int]]
 _Chain = tuple[str, str, int]
 
 
@@ -70,6 +74,7 @@ def check(
     records: damage.DamagedRecords,
     check: Callable[[], None],
     tell: Callable[[Damage], None] = lambda found: None,
+    bases: Callable[[], Bases] = dict,
 ) -> CheckReport:
     """Check a repository; damage is reported, not raised.
 
@@ -79,13 +84,16 @@ def check(
     :param check: called often; raises to stop
     :param tell: gets the damaged ranges of images: of all, then of those that
         came meanwhile, until there are none
+    :param bases: what backups that run have as base, as of now. They may have
+        been deleted since, and what is damaged of them is told all the same
     :raises RepositoryError: the storage's
     """
     repo.config.require_check()
     report = CheckReport()
     _documents(repo, report, check)
     run = _Check(repo, report, records, check)
-    while found := run.images():
+    # Asked before images are listed: what isn't running any more is there.
+    while found := run.images(bases()):
         tell(found)
     run.finish()
     return report
@@ -136,6 +144,7 @@ class _Check:
         self._tables = tables.PackTables(repo, self._tell)
         self._touched = touched.TouchedImages(records)
         self._seen: set[str] = set()
+        self._checked: set[str] = set()
         # What the next image of a chain is walked beside.
         self._last: dict[_Chain, tuple[str, survey.Summary]] = {}
         self._damage: Damage = {}
@@ -147,19 +156,24 @@ class _Check:
         self._found = extents.Extents()
         self._before = extents.Extents()
 
-    def images(self) -> Damage:
+    def images(self, bases: Bases) -> Damage:
         """Check the images that were not there the last time.
 
+        :param bases: to be checked as well, if there is no such image
         :returns: the damaged ranges of each, none if it is sound
         """
         found = {}
         for image_id, summary in self._summaries():
             self._report.images += 1
-            self._image(image_id, summary)
-            found[image_id] = self._found
-            if self._found:
+            found[image_id] = self._image(image_id, summary)
+            if found[image_id]:
                 self._report.damaged_images.append(image_id)
-                self._damage[image_id] = self._found
+        for image_id, (where, size, chunk_size) in bases.items():
+            if image_id not in self._checked:
+                # Beside nothing: it isn't known which chain it was of.
+                chain = '', image_id, chunk_size
+                summary = survey.Summary(chain, 0, where, size, chunk_size)
+                found[image_id] = self._image(image_id, summary)
         return found
 
     def finish(self) -> None:
@@ -184,9 +198,15 @@ class _Check:
         summaries.sort(key=lambda item: (item[1].chain, item[1].generation))
         return summaries
 
-    def _image(self, image_id: str, summary: survey.Summary) -> None:
-        """Check what an image has and the one beside it hasn't."""
+    def _image(
+        self, image_id: str, summary: survey.Summary
+    ) -> extents.Extents:
+        """Check what an image has and the one beside it hasn't.
+
+        :returns: all that is damaged of it
+        """
         self._image_id = image_id
+        self._checked.add(image_id)
         self._found = extents.Extents()
         self._stand_beside(summary)
         self._new = self._tree(summary)
@@ -202,6 +222,9 @@ class _Check:
                 self._entries(visited, visited.present, '')
         if self._old is not None:
             self._carry(self._old, self._new.height, 0)
+        if self._found:
+            self._damage[image_id] = self._found
+        return self._found
 
     def _stand_beside(self, summary: survey.Summary) -> None:
         image_id, last = self._last.get(summary.chain, ('', None))

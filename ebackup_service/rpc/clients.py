@@ -157,6 +157,16 @@ class ServerClient:
             )
         )
 
+    def pinned_bases(self, job_id: str, token: int) -> damage.Bases:
+        return damage.Bases.from_dict(
+            self._call(
+                topics.CALL_TIMEOUT,
+                'pinned_bases',
+                job_id=job_id,
+                token=token,
+            )
+        )
+
     def wake(self) -> None:
         """Tell a server that there is work; lost is not lost for long."""
         _cast(self._client, 'wake')

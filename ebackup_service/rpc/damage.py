@@ -15,6 +15,9 @@ _IMAGE = schemas.record(
 )
 _REPORT = schemas.record(images=schemas.array(_IMAGE))
 _KNOWN = schemas.record(accepted=schemas.FLAG, images=schemas.array(_IMAGE))
+_BASES = schemas.record(
+    accepted=schemas.FLAG, bases=schemas.array(schemas.TREE)
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,3 +68,18 @@ class Known(messages.Message):
     @classmethod
     def _build(cls, document: dict[str, Any]) -> Self:
         return cls(**_with_images(document))
+
+
+@dataclasses.dataclass(frozen=True)
+class Bases(messages.Message):
+    """The trees that unfinished backups have as base, each once."""
+
+    SCHEMA = _BASES
+
+    accepted: bool
+    bases: list[messages.TreeSpec] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def _build(cls, document: dict[str, Any]) -> Self:
+        bases = [messages.TreeSpec._build(base) for base in document['bases']]
+        return cls(**{**document, 'bases': bases})

@@ -18,8 +18,14 @@ LOG = log.getLogger(__name__)
 # Images in one answer; each has up to a thousand ranges.
 _BATCH = 20
 
-# Those that have, or are about to have, data that counts.
-_STATES = (image_rows.CREATING, image_rows.AVAILABLE)
+# Those that have, or are about to have, data that counts; and those that are
+# deleted: a backup that runs may have one as its base, and inherits from it.
+_STATES = (
+    image_rows.CREATING,
+    image_rows.AVAILABLE,
+    image_rows.DELETING,
+    image_rows.DELETED,
+)
 
 
 def known(
@@ -34,6 +40,27 @@ def known(
     return found.Known(
         True, [found.Image(image.id, image.damage) for image in images]
     )
+
+
+def bases(catalog: database.Catalog, job_id: str, token: int) -> found.Bases:
+    """What a check looks at besides images: the bases of backups that run.
+
+    Those that were deleted meanwhile are in no listing any more.
+    """
+    with catalog.reader() as session:
+        job = _job(session, job_id, token, (job_rows.CHECK,))
+        if job is None:
+            return found.Bases(accepted=False)
+        pins = {
+            other.pin['image_id']: messages.TreeSpec(**other.pin)
+            for other in job_rows.unfinished(
+                session,
+                kind=job_rows.BACKUP,
+                repository_id=job.repository_id,
+            )
+            if other.pin is not None
+        }
+    return found.Bases(True, [*pins.values()])
 
 
 @database.retried

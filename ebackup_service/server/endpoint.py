@@ -155,6 +155,12 @@ class ServerEndpoint:
     ) -> dict[str, Any]:
         return damage.known(self._catalog, job_id, token, after).to_dict()
 
+    @listeners.answered
+    def pinned_bases(
+        self, context: Context, job_id: str, token: int
+    ) -> dict[str, Any]:
+        return damage.bases(self._catalog, job_id, token).to_dict()
+
     def wake(self, context: Context) -> None:
         self._wake()
 

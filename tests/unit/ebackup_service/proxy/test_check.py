@@ -6,6 +6,7 @@ import os
 from oslotest import base
 
 from ebackup_service.engine import control
+from ebackup_service.proxy import backup
 from ebackup_service.proxy import check
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import restore
@@ -111,6 +112,25 @@ class TestCheck(base.BaseTestCase):
         self.assertEqual([[3 * CHUNK, CHUNK]], self.damage(image))
         found = repositories.show(self.catalog, 'default').verification
         self.assertIsNotNone(found['complete'])
+
+    def test_new_image_inherits_from_a_base_that_was_deleted(self):
+        first = self.backup()
+        task = self.fixture.backup_task(self.path, volume_id=self.volume_id)
+        commit = task.server.commit_image
+
+        def late(*args):
+            # Nothing in the repository leads to the base or the new image.
+            images.delete(self.catalog, first.id)
+            self.fixture.open_repository().delete_image(first.id)
+            self.fixture.flip(3)
+            self.assertEqual(1, self.check(1.0)['damaged'])
+            return commit(*args)
+
+        task.server.commit_image = late
+        self.fixture.finish(task.spec, result=backup.run(task))
+        second = images.show(self.catalog, task.image.id)
+        self.assertEqual('incremental', second.kind)
+        self.assertEqual([[3 * CHUNK, CHUNK]], self.damage(second))
 
     def test_check_that_is_cancelled(self):
         self.backup()

@@ -310,6 +310,32 @@ class ImagesTestCase(CheckerTestCase):
         self.assertEqual([(0, 768)], damage[self.second.id])
         self.assertEqual([], damage[small.id])
 
+    def test_base_that_no_root_leads_to(self):
+        self.images_damage = {}
+        image = self.first
+        self.repo.delete_image(image.id)
+        where = self.repo.tree(image.root).leaf(0).locator(0)
+        self.storage.delete(layout.pack_key(where.pack))
+        tree = image.root.tree, image.root.size, image.root.chunk_size
+        asked = []
+
+        def bases():
+            asked.append(self.images_damage.keys())
+            return {image.id: tree}
+
+        report = checker.check(
+            self.repo,
+            damage.DamagedRecords(),
+            base.nothing_to_check,
+            self.images_damage.update,
+            bases,
+        )
+
+        self.assertTrue(self.images_damage[image.id])
+        self.assertEqual(1, report.images)
+        self.assertNotIn(image.id, report.damaged_images)
+        self.assertEqual(2, len(asked))
+
     def test_image_that_comes_meanwhile(self):
         self.flip_chunk(300, self.first)
         told = []

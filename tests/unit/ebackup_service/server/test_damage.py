@@ -87,10 +87,41 @@ class TestTake(DamageTestCase):
         self.assertTrue(self.take(catalog_fixture.new_id(), [0, 4]))
         self.assertEqual(([], 0), self.damage(other))
 
-    def test_deleted_image_is_not_damaged(self):
+    def test_deleted_image_is_known_to_be_damaged_to_nobody_but_heirs(self):
         images.delete(self.catalog, self.image.id)
         self.take(self.image.id, [0, 4])
-        self.assertEqual(([], 0), self.damage(self.image))
+        self.assertEqual(([[0, 4]], 4), self.damage(self.image))
+        self.assertEqual([], self.known().images)
+
+
+class TestBases(DamageTestCase):
+    def begin(self):
+        _, job = self.fixture.reserve(
+            volume_id=self.image.volume_id, size=self.image.size
+        )
+        return self.fixture.run(job.id)
+
+    def bases(self, token=None):
+        token = self.spec.token if token is None else token
+        return damage.bases(self.catalog, self.spec.id, token)
+
+    def test_bases_of_backups_that_are_under_way(self):
+        self.assertEqual([], self.bases().bases)
+        specs = [self.begin() for _ in range(2)]
+        self.fixture.make_repository('other')
+        self.fixture.run(self.fixture.reserve(repository='other')[1].id)
+        self.fixture.run(self.fixture.restore(self.image).id)
+        self.assertEqual([specs[0].base], self.bases().bases)
+        images.delete(self.catalog, self.image.id)
+        self.assertEqual([specs[0].base], self.bases().bases)
+        self.fixture.finish(specs[0], 'returned')
+        self.fixture.finish(specs[1], 'failed')
+        self.assertEqual([specs[0].base], self.bases().bases)
+
+    def test_old_run_learns_nothing(self):
+        self.assertFalse(self.bases(self.spec.token - 1).accepted)
+        self.fixture.finish(self.spec)
+        self.assertFalse(self.bases().accepted)
 
 
 class TestOfARestore(DamageTestCase):
@@ -157,6 +188,13 @@ class TestInherit(DamageTestCase):
             ([[CHUNK, CHUNK], [5 * CHUNK, CHUNK]], 2 * CHUNK),
             self.damage(self.next),
         )
+
+    def test_of_a_base_that_was_deleted_meanwhile(self):
+        spec = self.begin()
+        images.delete(self.catalog, self.image.id)
+        self.take(self.image.id, [CHUNK, CHUNK])
+        self.finish(spec)
+        self.assertEqual(([[CHUNK, CHUNK]], CHUNK), self.damage(self.next))
 
     def test_what_the_check_says_of_the_new_image_itself_stays(self):
         spec = self.begin()

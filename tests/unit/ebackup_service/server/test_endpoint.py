@@ -87,6 +87,12 @@ class TestServerEndpoint(base.BaseTestCase):
         )
         answer = self.client.known_damage(spec.id, spec.token, '')
         self.assertEqual(report.images, answer.images)
+        _, job = self.fixture.reserve(
+            volume_id=image.volume_id, size=image.size
+        )
+        base = self.fixture.run(job.id).base
+        answer = self.client.pinned_bases(spec.id, spec.token)
+        self.assertEqual([base], answer.bases)
 
     def test_wake(self):
         self.client.wake()
