@@ -22,6 +22,7 @@ from ebackup_service.proxy import repositories
 from ebackup_service.proxy import task as proxy_task
 from ebackup_service.repository import discard as discarding
 from ebackup_service.repository import extents
+from ebackup_service.repository import inventory
 from ebackup_service.repository import location
 from ebackup_service.repository import repository
 from ebackup_service.repository import root as repository_root
@@ -94,7 +95,7 @@ def _store(
     session: repository_session.Session,
 ) -> repository_root.Root:
     """The volume is closed again before anything is committed."""
-    image, base = task.image, task.spec.base
+    image, base = task.image, _base(task, repo)
     storage, attachment = task.production()
     with contextlib.closing(
         storage.open_source(attachment, image.size)
@@ -116,6 +117,31 @@ def _store(
             None if base is None else extents.Extents(base.damaged),
         )
     return _root(image, base, result)
+
+
+def _base(
+    task: proxy_task.Task, repo: repository.Repository
+) -> messages.TreeSpec | None:
+    """The base, if the repository has it.
+
+    Else the catalog is an old copy, and what the image refers to may be gone.
+    Or it was deleted just now, or between two runs, and all is there still:
+    then it costs time and space not to use it, and what an earlier run took
+    over from it stays.
+    """
+    base = task.spec.base
+    if base is None:
+        return None
+    found = inventory.look(repo.storage, base.image_id)
+    if isinstance(found, repository_root.Root):
+        return base
+    LOG.warning(
+        'Backup job %s does not build upon image %s, which the repository '
+        'does not have: everything is stored again',
+        task.spec.id,
+        base.image_id,
+    )
+    return None
 
 
 def _begun(

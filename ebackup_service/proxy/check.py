@@ -50,6 +50,7 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
             task.control.check,
             lambda found: catalog.tell(found, known),
             catalog.bases,
+            catalog.missed,
         )
         result = dataclasses.asdict(report)
         result['problems'] = report.problems[:_MOST_PROBLEMS]
@@ -123,22 +124,34 @@ class _Catalog:
             for image in answer.images:
                 known[image.image_id] = extents.Extents(image.extents)
 
-    def bases(self) -> checker.Bases:
+    def bases(self) -> checker.Trees:
         """The trees that backups have as base which run now."""
         spec = self._task.spec
-        answer = self._ask(
+        return self._trees(
             lambda: self._task.server.pinned_bases(spec.id, spec.token)
         )
+
+    def missed(self, image_ids: list[str]) -> checker.Trees:
+        """Those of images that are available, and not among these."""
+        spec = self._task.spec
+        return self._trees(
+            lambda: self._task.server.missed_images(
+                spec.id, spec.token, image_ids
+            )
+        )
+
+    def _trees(self, ask: Callable[[], damage.Trees]) -> checker.Trees:
+        answer = self._ask(ask)
         self._check(answer.accepted)
         return {
-            base.image_id: (
+            spec.image_id: (
                 None
-                if base.tree is None
-                else location.Locator.from_json(base.tree),
-                base.size,
-                base.chunk_size,
+                if spec.tree is None
+                else location.Locator.from_json(spec.tree),
+                spec.size,
+                spec.chunk_size,
             )
-            for base in answer.bases
+            for spec in answer.trees
         }
 
     def tell(self, found: checker.Damage, known: checker.Damage) -> None:

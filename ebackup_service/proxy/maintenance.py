@@ -76,19 +76,22 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
             raise errors.Fenced(
                 f'The server gave collection {task.spec.id} up.'
             )
+        pinned = {
+            pin.image_id: (
+                None
+                if pin.tree is None
+                else location.Locator.from_json(pin.tree),
+                pin.size,
+                pin.chunk_size,
+            )
+            for pin in answer.pins
+        }
         return collector.Live(
             dead=set(answer.dead),
-            pins=[
-                (
-                    None
-                    if pin.tree is None
-                    else location.Locator.from_json(pin.tree),
-                    pin.size,
-                    pin.chunk_size,
-                )
-                for pin in answer.pins
-            ],
+            pins=[*pinned.values()],
             sessions=set(answer.sessions),
+            pinned=pinned,
+            missed=set(answer.missed),
         )
 
     with repositories.opened(task.spec.repository) as repo:
@@ -106,7 +109,22 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
                 task.spec.repository.id,
                 result.accounts_wrong,
             )
-        return {**dataclasses.asdict(result), 'usage': _usage(repo)}
+        for image_id in result.lost_images:
+            LOG.warning('%s', lost(image_id))
+        return {
+            **dataclasses.asdict(result),
+            'problems': [lost(image_id) for image_id in result.lost_images],
+            'usage': _usage(repo),
+        }
+
+
+def lost(image_id: str) -> str:
+    """What to tell of an image that only the catalog has, and what to do."""
+    return (
+        f'Image {image_id} is available by the catalog, but deleted, or gone, '
+        'in the repository; the catalog may be an old copy. Delete the image: '
+        'ebackup-manage image delete'
+    )
 
 
 def _usage(repo: repository.Repository) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from ebackup_service.repository import damage
 from ebackup_service.repository import document
 from ebackup_service.repository import errors
 from ebackup_service.repository import extents
+from ebackup_service.repository import images
 from ebackup_service.repository import layout
 from ebackup_service.repository import location
 from ebackup_service.repository import markers
@@ -36,7 +37,7 @@ _TOLD = 1000
 Damage = dict[str, extents.Extents]
 # Trees by the ids of their images; each its root page, and the sizes of
 # volume and chunks in bytes.
-Bases = Mapping[str, tuple[location.Locator | None, int, int]]
+Trees = Mapping[str, tuple[location.Locator | None, int, int]]
 _Chain = tuple[str, str, int]
 
 
@@ -74,7 +75,8 @@ def check(
     records: damage.DamagedRecords,
     check: Callable[[], None],
     tell: Callable[[Damage], None] = lambda found: None,
-    bases: Callable[[], Bases] = dict,
+    bases: Callable[[], Trees] = dict,
+    missed: Callable[[list[str]], Trees] = lambda image_ids: {},
 ) -> CheckReport:
     """Check a repository; damage is reported, not raised.
 
@@ -86,6 +88,8 @@ def check(
         came meanwhile, until there are none
     :param bases: what backups that run have as base, as of now. They may have
         been deleted since, and what is damaged of them is told all the same
+    :param missed: the images that are available by the catalog, but for those
+        that were found
     :raises RepositoryError: the storage's
     """
     repo.config.require_check()
@@ -94,6 +98,8 @@ def check(
     run = _Check(repo, report, records, check)
     # Asked before images are listed: what isn't running any more is there.
     while found := run.images(bases()):
+        tell(found)
+    if found := run.lost(missed(run.listed)):
         tell(found)
     run.finish()
     return report
@@ -144,6 +150,7 @@ class _Check:
         self._tables = tables.PackTables(repo, self._tell)
         self._touched = touched.TouchedImages(records)
         self._seen: set[str] = set()
+        self._listed: set[str] = set()
         self._checked: set[str] = set()
         # What the next image of a chain is walked beside.
         self._last: dict[_Chain, tuple[str, survey.Summary]] = {}
@@ -156,7 +163,12 @@ class _Check:
         self._found = extents.Extents()
         self._before = extents.Extents()
 
-    def images(self, bases: Bases) -> Damage:
+    @property
+    def listed(self) -> list[str]:
+        """Images that have a marker, and no tombstone."""
+        return sorted(self._listed)
+
+    def images(self, bases: Trees) -> Damage:
         """Check the images that were not there the last time.
 
         :param bases: to be checked as well, if there is no such image
@@ -168,12 +180,31 @@ class _Check:
             found[image_id] = self._image(image_id, summary)
             if found[image_id]:
                 self._report.damaged_images.append(image_id)
-        for image_id, (where, size, chunk_size) in bases.items():
+        for image_id, base in bases.items():
             if image_id not in self._checked:
-                # Beside nothing: it isn't known which chain it was of.
-                chain = '', image_id, chunk_size
-                summary = survey.Summary(chain, 0, where, size, chunk_size)
-                found[image_id] = self._image(image_id, summary)
+                found[image_id] = self._alone(image_id, *base)
+        return found
+
+    def lost(self, missed: Trees) -> Damage:
+        """Tell of the images that only the catalog has.
+
+        :returns: the damaged ranges of each
+        """
+        found = {}
+        for image_id, known in missed.items():
+            if images.has_marker(
+                self._repo.storage, image_id
+            ) and not images.is_deleted(self._repo.storage, image_id):
+                # It came meanwhile.
+                continue
+            self._report.add(
+                f'Image {image_id} is available by the catalog, but deleted, '
+                'or gone, in the repository; the catalog may be an old copy. '
+                'Delete the image'
+            )
+            found[image_id] = self._alone(image_id, *known)
+            if found[image_id]:
+                self._report.damaged_images.append(image_id)
         return found
 
     def finish(self) -> None:
@@ -186,10 +217,12 @@ class _Check:
     def _summaries(self) -> list[tuple[str, survey.Summary]]:
         """Images that count, by chain and generation."""
         summaries = []
-        images = survey.survey(self._repo.storage, self._check, self._seen)
-        for image in images.values():
+        found = survey.survey(self._repo.storage, self._check, self._seen)
+        for image in found.values():
             if image.marked or image.deleted:
                 self._seen.add(image.id)
+            if image.marked and not image.deleted:
+                self._listed.add(image.id)
             if image.counts:
                 try:
                     summaries.append((image.id, image.summary()))
@@ -197,6 +230,19 @@ class _Check:
                     self._report.add(f'{error} (image {image.id})')
         summaries.sort(key=lambda item: (item[1].chain, item[1].generation))
         return summaries
+
+    def _alone(
+        self,
+        image_id: str,
+        where: location.Locator | None,
+        size: int,
+        chunk_size: int,
+    ) -> extents.Extents:
+        """Check a tree of which it isn't known which chain it is of."""
+        chain = '', image_id, chunk_size
+        return self._image(
+            image_id, survey.Summary(chain, 0, where, size, chunk_size)
+        )
 
     def _image(
         self, image_id: str, summary: survey.Summary

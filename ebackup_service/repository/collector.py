@@ -5,9 +5,11 @@ The order of the steps is what makes it safe beside sessions that write and
 read: the argument is in the format.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 import dataclasses
 import time
+from typing import Any
 
 from ebackup_service.repository import account
 from ebackup_service.repository import accounts
@@ -36,11 +38,15 @@ class Live:
         images that were not asked about
     :ivar sessions: ids of all that are running, or whose image is committed
         in the catalog but may lack its marker
+    :ivar pinned: by the ids of their images, the pins of which these are known
+    :ivar missed: those of these images that no job needs
     """
 
     dead: set[str]
     pins: Sequence[Pin]
     sessions: set[str]
+    pinned: Mapping[str, Pin] = dataclasses.field(default_factory=dict)
+    missed: AbstractSet[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -49,6 +55,8 @@ class CollectResult:
 
     :ivar accounts_wrong: chains whose account wasn't what it should be, and
         that were counted anew
+    :ivar lost_images: ids of those that the catalog takes for available, and
+        of which neither root nor marker is there, nor all of the pages
     """
 
     packs_removed: int
@@ -57,6 +65,7 @@ class CollectResult:
     temporaries_removed: int = 0
     tombstones_removed: int = 0
     accounts_wrong: int = 0
+    lost_images: tuple[str, ...] = ()
 
 
 def _owned() -> None:
@@ -183,6 +192,8 @@ class Collection:
 
     def _mark(self) -> None:
         entries = _needed(self._found, self._later, self._answer)
+        latest = {**self._found, **self._later}
+        lost: list[str] = []
         self._counted = marking.mark(
             self._repo,
             list(entries),
@@ -191,10 +202,13 @@ class Collection:
             self._whole,
             self._packs,
             self._check,
+            _owners(self._answer, latest),
+            lost.append,
         )
-        self._note(accounts_wrong=self._accounts.wrong)
+        self._note(
+            accounts_wrong=self._accounts.wrong, lost_images=tuple(lost)
+        )
         # All that the steps below need to know.
-        latest = {**self._found, **self._later}
         self._present = set(latest)
         self._doubtful = [
             latest[image_id]
@@ -202,7 +216,7 @@ class Collection:
             if not latest[image_id].counts or image_id in self._answer.dead
         ]
         self._found = self._later = {}
-        self._answer = dataclasses.replace(self._answer, pins=[])
+        self._answer = dataclasses.replace(self._answer, pins=[], pinned={})
 
     def _remove_images(self) -> None:
         self._check_owner()
@@ -251,7 +265,7 @@ class Collection:
         removed = tombstones.expire(self._storage, self._present, self._check)
         self._note(tombstones_removed=removed)
 
-    def _note(self, **numbers: int) -> None:
+    def _note(self, **numbers: Any) -> None:
         self.result = dataclasses.replace(self.result, **numbers)
 
 
@@ -285,6 +299,19 @@ def _needed(
     for image in later.values():
         if image.id not in found and image.counts:
             yield _entry(image, image.summary())
+
+
+def _owners(
+    answer: Live, latest: Mapping[str, survey.Image]
+) -> dict[Pin, marking.Owner]:
+    """Whose pins they are: of an image that is there, if there is one."""
+    owners: dict[Pin, marking.Owner] = {}
+    for image_id, pin in answer.pinned.items():
+        image = latest.get(image_id)
+        gone = image_id in answer.missed and (image is None or image.deleted)
+        if pin not in owners or not gone:
+            owners[pin] = marking.Owner(image_id, gone)
+    return owners
 
 
 def _entry(image: survey.Image, summary: survey.Summary) -> account.Entry:

@@ -68,6 +68,13 @@ class Corrupt(RepositoryError):
         self.reason = reason
 
 
+class PackMissing(Corrupt):
+    """A pack is gone that a page or a root refers to."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__('pack', name, 'it is missing')
+
+
 class NotARepository(RepositoryError):
     """The place holds no repository."""
 

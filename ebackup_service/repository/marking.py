@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which packs some trees reach; section "Accounts" of the format."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 import collections
 import dataclasses
+from typing import NamedTuple
 
 from ebackup_service.repository import account
 from ebackup_service.repository import accounts
@@ -18,6 +19,19 @@ from ebackup_service.repository import walk
 
 # A tree: its root page, size of the volume and of its chunks in bytes.
 Pin = tuple[location.Locator | None, int, int]
+
+
+class Owner(NamedTuple):
+    """The image whose tree is pinned.
+
+    :ivar gone: whether the repository has no such image, and no job needs it
+    """
+
+    image_id: str
+    gone: bool
+
+
+_NO_OWNERS: Mapping[Pin, Owner] = {}
 _Chain = tuple[str, str, int]
 # A tree of which to count the pages that another one hasn't at their places.
 _Pair = tuple[survey.Summary, survey.Summary | None]
@@ -31,6 +45,8 @@ def mark(
     whole: bool,
     candidates: pack_set.PackSet,
     check: Callable[[], None],
+    owners: Mapping[Pin, Owner] = _NO_OWNERS,
+    lost: Callable[[str], None] = lambda image_id: None,
 ) -> list[account.Account]:
     """Take packs that images and pins reach out of the candidates.
 
@@ -41,12 +57,15 @@ def mark(
     :param whole: count everything, whatever is known
     :param candidates: what is left of them nobody needs
     :param check: called for each page; raises to stop
+    :param owners: of the pins. Of an image that is gone, what is below a
+        missing page is not looked for: nobody can find it
+    :param lost: called with the id of each such image
     :returns: the accounts that are new
     :raises Corrupt: a page can't be read
     :raises RepositoryError: the storage's
     """
     needed = pack_set.PackSet()
-    _pin(repo, entries, pins, known, needed, check)
+    _pin(repo, entries, pins, known, needed, check, owners, lost)
     chains: dict[_Chain, list[account.Entry]] = {}
     for entry in sorted(entries, key=account.order):
         chains.setdefault(entry.summary.chain, []).append(entry)
@@ -160,6 +179,8 @@ def _pin(
     known: accounts.Accounts,
     needed: pack_set.PackSet,
     check: Callable[[], None],
+    owners: Mapping[Pin, Owner],
+    lost: Callable[[str], None],
 ) -> None:
     """Add pinned trees to the entries of their chains, or walk them."""
     seen = {_pinned(entry) for entry in entries}
@@ -175,9 +196,11 @@ def _pin(
         if pin in counted:
             entries.append(dataclasses.replace(counted[pin], image_id=None))
         else:
+            owner = owners.get(pin)
             where, size, chunk_size = pin
             source = tree.Tree(repo, where, size, chunk_size)
-            _walk(repo, source, needed, check)
+            if not _walk(repo, source, needed, check, owner) and owner:
+                lost(owner.image_id)
 
 
 def _pinned(entry: account.Entry) -> Pin:
@@ -190,16 +213,33 @@ def _walk(
     source: tree.Tree,
     needed: pack_set.PackSet,
     check: Callable[[], None],
-) -> None:
+    owner: Owner | None,
+) -> bool:
     """Add all packs that a tree reaches, which is of no known chain.
 
+    :returns: whether it is complete; see mark()
     :raises Corrupt: a page can't be read
     """
+    complete = True
+
+    def damaged(error: errors.Corrupt, level: int, index: int) -> None:
+        nonlocal complete
+        if owner is None:
+            raise error
+        if not owner.gone or not isinstance(error, errors.PackMissing):
+            raise errors.Corrupt(
+                error.what,
+                error.name,
+                f'{error.reason} (image {owner.image_id})',
+            ) from error
+        complete = False
+
     if source.root is not None:
         needed.add(source.root.pack)
-    for visited in walk.Walker(repo).pages(source, None):
+    for visited in walk.Walker(repo, damaged).pages(source, None):
         check()
         needed.update(visited.packs)
+    return complete
 
 
 def _trees(entries: Sequence[account.Entry]) -> list[survey.Summary]:

@@ -141,7 +141,7 @@ class RecordReader:
             )
         except errors.ObjectMissing as error:
             unreadable.probe(self._storage)
-            raise errors.Corrupt('pack', key, 'it is missing') from error
+            raise errors.PackMissing(key) from error
         except errors.ObjectTruncated as error:
             raise errors.Corrupt('pack', key, 'it is too short') from error
         return view

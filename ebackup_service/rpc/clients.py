@@ -157,13 +157,26 @@ class ServerClient:
             )
         )
 
-    def pinned_bases(self, job_id: str, token: int) -> damage.Bases:
-        return damage.Bases.from_dict(
+    def pinned_bases(self, job_id: str, token: int) -> damage.Trees:
+        return damage.Trees.from_dict(
             self._call(
                 topics.CALL_TIMEOUT,
                 'pinned_bases',
                 job_id=job_id,
                 token=token,
+            )
+        )
+
+    def missed_images(
+        self, job_id: str, token: int, image_ids: Sequence[str]
+    ) -> damage.Trees:
+        return damage.Trees.from_dict(
+            self._call(
+                topics.CALL_TIMEOUT,
+                'missed_images',
+                job_id=job_id,
+                token=token,
+                image_ids=[*image_ids],
             )
         )
 

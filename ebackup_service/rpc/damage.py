@@ -15,8 +15,8 @@ _IMAGE = schemas.record(
 )
 _REPORT = schemas.record(images=schemas.array(_IMAGE))
 _KNOWN = schemas.record(accepted=schemas.FLAG, images=schemas.array(_IMAGE))
-_BASES = schemas.record(
-    accepted=schemas.FLAG, bases=schemas.array(schemas.TREE)
+_TREES = schemas.record(
+    accepted=schemas.FLAG, trees=schemas.array(schemas.TREE)
 )
 
 
@@ -71,15 +71,15 @@ class Known(messages.Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class Bases(messages.Message):
-    """The trees that unfinished backups have as base, each once."""
+class Trees(messages.Message):
+    """What a check looks at besides the images that it finds."""
 
-    SCHEMA = _BASES
+    SCHEMA = _TREES
 
     accepted: bool
-    bases: list[messages.TreeSpec] = dataclasses.field(default_factory=list)
+    trees: list[messages.TreeSpec] = dataclasses.field(default_factory=list)
 
     @classmethod
     def _build(cls, document: dict[str, Any]) -> Self:
-        bases = [messages.TreeSpec._build(base) for base in document['bases']]
-        return cls(**{**document, 'bases': bases})
+        trees = [messages.TreeSpec._build(tree) for tree in document['trees']]
+        return cls(**{**document, 'trees': trees})

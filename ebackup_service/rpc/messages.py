@@ -265,7 +265,9 @@ class Live(Message):
     """What a collection must and must not keep.
 
     ``dead``: those of the asked images that are failed or deleted; ``pins``:
-    trees in use; ``sessions``: those that may still refer to their packs.
+    trees in use; ``missed``: the images of those that no job needs, and that
+    are available and were not asked about; ``sessions``: those that may still
+    refer to their packs.
     Not ``accepted``: the asking job is no longer the one that collects.
     """
 
@@ -274,6 +276,7 @@ class Live(Message):
     accepted: bool
     dead: list[str] = dataclasses.field(default_factory=list)
     pins: list[TreeSpec] = dataclasses.field(default_factory=list)
+    missed: list[str] = dataclasses.field(default_factory=list)
     sessions: list[str] = dataclasses.field(default_factory=list)
 
     @classmethod

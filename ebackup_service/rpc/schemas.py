@@ -121,5 +121,6 @@ LIVE = record(
     accepted=FLAG,
     dead=array(ID),
     pins=array(TREE),
+    missed=array(ID),
     sessions=array(ID),
 )

@@ -57,11 +57,13 @@ def live(
         states = image_rows.states(session, job.repository_id, image_ids)
         missed = image_rows.missed(session, job.repository_id, image_ids)
     pins = [other.pin for other in unfinished if other.pin is not None]
+    needed = {pin['image_id'] for pin in pins}
     pins += [image_rows.pin(image) for image in missed]
     return messages.Live(
         accepted=True,
         dead=[image_id for image_id in states if states[image_id] in _DEAD],
         pins=[messages.TreeSpec(**pin) for pin in pins],
+        missed=[image.id for image in missed if image.id not in needed],
         sessions=[
             other.id for other in unfinished if other.kind == job_rows.BACKUP
         ],

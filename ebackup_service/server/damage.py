@@ -42,7 +42,7 @@ def known(
     )
 
 
-def bases(catalog: database.Catalog, job_id: str, token: int) -> found.Bases:
+def bases(catalog: database.Catalog, job_id: str, token: int) -> found.Trees:
     """What a check looks at besides images: the bases of backups that run.
 
     Those that were deleted meanwhile are in no listing any more.
@@ -50,7 +50,7 @@ def bases(catalog: database.Catalog, job_id: str, token: int) -> found.Bases:
     with catalog.reader() as session:
         job = _job(session, job_id, token, (job_rows.CHECK,))
         if job is None:
-            return found.Bases(accepted=False)
+            return found.Trees(accepted=False)
         pins = {
             other.pin['image_id']: messages.TreeSpec(**other.pin)
             for other in job_rows.unfinished(
@@ -60,7 +60,25 @@ def bases(catalog: database.Catalog, job_id: str, token: int) -> found.Bases:
             )
             if other.pin is not None
         }
-    return found.Bases(True, [*pins.values()])
+    return found.Trees(True, [*pins.values()])
+
+
+def missed(
+    catalog: database.Catalog,
+    job_id: str,
+    token: int,
+    image_ids: Collection[str],
+) -> found.Trees:
+    """Images that are available, and that a check has not found."""
+    with catalog.reader() as session:
+        job = _job(session, job_id, token, (job_rows.CHECK,))
+        if job is None:
+            return found.Trees(accepted=False)
+        images = image_rows.missed(session, job.repository_id, image_ids)
+        return found.Trees(
+            True,
+            [messages.TreeSpec(**image_rows.pin(image)) for image in images],
+        )
 
 
 @database.retried

@@ -161,6 +161,12 @@ class ServerEndpoint:
     ) -> dict[str, Any]:
         return damage.bases(self._catalog, job_id, token).to_dict()
 
+    @listeners.answered
+    def missed_images(
+        self, context: Context, job_id: str, token: int, image_ids: list[str]
+    ) -> dict[str, Any]:
+        return damage.missed(self._catalog, job_id, token, image_ids).to_dict()
+
     def wake(self, context: Context) -> None:
         self._wake()
 

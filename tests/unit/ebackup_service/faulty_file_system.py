@@ -71,9 +71,7 @@ class Faults:
         with self._changed:
             return self._hanging
 
-    def meet(
-        self, call: str, path: str, touched: range | None = None
-    ) -> None:
+    def meet(self, call: str, path: str, touched: range | None = None) -> None:
         """:raises OSError: a rule says so"""
         with self._changed:
             self._calls += 1

@@ -260,8 +260,6 @@ class TestCheckOfBadSector(base.BaseTestCase):
     def test_storage_that_is_away_is_not_damaged(self):
         for number in (errno.EIO, errno.ESTALE):
             self.faulty.fail('read', number, after=6)
-            self.assertRaises(
-                repository_errors.StorageUnavailable, self.check
-            )
+            self.assertRaises(repository_errors.StorageUnavailable, self.check)
             self.faulty.mend()
             self.assertEqual([], self.damage(self.image))

@@ -7,11 +7,14 @@ from oslotest import base
 
 from ebackup_service.engine import control
 from ebackup_service.proxy import backup
+from ebackup_service.proxy import check
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import maintenance
 from ebackup_service.proxy import restore
 from ebackup_service.repository import errors as repository_errors
+from ebackup_service.repository import layout
 from ebackup_service.repository import markers
+from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server import images
 from ebackup_service.server import repositories
 from tests.unit.ebackup_service import catalog_fixture
@@ -152,10 +155,16 @@ class TestCollect(UpkeepTestCase):
         volume_id = catalog_fixture.new_id()
         image = self.fixture.backup(self.path, volume_id=volume_id)
         task = self.fixture.backup_task(self.path, volume_id=volume_id)
-        self.delete(image)
-        before = self.packs()
-        maintenance.collect(self.collect())
-        self.assertEqual(before, self.packs())
+        production = task.production
+
+        def late():
+            self.delete(image)
+            before = self.packs()
+            maintenance.collect(self.collect())
+            self.assertEqual(before, self.packs())
+            return production()
+
+        task.production = late
         result = backup.run(task)
         self.assertEqual(0, result['chunks_stored'])
         self.fixture.finish(task.spec, result=result)
@@ -221,3 +230,103 @@ class TestCollect(UpkeepTestCase):
         self.fixture.finish(gc.spec, 'failed')
         self.assertRaises(errors.Fenced, maintenance.collect, gc)
         self.assertEqual(before, self.packs())
+
+
+class TestOldCopyOfTheCatalog(UpkeepTestCase):
+    """It takes an image for available that was deleted, and collected."""
+
+    def setUp(self):
+        super().setUp()
+        self.volume_id = catalog_fixture.new_id()
+        self.image = self.fixture.backup(self.path, volume_id=self.volume_id)
+        task = self.task(images.delete(self.catalog, self.image.id))
+        self.fixture.finish(task.spec, result=maintenance.delete(task))
+        self.assertEqual([], self.run_collection()['lost_images'])
+        with self.catalog.writer() as session:
+            image_rows.move(
+                session,
+                self.image.id,
+                (image_rows.DELETED,),
+                state=image_rows.AVAILABLE,
+            )
+
+    def run_collection(self):
+        task = self.collect()
+        result = maintenance.collect(task)
+        self.fixture.finish(task.spec, result=result)
+        return {**result, 'lost_images': [*result['lost_images']]}
+
+    def run_check(self):
+        task = self.task(repositories.check(self.catalog, 'default'))
+        result = check.run(task)
+        self.fixture.finish(task.spec, result=result)
+        return result
+
+    def test_collection_names_it_and_frees_everything_else(self):
+        other = self.fixture.backup(self.path)
+        task = self.task(images.delete(self.catalog, other.id))
+        self.fixture.finish(task.spec, result=maintenance.delete(task))
+        kept = self.fixture.backup(self.path)
+        result = self.run_collection()
+        self.assertEqual([self.image.id], result['lost_images'])
+        self.assertIn(self.image.id, result['problems'][0])
+        self.assertIn('ebackup-manage image delete', result['problems'][0])
+        self.assertEqual(2, result['packs_removed'])
+        self.assertTrue(self.fixture.open_repository().is_marked(kept.id))
+
+    def test_collection_stops_while_a_job_needs_it(self):
+        """It may have read what is missing before."""
+        task = self.fixture.backup_task(self.path, volume_id=self.volume_id)
+        collecting = self.collect()
+        error = self.assertRaises(
+            repository_errors.Corrupt,
+            maintenance.collect,
+            collecting,
+        )
+        self.assertIn(self.image.id, str(error))
+        self.fixture.finish(collecting.spec, 'failed')
+        self.fixture.finish(task.spec, result=backup.run(task))
+        self.assertEqual([self.image.id], self.run_collection()['lost_images'])
+
+    def test_check_names_it(self):
+        result = self.run_check()
+        self.assertIn('old copy', result['problems'][0])
+        self.assertIn(self.image.id, result['problems'][0])
+        self.assertEqual([self.image.id], result['damaged_images'])
+        image = images.show(self.catalog, self.image.id)
+        self.assertEqual(image.size, image.damaged_bytes)
+
+    def test_it_is_no_base(self):
+        second = self.fixture.backup(self.path, volume_id=self.volume_id)
+        self.assertEqual('full', second.kind)
+        target = self.fixture.write_volume(b'', 'target')
+        restore.run(self.fixture.restore_task(second, target))
+        with open(self.path, 'rb') as old, open(target, 'rb') as new:
+            self.assertEqual(old.read(), new.read())
+
+    def test_nothing_is_wrong_when_it_is_deleted(self):
+        task = self.task(images.delete(self.catalog, self.image.id))
+        self.fixture.finish(task.spec, result=maintenance.delete(task))
+        self.assertEqual([], self.run_collection()['lost_images'])
+        self.assertEqual([], self.run_check()['problems'])
+
+    def test_what_is_damaged_of_what_is_there_stops_a_collection(self):
+        """It may be put back; and the image, too."""
+        image = self.fixture.backup(self.path)
+        repo = self.fixture.open_repository()
+        root = repo.root(image.id)
+        repo.delete_image(image.id)
+        key = layout.pack_key(root.tree.pack)
+        path = f'{self.fixture.directory}/repository/{key}'
+        with open(path, 'r+b') as file:
+            file.seek(root.tree.offset + 70)
+            file.write(b'x' * 8)
+        before = self.packs()
+        error = self.assertRaises(
+            repository_errors.Corrupt, maintenance.collect, self.collect()
+        )
+        self.assertIn(image.id, str(error))
+        self.assertEqual(before, self.packs())
+
+    def packs(self):
+        return {n for n in self.fixture.objects() if n.startswith('packs/')}

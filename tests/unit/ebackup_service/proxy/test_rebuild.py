@@ -328,7 +328,7 @@ class TestDamage(RebuildTestCase):
     def test_file_that_can_not_be_read(self):
         read = type(self.storage).read
 
-        def fail(storage, key):
+        def fail(storage, key, fresh=False):
             if key == layout.root_key(self.bad.id):
                 raise repository_errors.StorageUnavailable('I/O error')
             return read(storage, key)
@@ -384,7 +384,7 @@ class TestDamage(RebuildTestCase):
         task = self.begin()
         read = type(self.storage).read
 
-        def fail(storage, key):
+        def fail(storage, key, fresh=False):
             if key.startswith('images/') or failed:
                 failed.append(key)
                 raise repository_errors.StorageUnavailable('away')

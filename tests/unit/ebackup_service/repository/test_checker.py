@@ -109,10 +109,10 @@ class DocumentTestCase(CheckerTestCase):
         self.repo.delete_image(gone)
         real = document.read_bytes
 
-        def read_bytes(storage, kind, key):
+        def read_bytes(storage, kind, key, fresh=False):
             if kind == markers.TOMBSTONE:
                 raise errors.ObjectMissing(key)
-            return real(storage, kind, key)
+            return real(storage, kind, key, fresh)
 
         with mock.patch.object(document, 'read_bytes', read_bytes):
             self.assertEqual([], self.check().problems)

@@ -104,7 +104,7 @@ class AccountsTestCase(base.RepositoryTestCase):
         for error in (errors.StorageUnavailable, errors.StorageDenied):
             lost = self.keys(layout.ACCOUNTS)
 
-            def failing(key, error=error, lost=lost):
+            def failing(key, fresh=False, *, error=error, lost=lost):
                 if key in lost:
                     raise error(f'Input/output error when reading {key}')
                 return read(key)

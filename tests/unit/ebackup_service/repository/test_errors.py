@@ -29,5 +29,10 @@ class ErrorsTestCase(base.BaseTestCase):
         }
 
         self.assertEqual(
-            {errors.StorageUnavailable, errors.StorageFull}, retryable
+            {
+                errors.ObjectUnreadable,
+                errors.StorageFull,
+                errors.StorageUnavailable,
+            },
+            retryable,
         )

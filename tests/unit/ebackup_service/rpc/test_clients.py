@@ -40,7 +40,7 @@ class PlayedServer:
 
     def live(self, context, **arguments):
         self.asked.append(arguments)
-        return messages.Live(True, ['a'], [], ['b']).to_dict()
+        return messages.Live(True, ['a'], [], [], ['b']).to_dict()
 
     def wake(self, context):
         self.awake.set()

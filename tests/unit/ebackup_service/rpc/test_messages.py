@@ -56,7 +56,7 @@ EXAMPLES = (
     ),
     messages.Commit(None, 0, 65536, {}),
     messages.Live(False),
-    messages.Live(True, ['a'], [TREE], ['b']),
+    messages.Live(True, ['a'], [TREE], ['x'], ['b']),
 )
 
 

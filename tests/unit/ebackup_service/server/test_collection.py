@@ -102,9 +102,11 @@ class TestLive(CollectionTestCase):
 
     def test_available_image_that_the_listing_missed_is_pinned(self):
         listed, missed = self.fixture.make_image(), self.fixture.make_image()
-        self.assertEqual(
-            [missed.id], [pin.image_id for pin in self.live(listed.id).pins]
-        )
+        answer = self.live(listed.id)
+        self.assertEqual([missed.id], [pin.image_id for pin in answer.pins])
+        self.assertEqual([missed.id], answer.missed)
+        self.fixture.run(self.fixture.restore(missed).id)
+        self.assertEqual([], self.live(listed.id).missed)
 
     def test_collection_that_was_given_up_learns_nothing(self):
         self.assertFalse(self.live(token=self.gc.token - 1).accepted)

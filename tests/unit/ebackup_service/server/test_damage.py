@@ -106,17 +106,17 @@ class TestBases(DamageTestCase):
         return damage.bases(self.catalog, self.spec.id, token)
 
     def test_bases_of_backups_that_are_under_way(self):
-        self.assertEqual([], self.bases().bases)
+        self.assertEqual([], self.bases().trees)
         specs = [self.begin() for _ in range(2)]
         self.fixture.make_repository('other')
         self.fixture.run(self.fixture.reserve(repository='other')[1].id)
         self.fixture.run(self.fixture.restore(self.image).id)
-        self.assertEqual([specs[0].base], self.bases().bases)
+        self.assertEqual([specs[0].base], self.bases().trees)
         images.delete(self.catalog, self.image.id)
-        self.assertEqual([specs[0].base], self.bases().bases)
+        self.assertEqual([specs[0].base], self.bases().trees)
         self.fixture.finish(specs[0], 'returned')
         self.fixture.finish(specs[1], 'failed')
-        self.assertEqual([specs[0].base], self.bases().bases)
+        self.assertEqual([specs[0].base], self.bases().trees)
 
     def test_old_run_learns_nothing(self):
         self.assertFalse(self.bases(self.spec.token - 1).accepted)
@@ -156,6 +156,26 @@ class TestKnown(DamageTestCase):
         self.assertFalse(self.known(token=self.spec.token - 1).accepted)
         self.fixture.finish(self.spec)
         self.assertFalse(self.known().accepted)
+
+
+class TestMissed(DamageTestCase):
+    def missed(self, image_ids, token=None):
+        token = self.spec.token if token is None else token
+        return damage.missed(self.catalog, self.spec.id, token, image_ids)
+
+    def test_available_images_that_were_not_found(self):
+        others = [self.fixture.make_image() for _ in range(2)]
+        images.delete(self.catalog, others[0].id)
+        self.fixture.make_repository('other')
+        self.fixture.make_image(repository='other')
+        self.fixture.reserve()
+        [tree] = self.missed([self.image.id]).trees
+        self.assertEqual(others[1].id, tree.image_id)
+        self.assertEqual(others[1].size, tree.size)
+        self.assertEqual(2, len(self.missed([]).trees))
+
+    def test_old_run_learns_nothing(self):
+        self.assertFalse(self.missed([], self.spec.token - 1).accepted)
 
 
 class TestInherit(DamageTestCase):

@@ -92,7 +92,9 @@ class TestServerEndpoint(base.BaseTestCase):
         )
         base = self.fixture.run(job.id).base
         answer = self.client.pinned_bases(spec.id, spec.token)
-        self.assertEqual([base], answer.bases)
+        self.assertEqual([base], answer.trees)
+        answer = self.client.missed_images(spec.id, spec.token, [])
+        self.assertEqual([image.id], [t.image_id for t in answer.trees])
 
     def test_wake(self):
         self.client.wake()
