@@ -23,10 +23,10 @@ def begin(
 ) -> tuple[repository_rows.Repository, job_rows.Job]:
     """Record a repository that exists, and the job that makes it ours.
 
-    Whoever owned it is fenced when the job has succeeded. From now on the
-    repository takes no backups, and no collection begins in it, until the
-    catalog is rebuilt from it: the catalog may lack images, or take some for
-    failed that are not. A repository of that name of which the catalog holds
+    Whoever owned it is fenced when the job has succeeded. Backups that run are
+    cancelled. From now on the repository takes no backups, and no collection
+    begins in it, until the catalog is rebuilt from it: the catalog may lack
+    images, or take some for failed that are not. A repository of that name of which the catalog holds
     nothing, because it could not be made, is replaced.
 
     :raises errors.Conflict: the name, or the repository, is known otherwise
@@ -70,7 +70,7 @@ def begin(
             state=repository_rows.RECOVERING,
             error=None,
         )
-        _stop_collections(session, repository_id)
+        _stop_jobs(session, repository_id)
         job = _job(session, repository_id)
         repository = repository_rows.get(session, repository_id)
         assert repository is not None
@@ -101,12 +101,20 @@ def _check_replaceable(
         )
 
 
-def _stop_collections(session: orm.Session, repository_id: str) -> None:
-    """A catalog that is not complete must not say what is dead."""
-    for job in job_rows.unfinished(
-        session, repository_id=repository_id, kind=job_rows.GC
-    ):
-        jobs.request_cancel(session, job.id, 'The repository is taken over.')
+def _stop_jobs(session: orm.Session, repository_id: str) -> None:
+    """End what must not go on afterwards.
+
+    Collections: a catalog that is not complete must not say what is dead. And
+    backups: whoever owned the repository meanwhile has collected what they
+    stored, or what their base refers to, perhaps.
+    """
+    for job in job_rows.unfinished(session, repository_id=repository_id):
+        if job.kind in (job_rows.GC, job_rows.BACKUP):
+            jobs.request_cancel(
+                session,
+                job.id,
+                f'Repository {job.repository} was taken over meanwhile.',
+            )
 
 
 def _job(session: orm.Session, repository_id: str) -> job_rows.Job:

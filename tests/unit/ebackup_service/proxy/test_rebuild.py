@@ -21,6 +21,7 @@ from ebackup_service.repository import errors as repository_errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import markers
 from ebackup_service.repository import root as image_root
+from ebackup_service.rpc import messages
 from ebackup_service.server import collection
 from ebackup_service.server import images
 from ebackup_service.server import jobs
@@ -395,6 +396,36 @@ class TestDamage(RebuildTestCase):
             self.assertRaises(
                 repository_errors.StorageUnavailable, rebuild.run, task
             )
+
+
+class TestThereAndBack(RebuildTestCase):
+    """The old service lets the new one be, and takes over in turn."""
+
+    def test_backup_that_was_interrupted_before_does_not_go_on(self):
+        self.backup()
+        task = self.old.backup_task(self.path, volume_id=self.volume_id)
+        session = self.old.open_repository().session(task.spec.id, 2)
+        with contextlib.closing(session):
+            session.writer().add(b'i' * 32, memoryview(b'x' * 100))
+            session.flush()
+        reached = messages.Checkpoint(None, 1, {})
+        self.old.server.checkpoint(task.spec.id, task.spec.token, reached)
+        self.old.finish(task.spec, 'returned')
+        self.recover()
+        job = repositories.collect(self.new.catalog, 'default')
+        collecting = self.task(job)
+        result = maintenance.collect(collecting)
+        self.new.finish(collecting.spec, result=result)
+        # It has collected what the backup would go on from.
+        self.assertEqual(1, result['packs_removed'])
+        _, job = server_takeover.begin(
+            self.old.catalog, 'default', self.old.url, self.repo.id
+        )
+        taking = self.old.task(self.old.spec(job.id))
+        self.old.finish(taking.spec, result=takeover.run(taking))
+        jobs.beat(self.old.catalog, task.spec.id)
+        self.assertEqual({}, self.old.assign())
+        self.assertEqual('cancelled', self.old.job(task.spec.id).state)
 
 
 class TestOwner(RebuildTestCase):

@@ -6,6 +6,8 @@ from ebackup_service.rpc import messages
 from ebackup_service.server import errors
 from ebackup_service.server import images
 from ebackup_service.server import jobs
+from ebackup_service.server import leases
+from ebackup_service.server import outcomes
 from ebackup_service.server import repositories
 from ebackup_service.server import takeover
 from tests.unit.ebackup_service import catalog_fixture
@@ -180,6 +182,33 @@ class TestKnown(TakeoverTestCase):
         self.fixture.run(job.id)
         self.begin()
         self.assertIsNotNone(self.fixture.job(job.id).cancel_reason)
+
+    def test_backup_that_waits_to_go_on_ends(self):
+        """What it has stored may have been collected by whoever was owner."""
+        _, job = self.fixture.reserve()
+        spec = self.fixture.run(job.id)
+        outcomes.checkpoint(
+            self.catalog,
+            job.id,
+            spec.token,
+            messages.Checkpoint({'id': 'x'}, 7, {}),
+        )
+        self.fixture.finish(spec, 'returned')
+        self.begin()
+        job = self.fixture.job(job.id)
+        self.assertEqual('cancelled', job.state)
+        self.assertIn('taken over', job.error['message'])
+        self.assertEqual('error', self.fixture.image(job.image_id).state)
+
+    def test_backup_that_runs_ends(self):
+        _, job = self.fixture.reserve()
+        spec = self.fixture.run(job.id)
+        self.begin()
+        self.assertIsNotNone(self.fixture.job(job.id).cancel_reason)
+        self.assertFalse(self.fixture.commit(spec).accepted)
+        self.fixture.age(job.id, 60)
+        leases.expire(self.catalog, self.fixture.conf)
+        self.assertEqual('cancelled', self.fixture.job(job.id).state)
 
     def test_name_is_not_changed_by_the_way(self):
         said = self.refused('repository-exists', self.begin, 'other')
