@@ -16,7 +16,7 @@ Context = dict[str, Any]
 
 
 class ProxyEndpoint:
-    """Version 1.0. Answers nothing: what becomes of a job is reported."""
+    """Answers nothing: what becomes of a job is reported."""
 
     target = listeners.VERSION
 

@@ -75,6 +75,7 @@ class ProxyService:
         capabilities = {
             'max_jobs': self._crew.max_jobs,
             'production': _production_storages(),
+            'messages': topics.VERSION,
             'stopping': self._crew.stopping,
         }
         try:

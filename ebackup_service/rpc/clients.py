@@ -15,11 +15,11 @@ from ebackup_service.rpc import topics
 
 
 def _client(
-    transport: oslo_messaging.Transport, topic: str
+    transport: oslo_messaging.Transport, topic: str, version: str
 ) -> oslo_messaging.RPCClient:
     return oslo_messaging.get_rpc_client(
         bus.prepare(transport),
-        oslo_messaging.Target(topic=topic, version=topics.VERSION),
+        oslo_messaging.Target(topic=topic, version=version),
         timeout=topics.CALL_TIMEOUT,
         retry=topics.CONNECT_RETRIES,
     )
@@ -29,7 +29,7 @@ class ServerClient:
     """What a proxy, and the API, say to a server; any server answers."""
 
     def __init__(self, transport: oslo_messaging.Transport) -> None:
-        self._client = _client(transport, topics.SERVER)
+        self._client = _client(transport, topics.SERVER, topics.VERSION)
 
     def announce(
         self, host: str, version: str, capabilities: dict[str, Any]
@@ -190,6 +190,12 @@ class ServerClient:
                 {}, method, **arguments
             )
         except Exception as error:
+            if _is_of_version(error):
+                raise errors.PeerUnreachable(
+                    f'The server does not understand {method!r}: it is older '
+                    'than this proxy, whose messages are of version '
+                    f'{topics.VERSION}; upgrade the servers first'
+                ) from error
             # not only MessagingException: what the driver below raises when
             # its broker goes away in the middle comes through as it is
             raise errors.PeerUnreachable(
@@ -201,7 +207,7 @@ class ProxyClient:
     """What a server says to the proxy of a host; nothing is answered."""
 
     def __init__(self, transport: oslo_messaging.Transport) -> None:
-        self._client = _client(transport, topics.PROXY)
+        self._client = _client(transport, topics.PROXY, topics.OLDEST)
 
     def run_job(self, host: str, job: messages.JobSpec) -> None:
         _cast(self._client.prepare(server=host), 'run_job', job=job.to_dict())
@@ -225,6 +231,12 @@ def _cast(client: Any, method: str, **arguments: Any) -> None:
         raise errors.PeerUnreachable(
             f'{method!r} could not be sent: {_brief(error)}'
         ) from error
+
+
+def _is_of_version(error: Exception) -> bool:
+    """Whether the other side does not know messages of our version."""
+    kind = oslo_messaging.UnsupportedVersion.__name__
+    return kind in (type(error).__name__, getattr(error, 'exc_type', ''))
 
 
 def _brief(error: Exception) -> str:

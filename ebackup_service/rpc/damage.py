@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which ranges of which images are damaged; version 1.0.
+"""Which ranges of which images are damaged; see ``messages``.
 
 Ranges are [offset, length] in bytes, disjoint and ascending.
 """
@@ -50,7 +50,7 @@ class Report(messages.Message):
 
     @classmethod
     def _build(cls, document: dict[str, Any]) -> Self:
-        return cls(**_with_images(document))
+        return super()._build(_with_images(document))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Known(messages.Message):
 
     @classmethod
     def _build(cls, document: dict[str, Any]) -> Self:
-        return cls(**_with_images(document))
+        return super()._build(_with_images(document))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,4 +82,4 @@ class Trees(messages.Message):
     @classmethod
     def _build(cls, document: dict[str, Any]) -> Self:
         trees = [messages.TreeSpec._build(tree) for tree in document['trees']]
-        return cls(**{**document, 'trees': trees})
+        return super()._build({**document, 'trees': trees})

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a proxy finds in a repository whose catalog was lost; version 1.0.
+"""What a proxy finds in a repository whose catalog was lost; see ``messages``.
 
 The values come from a storage that others may write to. So they are held to
 what a catalog can store: a message that is none is refused before it is sent.
@@ -125,8 +125,8 @@ class Findings(messages.Message):
 
     @classmethod
     def _build(cls, document: dict[str, Any]) -> Self:
-        return cls(
-            **{
+        return super()._build(
+            {
                 **document,
                 'images': [Image._build(i) for i in document['images']],
                 'spent': [Spent._build(s) for s in document['spent']],

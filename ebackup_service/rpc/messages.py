@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What server and proxy say to each other, version 1.0.
+"""What server and proxy say to each other; ``topics`` has the version.
 
 Each message is a frozen dataclass with ``to_dict()`` for the wire and
 ``from_dict()``, which takes nothing but what its schema allows
-(``errors.MessageInvalid``). Sizes are bytes, durations seconds.
+(``errors.MessageInvalid``), and ignores members that it doesn't know. Sizes
+are bytes, durations seconds.
 """
 
 import dataclasses
@@ -56,7 +57,9 @@ class Message:
 
     @classmethod
     def _build(cls, document: dict[str, Any]) -> Self:
-        values = dict(document)
+        assert dataclasses.is_dataclass(cls)
+        known = {field.name for field in dataclasses.fields(cls)}
+        values = {key: document[key] for key in document if key in known}
         for name, part in cls.PARTS.items():
             if values[name] is not None:
                 values[name] = part._build(values[name])
@@ -282,4 +285,4 @@ class Live(Message):
     @classmethod
     def _build(cls, document: dict[str, Any]) -> Self:
         pins = [TreeSpec._build(pin) for pin in document['pins']]
-        return cls(**{**document, 'pins': pins})
+        return super()._build({**document, 'pins': pins})

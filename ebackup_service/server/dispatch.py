@@ -131,6 +131,7 @@ class _Board:
             for proxy in proxies
             if proxy.age < conf.server.proxy_timeout
             and not proxy.capabilities.get('stopping')
+            and proxy.understood
         }
         self._data = 0
         self._exclusive: set[str] = set()
@@ -211,7 +212,15 @@ def _fail_without_proxy(
     waited = (now - (job.ready_at or now)) / 1000
     if min([waited, *away]) <= timeout:
         return
-    if any(wanted == proxy.host and proxy.age < timeout for proxy in proxies):
+    alive = [proxy for proxy in proxies if proxy.age < timeout]
+    outdated = [proxy for proxy in alive if not proxy.understood]
+    if outdated and (wanted is None or wanted in {p.host for p in outdated}):
+        message = (
+            f'The proxy on host {wanted or outdated[0].host} is of version '
+            f'{outdated[0].version}, which this server does not work with: '
+            'upgrade it.'
+        )
+    elif any(wanted == proxy.host for proxy in alive):
         message = (
             f'The proxy on host {wanted} can not reach volumes of kind '
             f'{attachment.get("kind")}: install what provides that there.'

@@ -22,7 +22,7 @@ Context = dict[str, Any]
 
 
 class ServerEndpoint:
-    """Version 1.0. Called by the listener's threads, several at a time."""
+    """Called by the listener's threads, several at a time."""
 
     target = listeners.VERSION
 

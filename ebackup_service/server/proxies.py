@@ -36,8 +36,11 @@ def list(
 
 
 def any_alive(session: orm.Session, conf: cfg.ConfigOpts) -> bool:
-    """Whether some proxy has announced itself within ``proxy_timeout``."""
-    return any(_is_alive(proxy, conf) for proxy in proxy_rows.every(session))
+    """Whether some proxy is there that could have a job."""
+    return any(
+        _is_alive(proxy, conf) and proxy.understood
+        for proxy in proxy_rows.every(session)
+    )
 
 
 def _is_alive(proxy: proxy_rows.Proxy, conf: cfg.ConfigOpts) -> bool:

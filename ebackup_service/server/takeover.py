@@ -26,8 +26,9 @@ def begin(
     Whoever owned it is fenced when the job has succeeded. Backups that run are
     cancelled. From now on the repository takes no backups, and no collection
     begins in it, until the catalog is rebuilt from it: the catalog may lack
-    images, or take some for failed that are not. A repository of that name of which the catalog holds
-    nothing, because it could not be made, is replaced.
+    images, or take some for failed that are not. A repository of that name
+    of which the catalog holds nothing, because it could not be made, is
+    replaced.
 
     :raises errors.Conflict: the name, or the repository, is known otherwise
         (``repository-exists``), or what would be replaced is in use

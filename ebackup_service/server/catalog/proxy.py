@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import orm
 
+from ebackup_service.rpc import topics
 from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import statement
@@ -20,6 +21,11 @@ class Proxy:
     capabilities: dict[str, Any]
     announced_at: datetime.datetime | None
     age: float  # seconds since it announced itself, by the database's clock
+
+    @property
+    def understood(self) -> bool:
+        """Whether this server can work with it."""
+        return topics.understood(self.capabilities.get('messages', ''))
 
 
 def every(session: orm.Session) -> list[Proxy]:

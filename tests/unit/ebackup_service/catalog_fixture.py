@@ -12,6 +12,7 @@ import sqlalchemy as sa
 
 from ebackup_service import conf as service_conf
 from ebackup_service.rpc import messages
+from ebackup_service.rpc import topics
 from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
@@ -157,7 +158,11 @@ class Catalog(fixtures.Fixture):
 
     def announce(self, host: str = 'here', **capabilities: Any) -> None:
         """Let a proxy be alive, as far as the catalog knows."""
-        known = {'max_jobs': 16, 'production': ['attached']}
+        known = {
+            'max_jobs': 16,
+            'production': ['attached'],
+            'messages': topics.VERSION,
+        }
         with self.catalog.writer() as session:
             proxy_rows.announce(session, host, '1', {**known, **capabilities})
 

@@ -22,10 +22,9 @@ from ebackup_service.rpc import topics
 class _ProxyEar:
     """Puts what a proxy is told into a queue."""
 
-    target = listeners.VERSION
-
-    def __init__(self, heard: queue.Queue[Any]) -> None:
+    def __init__(self, heard: queue.Queue[Any], version: str) -> None:
         self._heard = heard
+        self.target = oslo_messaging.Target(version=version)
 
     def run_job(self, context: Any, **arguments: Any) -> None:
         self._heard.put(('run_job', arguments))
@@ -47,9 +46,11 @@ class Bus(fixtures.Fixture):
         )
         self.addCleanup(self.transport.cleanup)
 
-    def hear_as_proxy(self, host: str) -> queue.Queue[Any]:
+    def hear_as_proxy(
+        self, host: str, version: str = topics.VERSION
+    ) -> queue.Queue[Any]:
         heard: queue.Queue[Any] = queue.Queue()
-        self.listen(topics.PROXY, host, _ProxyEar(heard))
+        self.listen(topics.PROXY, host, _ProxyEar(heard, version))
         return heard
 
     def listen(self, topic: str, host: str, endpoint: object) -> None:

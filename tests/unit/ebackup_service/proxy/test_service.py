@@ -49,6 +49,9 @@ class TestProxyService(base.BaseTestCase):
         path = self.fixture.write_volume(b'x')
         self.assertEqual('available', self.fixture.backup(path).state)
 
+    def test_it_announces_its_version(self):
+        self.assertTrue(self.status().proxy.understood)
+
     def test_it_announces_that_it_stops(self):
         self.fixture.proxy.stop()
         self.assertTrue(self.status().proxy.capabilities['stopping'])

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import threading
+from unittest import mock
 
 import oslo_messaging
 from oslotest import base
@@ -111,6 +112,51 @@ class TestServerClient(ClientsTestCase):
                 self.client.wake,
             ):
                 self.assertRaises(errors.PeerUnreachable, call)
+
+
+class TestOtherVersions(ClientsTestCase):
+    """While one side is upgraded, and the other is not yet."""
+
+    def played(self, version, endpoint):
+        endpoint.target = oslo_messaging.Target(version=version)
+        return endpoint
+
+    def test_newer_server_answers_an_older_proxy(self):
+        endpoint = self.played('1.99', PlayedServer())
+        self.bus.listen(topics.SERVER, 'any', endpoint)
+        client = self.bus.server_client()
+        client.announce('h', '1', {})
+        self.assertTrue(client.renew('j', 1, {}).granted)
+
+    def test_older_server_is_to_be_upgraded_first(self):
+        endpoint = self.played('1.0', PlayedServer())
+        self.bus.listen(topics.SERVER, 'any', endpoint)
+        error = self.assertRaises(
+            errors.PeerUnreachable,
+            self.bus.server_client().announce,
+            'h',
+            '1',
+            {},
+        )
+        self.assertIn('upgrade the servers first', str(error))
+        self.assertEqual([], endpoint.asked)
+
+    def test_it_is_found_out_across_a_real_bus_as_well(self):
+        client = self.bus.server_client()
+        remote = oslo_messaging.RemoteError('UnsupportedVersion', 'old')
+        self.bus.break_down(remote)
+        error = self.assertRaises(
+            errors.PeerUnreachable, client.renew, 'j', 1, {}
+        )
+        self.assertIn('upgrade the servers first', str(error))
+
+    def test_newer_server_speaks_the_oldest_version(self):
+        """So whatever proxy it understands understands it."""
+        heard = self.bus.hear_as_proxy('old', topics.OLDEST)
+        with mock.patch.object(topics, 'VERSION', '1.99'):
+            client = self.bus.proxy_client()
+        client.run_job('old', test_messages.EXAMPLES[0])
+        self.assertEqual('run_job', heard.get(timeout=10)[0])
 
 
 class TestSilence(ClientsTestCase):

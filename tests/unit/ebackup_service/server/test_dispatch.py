@@ -112,6 +112,15 @@ class TestAssign(DispatchTestCase):
         repositories.collect(self.catalog, 'default')
         self.assertEqual({}, self.assigned())
 
+    def test_proxy_whose_messages_are_not_understood_gets_nothing(self):
+        self.ready()
+        repositories.collect(self.catalog, 'default')
+        for version in ('1.0', '99.0', None):
+            self.fixture.announce(messages=version or '')
+            self.assertEqual({}, self.assigned())
+        self.fixture.announce()
+        self.assertEqual(2, len(self.assigned()))
+
     def test_deletion_waits_for_the_end_of_the_backup(self):
         image, backup = self.fixture.reserve()
         spec = self.fixture.run(backup.id)
@@ -160,6 +169,22 @@ class TestWithoutProxy(DispatchTestCase):
         self.assertEqual('no-proxy', self.error(job))
         message = self.fixture.job(job.id).error['message']
         self.assertIn('volumes of kind attached', message)
+
+    def test_proxy_that_is_to_be_upgraded_is_named(self):
+        self.fixture.announce(messages='1.0')
+        found = [
+            self.ready(),
+            repositories.collect(self.catalog, 'default'),
+        ]
+        for job in found:
+            self.fixture.age(job.id, 6)
+        jobs.beat(self.catalog, found[0].id)
+        self.assigned()
+        for job in found:
+            self.assertEqual('no-proxy', self.error(job))
+            message = self.fixture.job(job.id).error['message']
+            self.assertIn('host here is of version 1,', message)
+            self.assertIn('upgrade it', message)
 
     def test_upkeep_fails_when_there_is_no_proxy_at_all(self):
         job = repositories.collect(self.catalog, 'default')

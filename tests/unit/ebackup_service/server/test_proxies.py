@@ -25,6 +25,8 @@ class TestAnyAlive(ProxiesTestCase):
         self.assertTrue(self.alive())
         self.fixture.age_proxy('a', 60)
         self.assertFalse(self.alive())
+        self.fixture.announce('old', messages='1.0')
+        self.assertFalse(self.alive())
 
 
 class TestList(ProxiesTestCase):
