@@ -39,6 +39,7 @@ def open_source(
                 lambda: _everything(size),
                 claim.release,
                 hold,
+                io.open_direct(opened, os.O_RDONLY),
             )
         except BaseException:
             os.close(opened)
@@ -60,7 +61,7 @@ def open_target(
         alignment = _sector_size(opened)
         return io.DescriptorTarget(
             opened,
-            io.open_direct(opened),
+            io.open_direct(opened, os.O_RDWR),
             place.given,
             size,
             truncated=False,

@@ -58,7 +58,7 @@ def open_target(
             os.ftruncate(opened, size)
         return io.DescriptorTarget(
             opened,
-            io.open_direct(opened),
+            io.open_direct(opened, os.O_RDWR),
             place.given,
             size,
             truncated=not found,

@@ -101,7 +101,9 @@ class SourceTest(DescriptorTestCase):
 
 class TargetTest(DescriptorTestCase):
     def target(self, direct=True, **kwargs):
-        opened = descriptor.open_direct(self.opened) if direct else -1
+        opened = (
+            descriptor.open_direct(self.opened, os.O_RDWR) if direct else -1
+        )
         target = descriptor.DescriptorTarget(
             self.opened, opened, 'the volume', SIZE, False, PAGE, **kwargs
         )
@@ -248,4 +250,4 @@ class OpenDirectTest(base.BaseTestCase):
         reader, writer = os.pipe()
         os.close(reader)
         os.close(writer)
-        self.assertEqual(-1, descriptor.open_direct(writer))
+        self.assertEqual(-1, descriptor.open_direct(writer, os.O_RDONLY))

@@ -56,6 +56,29 @@ class SourceTest(DeviceTestCase):
         source.read_into(4096, memoryview(buffer))
         self.assertEqual(b'content', buffer)
 
+    def test_reads_past_the_cache(self):
+        source = self.source()
+        buffer = memoryview(mmap.mmap(-1, mmap.PAGESIZE))
+        with open(self.loop.path, 'rb') as file:
+            file.read(mmap.PAGESIZE)  # now it is in the device's cache
+            with open(self.loop.backing, 'r+b') as backing:
+                backing.write(b'changed')
+
+            source.read_into(0, buffer)
+
+        self.assertEqual(b'changed', bytes(buffer[:7]))
+
+    def test_reads_what_another_process_has_not_flushed(self):
+        source = self.source()
+        buffer = memoryview(mmap.mmap(-1, mmap.PAGESIZE))
+        with open(self.loop.path, 'r+b') as file:
+            file.write(b'content')
+            file.flush()
+
+            source.read_into(0, buffer)
+
+        self.assertEqual(b'content', bytes(buffer[:7]))
+
     def test_everything_is_data(self):
         self.assertEqual(
             [contract.Extent(0, SIZE, contract.ExtentKind.DATA)],
