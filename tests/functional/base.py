@@ -21,8 +21,8 @@ from keystoneauth1 import adapter
 import openstack
 from openstack import connection
 from openstack import exceptions as sdk_errors
-from oslotest import base
 
+from tests import base
 from tests.functional import lab
 
 # Each look at a status would otherwise leave ten lines in a failure's log.

@@ -6,8 +6,8 @@ import pathlib
 import subprocess
 
 import fixtures
-from oslotest import base
 
+from tests import base
 from tests.functional import lab
 
 BENCH = lab.TREE / 'tools/bench'

@@ -10,7 +10,8 @@ import tempfile
 import time
 from unittest import mock
 
-from oslotest import base
+from tests import base
+
 
 TOOLS = pathlib.Path(__file__).resolve().parents[2] / 'tools'
 CONFINE = TOOLS / 'lablib/confine.py'

@@ -9,12 +9,12 @@ import fixtures
 from keystoneauth1 import loading
 from oslo_config import cfg
 from oslo_config import fixture as config_fixture
-from oslotest import base
 
 from ebackup_driver import driver
 from ebackup_driver import session
 from ebackup_service.production import errors
 from ebackup_service.production import hold
+from tests import base
 from tests.unit.ebackup_driver import cinder_records
 from tests.unit.ebackup_driver import http_server
 from tests.unit.ebackup_driver import played_service

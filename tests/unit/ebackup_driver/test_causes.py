@@ -2,10 +2,9 @@
 import socket
 import threading
 
-from oslotest import base
-
 from ebackup_driver import causes
 from ebackup_driver import errors
+from tests import base
 from tests.unit.ebackup_driver import test_transport
 
 

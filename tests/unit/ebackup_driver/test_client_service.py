@@ -14,11 +14,11 @@ import fixtures
 from keystoneauth1 import adapter
 from keystoneauth1 import http_basic
 from keystoneauth1 import session as ksa_session
-from oslotest import base
 
 from ebackup_driver import client
 from ebackup_driver import errors
 from ebackup_driver import waiting
+from tests import base
 from tests.unit.ebackup_driver import real_service
 
 

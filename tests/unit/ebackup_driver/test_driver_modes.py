@@ -9,7 +9,8 @@ import os
 import subprocess
 import sys
 
-from oslotest import base
+from tests import base
+
 
 PACKAGE = 'tests.unit.ebackup_driver'
 

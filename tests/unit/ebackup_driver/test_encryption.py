@@ -3,10 +3,10 @@ import json
 import uuid
 
 from cinder.db import api as db
-from oslotest import base
 
 from ebackup_driver import encryption
 from ebackup_driver import errors
+from tests import base
 from tests.unit.ebackup_driver import cinder_records
 
 KEY = '5f1d2ac1-4c9d-4a6f-8a0b-0d6f5c0f3a10'

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from hypothesis import given
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_driver import errors
+from tests import base
 
 
 class TestShorten(base.BaseTestCase):

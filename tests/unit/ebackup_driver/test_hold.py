@@ -9,9 +9,9 @@ import sys
 from unittest import mock
 
 import fixtures
-from oslotest import base
 
 from ebackup_driver import hold
+from tests import base
 
 LOCK = struct.Struct('hhqqi4x')
 HOLDER = """

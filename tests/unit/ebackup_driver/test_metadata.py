@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 
-from oslotest import base
-
 from ebackup_driver import metadata
+from tests import base
 
 
 class TestWithoutSecrets(base.BaseTestCase):

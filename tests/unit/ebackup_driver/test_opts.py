@@ -2,9 +2,9 @@
 import socket
 
 from oslo_config import cfg
-from oslotest import base
 
 from ebackup_driver import opts
+from tests import base
 
 
 class TestOpts(base.BaseTestCase):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-from oslotest import base
 
 from ebackup_driver import errors
 from ebackup_driver import resources
+from tests import base
 
 
 def job(state='running', **fields):

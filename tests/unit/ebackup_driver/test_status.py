@@ -2,10 +2,10 @@
 from unittest import mock
 
 from oslo_db import exception as db_exception
-from oslotest import base
 
 from ebackup_driver import errors
 from ebackup_driver import status
+from tests import base
 from tests.unit.ebackup_driver import cinder_records
 
 

@@ -3,10 +3,10 @@ import json
 
 from hypothesis import given
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_driver import resources
 from ebackup_driver import summary
+from tests import base
 
 SIZES = st.none() | st.integers(0, 2**63 - 1)
 

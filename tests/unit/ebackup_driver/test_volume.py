@@ -3,9 +3,9 @@ import json
 
 from cinder import objects
 from oslo_utils import units
-from oslotest import base
 
 from ebackup_driver import volume
+from tests import base
 from tests.unit.ebackup_driver import cinder_records
 
 

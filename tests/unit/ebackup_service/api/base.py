@@ -5,7 +5,6 @@ import uuid
 
 import fixtures
 from keystonemiddleware import fixture as keystone_fixture
-from oslotest import base
 import webob
 
 from ebackup_service.api import deploy
@@ -15,6 +14,7 @@ from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server import repositories
+from tests import base
 
 OWN = 'a' * 32
 OTHER = 'b' * 32

@@ -2,11 +2,11 @@
 import logging
 
 import fixtures
-from oslotest import base
 import webob
 import webob.dec
 
 from ebackup_service.api import access_log
+from tests import base
 
 
 class AccessLogTest(base.BaseTestCase):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-from oslotest import base
 
 from ebackup_service.api import context
+from tests import base
 
 
 class EnterTest(base.BaseTestCase):

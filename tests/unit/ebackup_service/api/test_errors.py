@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-from oslotest import base
 
 from ebackup_service.api import errors
+from tests import base
 
 
 class ResponseTest(base.BaseTestCase):

@@ -2,7 +2,6 @@
 import fixtures
 from oslo_db import exception as db_errors
 from oslo_log import log
-from oslotest import base
 import webob
 import webob.dec
 import webob.exc
@@ -10,6 +9,7 @@ import webob.exc
 from ebackup_service.api import errors
 from ebackup_service.api import faults
 from ebackup_service.server import errors as server_errors
+from tests import base
 
 
 def answer(outcome):

@@ -6,10 +6,10 @@ import threading
 import time
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.api import http_server
 from ebackup_service import conf as service_conf
+from tests import base
 
 
 class HttpServerTest(base.BaseTestCase):

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import uuid
 
-from oslotest import base
 import webob
 
 from ebackup_service.api import answer
 from ebackup_service.api import errors
 from ebackup_service.api import router
+from tests import base
 
 
 def echo(req, **variables):

@@ -8,11 +8,11 @@ import time
 
 import bcrypt
 import fixtures
-from oslotest import base
 import requests
 
 from ebackup_service.cmd import catalogs
 from ebackup_service import conf as service_conf
+from tests import base
 
 OPTIONS = """\
 [DEFAULT]

@@ -2,10 +2,10 @@
 import contextlib
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.cmd import catalogs
 from ebackup_service import conf as service_conf
+from tests import base
 
 
 class OpenedTest(base.BaseTestCase):

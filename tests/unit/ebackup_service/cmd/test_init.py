@@ -2,7 +2,8 @@
 import subprocess
 import sys
 
-from oslotest import base
+from tests import base
+
 
 # The backend is chosen once for a process, so this needs one of its own.
 PROGRAM = """

@@ -7,9 +7,9 @@ import signal
 import threading
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.cmd import program
+from tests import base
 
 
 class Misconfigured(Exception):

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import contextlib
 
-from oslotest import base
-
 from ebackup_service.cmd import transports
 from ebackup_service import conf as service_conf
+from tests import base
 
 
 class OpenedTest(base.BaseTestCase):

@@ -3,9 +3,9 @@ import os
 
 import fixtures
 from oslo_config import cfg
-from oslotest import base
 
 from ebackup_service import conf
+from tests import base
 
 
 class NewTest(base.BaseTestCase):

@@ -4,7 +4,6 @@ import re
 
 from oslo_config import cfg
 from oslo_messaging import opts as messaging_opts
-from oslotest import base
 
 from ebackup_driver import opts as driver_opts
 from ebackup_service import conf
@@ -12,6 +11,7 @@ from ebackup_service.conf import api
 from ebackup_service.conf import opts
 from ebackup_service.conf import proxy
 from ebackup_service.conf import server
+from tests import base
 
 
 class ListOptsTest(base.BaseTestCase):

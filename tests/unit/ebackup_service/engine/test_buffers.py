@@ -2,9 +2,8 @@
 import mmap
 import os
 
-from oslotest import base
-
 from ebackup_service.engine import buffers
+from tests import base
 
 CHUNK = 65536
 

@@ -2,10 +2,9 @@
 import threading
 import time
 
-from oslotest import base
-
 from ebackup_service.engine import control
 from ebackup_service.engine import throttle
+from tests import base
 
 
 class ControlTest(base.BaseTestCase):

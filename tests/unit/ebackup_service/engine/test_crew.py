@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import threading
 
-from oslotest import base
-
 from ebackup_service.engine import control
 from ebackup_service.engine import crew
 from ebackup_service.engine import throttle
+from tests import base
 
 
 class CrewTest(base.BaseTestCase):

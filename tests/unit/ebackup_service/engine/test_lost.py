@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-from oslotest import base
 
 from ebackup_service.engine import lost
 from ebackup_service.repository import errors
+from tests import base
 
 
 class LostTest(base.BaseTestCase):

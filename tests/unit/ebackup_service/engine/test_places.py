@@ -5,13 +5,13 @@ import threading
 import time
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.engine import control
 from ebackup_service.engine import crew
 from ebackup_service.engine import places
 from ebackup_service.engine import progress
 from ebackup_service.engine import restore
+from tests import base
 from tests.unit.ebackup_service.engine import volumes
 
 LEAF = volumes.LEAF
@@ -206,4 +206,4 @@ class SharedPlacesTest(volumes.EngineTestCase):
             self.places.share(),
         )
         self.assertGaveBack()
-        self.assertSame(content, target.content)
+        self.assertEqual(content, target.content)

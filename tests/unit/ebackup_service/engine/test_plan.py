@@ -2,12 +2,12 @@
 import hypothesis
 from hypothesis import strategies as st
 import numpy as np
-from oslotest import base
 
 from ebackup_service.engine import plan
 from ebackup_service.production import base as contract
 from ebackup_service.production import errors
 from ebackup_service.repository import extents as ranges
+from tests import base
 
 DATA, HOLE, UNCHANGED = plan.DATA, plan.HOLE, plan.UNCHANGED
 CHUNK = 16

@@ -51,7 +51,7 @@ class RestoreTestCase(volumes.EngineTestCase):
         )
 
     def assertRestored(self, target):
-        self.assertSame(self.old, target.content[:SIZE])
+        self.assertEqual(self.old, target.content[:SIZE])
         self.assertEqual(1, target.flushed)
         self.assertEqual(100, self.progress.snapshot()['percent'])
 
@@ -118,7 +118,7 @@ class ChunkSizeTest(volumes.EngineTestCase):
         image, _ = self.back_up(content, chunk_size=4 * MIB)
         target = volumes.MemoryTarget(b'x' * len(content))
         self.restore(image, target, volume_is_new=True)
-        self.assertSame(content, target.content)
+        self.assertEqual(content, target.content)
 
 
 class InPlaceTest(RestoreTestCase):
@@ -195,13 +195,13 @@ class DeviceTest(RestoreTestCase):
         pathlib.Path(self.loop.path).write_bytes(b'x' * (6 * LEAF))
         self.on_device(volume_is_new=True)
         expected = self.old + b'x' * (6 * LEAF - SIZE)
-        self.assertSame(expected, self.device_content())
+        self.assertEqual(expected, self.device_content())
 
         with open(self.loop.path, 'r+b') as file:
             file.seek(LEAF + 5)
             file.write(b'garbage')
         statistics = self.on_device(volume_is_new=False)
-        self.assertSame(expected, self.device_content())
+        self.assertEqual(expected, self.device_content())
         self.assertEqual(CHUNK, statistics['bytes_zeroed'])
         self.assertEqual(0, statistics['bytes_written'])
 
@@ -230,7 +230,7 @@ class LostTest(RestoreTestCase):
         for target, is_new in self.targets():
             self.lost = restore_lost.Lost()
             self.restore(self.again(), target, is_new, self.lost)
-            self.assertSame(bytes(expected), target.content)
+            self.assertEqual(bytes(expected), target.content)
             self.assertEqual(list(lost), list(self.lost.extents))
             self.assertEqual(1, target.flushed)
             self.assertEqual(100, self.progress.snapshot()['percent'])
@@ -259,7 +259,7 @@ class LostTest(RestoreTestCase):
         self.restore(self.again(), target, False, self.lost)
         self.assertLess(CHUNK, self.lost.extents.bytes)
         for offset, length in self.lost.extents:
-            self.assertSame(
+            self.assertEqual(
                 bytes(length), target.content[offset : offset + length]
             )
 

@@ -38,7 +38,7 @@ class WorkerTest(volumes.EngineTestCase):
     def test_leaf_task_touches_its_leaf_only(self):
         target = volumes.MemoryTarget(bytes(2 * LEAF))
         self.run_worker(Mode.EMPTY, target, restore_leaf.LeafTask(0))
-        self.assertSame(self.content, target.content)
+        self.assertEqual(self.content, target.content)
         self.assertEqual(LEAF, sum(length for _, length in target.writes))
         self.assertEqual([], target.zeroed)
 
@@ -65,7 +65,7 @@ class WorkerTest(volumes.EngineTestCase):
             Mode.IN_PLACE, target, restore_leaf.HoleTask(LEAF, LEAF)
         )
         self.assertEqual([(LEAF + 5 * CHUNK, CHUNK)], target.zeroed)
-        self.assertSame(bytes(LEAF), target.content[LEAF:])
+        self.assertEqual(bytes(LEAF), target.content[LEAF:])
 
     def test_leaf_in_place_is_written_where_it_differs(self):
         target = volumes.MemoryTarget(self.content)
@@ -75,4 +75,4 @@ class WorkerTest(volumes.EngineTestCase):
         )
         self.assertEqual([(7 * CHUNK, CHUNK)], target.writes)
         self.assertEqual(LEAF, counted['bytes_read'])
-        self.assertSame(self.content, target.content)
+        self.assertEqual(self.content, target.content)

@@ -2,9 +2,9 @@
 import hypothesis
 from hypothesis import strategies as st
 import numpy as np
-from oslotest import base
 
 from ebackup_service.engine import runs
+from tests import base
 
 
 class OfMaskTest(base.BaseTestCase):

@@ -9,7 +9,6 @@ import os
 import uuid
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.engine import backup
 from ebackup_service.engine import control
@@ -21,6 +20,7 @@ from ebackup_service.repository import repository
 from ebackup_service.repository import root
 from ebackup_service.repository.storage import registry
 from ebackup_service.repository import tree
+from tests import base
 
 CHUNK = 4096  # the smallest that there is, so that leaves are small
 LEAF = 256 * CHUNK
@@ -199,10 +199,4 @@ class EngineTestCase(base.BaseTestCase):
         return bytes(target.content)
 
     def assertHolds(self, content, image):
-        self.assertSame(content, self.content(image))
-
-    def assertSame(self, expected, found):
-        """assertEqual, whose message would hold megabytes."""
-        if expected != found:
-            place = len(os.path.commonprefix([expected, bytes(found)]))
-            self.fail(f'{len(found)} bytes differ from byte {place} on')
+        self.assertEqual(content, self.content(image))

@@ -4,10 +4,10 @@ from unittest import mock
 
 import fixtures
 from oslo_config import cfg
-from oslotest import base
 
 from ebackup_service.production import attached
 from ebackup_service.production import errors
+from tests import base
 from tests.unit.ebackup_service.production import holder
 from tests.unit.ebackup_service.production import loops
 

@@ -2,9 +2,9 @@
 import os
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.production import backing
+from tests import base
 from tests.unit.ebackup_service.production import loops
 
 

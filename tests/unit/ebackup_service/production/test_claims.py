@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 
-from oslotest import base
-
 from ebackup_service.production import claims
+from tests import base
 
 
 class ShareTest(base.BaseTestCase):

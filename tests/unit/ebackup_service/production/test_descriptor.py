@@ -5,13 +5,13 @@ import os
 from unittest import mock
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.production import base as contract
 from ebackup_service.production import descriptor
 from ebackup_service.production import errors
 from ebackup_service.production import hold
 from ebackup_service.production import punch
+from tests import base
 from tests.unit.ebackup_service.production import holder
 
 PAGE = mmap.PAGESIZE

@@ -4,12 +4,12 @@ import os
 import stat
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.production import base as contract
 from ebackup_service.production import device
 from ebackup_service.production import errors
 from ebackup_service.production import paths
+from tests import base
 from tests.unit.ebackup_service.production import loops
 
 SIZE = 8 << 20

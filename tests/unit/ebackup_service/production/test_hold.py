@@ -2,11 +2,11 @@
 import os
 
 import fixtures
-from oslotest import base
 
 from ebackup_driver import hold as driver_hold
 from ebackup_service.production import errors
 from ebackup_service.production import hold
+from tests import base
 from tests.unit.ebackup_service.production import loops
 
 

@@ -6,10 +6,10 @@ import unittest
 from unittest import mock
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.production import errors
 from ebackup_service.production import paths
+from tests import base
 
 
 class PathsTestCase(base.BaseTestCase):

@@ -3,9 +3,9 @@ import errno
 import os
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.production import punch
+from tests import base
 
 
 class ZeroRangeTest(base.BaseTestCase):

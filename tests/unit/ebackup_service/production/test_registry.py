@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-from oslotest import base
 
 from ebackup_service import conf
 from ebackup_service.production import attached
 from ebackup_service.production import errors
 from ebackup_service.production import registry
+from tests import base
 
 
 class OpenStorageTest(base.BaseTestCase):

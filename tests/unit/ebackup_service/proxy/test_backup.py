@@ -4,8 +4,6 @@ import os
 import time
 from unittest import mock
 
-from oslotest import base
-
 from ebackup_service.engine import control
 from ebackup_service.production import errors as production_errors
 from ebackup_service.proxy import backup
@@ -19,6 +17,7 @@ from ebackup_service.server import images
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
 from ebackup_service.server import repositories
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import messages_fixture
 from tests.unit.ebackup_service import proxy_fixture

@@ -3,8 +3,6 @@
 import errno
 import os
 
-from oslotest import base
-
 from ebackup_service.engine import control
 from ebackup_service.proxy import backup
 from ebackup_service.proxy import check
@@ -13,6 +11,7 @@ from ebackup_service.proxy import restore
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.server import images
 from ebackup_service.server import repositories
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import faulty_fixture
 from tests.unit.ebackup_service import proxy_fixture

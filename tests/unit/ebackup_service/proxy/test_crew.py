@@ -3,9 +3,8 @@
 import os
 import time
 
-from oslotest import base
-
 from ebackup_service.proxy import crew as proxy_crew
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import proxy_fixture
 

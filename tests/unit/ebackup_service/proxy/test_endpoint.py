@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
-
 from ebackup_service.proxy import crew as proxy_crew
 from ebackup_service.proxy import endpoint
 from ebackup_service.rpc import topics
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import proxy_fixture
 

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
-
 from ebackup_service.engine import control
 from ebackup_service.production import errors as production_errors
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import failures
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.rpc import messages
+from tests import base
 
 JOB = messages.JobSpec(
     id='j',

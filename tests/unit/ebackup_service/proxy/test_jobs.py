@@ -4,8 +4,6 @@ import os
 import threading
 from unittest import mock
 
-from oslotest import base
-
 from ebackup_service.engine import places
 from ebackup_service.engine import throttle
 from ebackup_service.production import errors as production_errors
@@ -15,6 +13,7 @@ from ebackup_service.repository import errors as repository_errors
 from ebackup_service.server import images
 from ebackup_service.server import jobs
 from ebackup_service.server import repositories
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import proxy_fixture
 

@@ -4,13 +4,12 @@
 import os
 import threading
 
-from oslotest import base
-
 from ebackup_service.engine import places
 from ebackup_service.engine import throttle
 from ebackup_service.proxy import jobs as proxy_jobs
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import faulty_fixture
 from tests.unit.ebackup_service import proxy_fixture

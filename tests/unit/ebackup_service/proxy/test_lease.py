@@ -4,7 +4,6 @@ import itertools
 import time
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.engine import control
 from ebackup_service.engine import places
@@ -13,6 +12,7 @@ from ebackup_service.proxy import lease
 from ebackup_service.proxy import task as proxy_task
 from ebackup_service.server.catalog import clock
 from ebackup_service.server import jobs
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import proxy_fixture
 

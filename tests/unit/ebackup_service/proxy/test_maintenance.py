@@ -3,8 +3,6 @@
 import os
 from unittest import mock
 
-from oslotest import base
-
 from ebackup_service.engine import control
 from ebackup_service.proxy import backup
 from ebackup_service.proxy import check
@@ -17,6 +15,7 @@ from ebackup_service.repository import markers
 from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server import images
 from ebackup_service.server import repositories
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import proxy_fixture
 

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 
-from oslotest import base
-
 from ebackup_service import conf as service_conf
 from ebackup_service.proxy import memory
+from tests import base
 
 MIB = 2**20
 

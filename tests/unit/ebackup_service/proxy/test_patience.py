@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
-
 from ebackup_service.proxy import patience
 from ebackup_service.rpc import errors
+from tests import base
 
 
 class TestUntilAnswered(base.BaseTestCase):

@@ -7,7 +7,6 @@ import sqlite3
 from unittest import mock
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.engine import control
 from ebackup_service.proxy import backup
@@ -28,6 +27,7 @@ from ebackup_service.server import jobs
 from ebackup_service.server import leases
 from ebackup_service.server import repositories
 from ebackup_service.server import takeover as server_takeover
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import proxy_fixture
 

@@ -2,13 +2,12 @@
 
 import dataclasses
 
-from oslotest import base
-
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import repositories
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.rpc import messages
 from ebackup_service.server import repositories as server_repositories
+from tests import base
 from tests.unit.ebackup_service import proxy_fixture
 
 

@@ -3,8 +3,6 @@
 import dataclasses
 import os
 
-from oslotest import base
-
 from ebackup_service.engine import control
 from ebackup_service.engine import lost
 from ebackup_service.production import errors as production_errors
@@ -12,6 +10,7 @@ from ebackup_service.proxy import errors
 from ebackup_service.proxy import restore
 from ebackup_service.server import errors as server_errors
 from ebackup_service.server import images
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import proxy_fixture
 

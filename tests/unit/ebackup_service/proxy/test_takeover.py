@@ -3,14 +3,13 @@
 import os
 from unittest import mock
 
-from oslotest import base
-
 from ebackup_service.engine import control
 from ebackup_service.proxy import backup
 from ebackup_service.proxy import takeover
 from ebackup_service.repository import document
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.server import takeover as server_takeover
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import proxy_fixture
 

@@ -2,8 +2,6 @@
 
 import dataclasses
 
-from oslotest import base
-
 from ebackup_service.engine import control
 from ebackup_service.engine import places
 from ebackup_service.engine import progress
@@ -12,6 +10,7 @@ from ebackup_service.production import attached
 from ebackup_service.production import errors as production_errors
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import task as proxy_task
+from tests import base
 from tests.unit.ebackup_service import proxy_fixture
 
 

@@ -6,7 +6,6 @@ import os
 import uuid
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.repository import checker
 from ebackup_service.repository import collector
@@ -22,6 +21,7 @@ from ebackup_service.repository.storage import base as storage_base
 from ebackup_service.repository.storage import nas
 from ebackup_service.repository import tree
 from ebackup_service.repository import verifier
+from tests import base
 
 CHUNK = 4096
 LEAF = 256 * CHUNK

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-from oslotest import base as test_base
 
 from ebackup_service.repository import account
 from ebackup_service.repository import document
@@ -7,6 +6,7 @@ from ebackup_service.repository import errors
 from ebackup_service.repository import location
 from ebackup_service.repository import pack_counts
 from ebackup_service.repository import survey
+from tests import base as test_base
 from tests.unit.ebackup_service.repository import base
 
 CHAIN = ('project', 'volume', 4096)

@@ -2,11 +2,11 @@
 import os
 
 from hypothesis import strategies as st
-from oslotest import base
 import zstandard
 
 from ebackup_service import conf
 from ebackup_service.repository import codec
+from tests import base
 from tests.unit.ebackup_service.repository import strategies
 
 ENCODERS = {

@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 import dataclasses
 
-from oslotest import base
-
 from ebackup_service.repository import config
 from ebackup_service.repository import document
 from ebackup_service.repository import errors
+from tests import base
 from tests.unit.ebackup_service.repository import base as repository_base
 
 

@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 from unittest import mock
 
-from oslotest import base
-
 from ebackup_service.repository import damage
 from ebackup_service.repository import errors
 from ebackup_service.repository import location
 from ebackup_service.repository import page
+from tests import base
 
 ERROR = errors.Corrupt('chunk', 'pack', 'broken')
 

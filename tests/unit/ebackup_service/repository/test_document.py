@@ -4,10 +4,10 @@ import re
 from unittest import mock
 
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_service.repository import document
 from ebackup_service.repository import errors
+from tests import base
 from tests.unit.ebackup_service.repository import strategies
 
 JSON = st.recursive(

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_service.repository import extents
+from tests import base
 from tests.unit.ebackup_service.repository import strategies
 
 PAIRS = st.lists(st.tuples(st.integers(0, 99), st.integers(0, 20)), max_size=9)

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import datetime
 
-from oslotest import base
-
 from ebackup_service.repository import fields
+from tests import base
 
 UUID = '0badcafe-0000-4000-8000-000000000001'
 WRONG = (None, 1, -1, 1.0, True, 'x', [], [1], {}, {'id': 'x'})

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_service.repository import geometry
+from tests import base
 from tests.unit.ebackup_service.repository import strategies
 
 KIB = 1024

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import blake3
-from oslotest import base
 
 from ebackup_service.repository import ids
+from tests import base
 
 KEY = bytes(range(32))
 

@@ -2,11 +2,11 @@
 import uuid
 
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_service.repository import layout
 from ebackup_service.repository import location
 from ebackup_service.repository.storage import base as storage_base
+from tests import base
 from tests.unit.ebackup_service.repository import strategies
 
 SESSION = '0badcafe-0000-4000-8000-000000000001'

@@ -2,9 +2,9 @@
 import json
 
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_service.repository import location
+from tests import base
 from tests.unit.ebackup_service.repository import strategies
 
 

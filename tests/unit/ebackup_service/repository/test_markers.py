@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-from oslotest import base
 
 from ebackup_service.repository import document
 from ebackup_service.repository import errors
 from ebackup_service.repository import markers
 from ebackup_service.repository import root as image_root
+from tests import base
 from tests.unit.ebackup_service.repository import base as repository_base
 
 IMAGE = repository_base.new_id()

@@ -4,9 +4,8 @@ import mmap
 import os
 from unittest import mock
 
-from oslotest import base
-
 from ebackup_service.repository import memory
+from tests import base
 
 
 class AnonymousTestCase(base.BaseTestCase):

@@ -2,12 +2,11 @@
 import weakref
 import zlib
 
-from oslotest import base
-
 from ebackup_service.repository import errors
 from ebackup_service.repository import location
 from ebackup_service.repository import pack
 from ebackup_service.repository import record
+from tests import base
 
 REPOSITORY = b'r' * 16
 ADDRESS = location.PackAddress(b's' * 16, location.DATA, 7)

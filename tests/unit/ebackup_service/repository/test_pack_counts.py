@@ -3,10 +3,10 @@ import collections
 import json
 
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_service.repository import location
 from ebackup_service.repository import pack_counts
+from tests import base
 from tests.unit.ebackup_service.repository import strategies
 
 FEW = st.builds(

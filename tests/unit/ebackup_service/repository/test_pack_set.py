@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_service.repository import location
 from ebackup_service.repository import pack_set
+from tests import base
 from tests.unit.ebackup_service.repository import strategies
 
 FEW = st.builds(

@@ -3,12 +3,12 @@ import os
 
 from hypothesis import strategies as st
 import numpy as np
-from oslotest import base
 
 from ebackup_service.repository import errors
 from ebackup_service.repository import location
 from ebackup_service.repository import page
 from ebackup_service.repository import record
+from tests import base
 from tests.unit.ebackup_service.repository import strategies
 
 

@@ -4,13 +4,13 @@ import struct
 import zlib
 
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_service.repository import codec
 from ebackup_service.repository import errors
 from ebackup_service.repository import ids
 from ebackup_service.repository import location
 from ebackup_service.repository import record
+from tests import base
 from tests.unit.ebackup_service.repository import strategies
 
 HASHER = ids.chunk_hasher(bytes(32))

@@ -11,12 +11,12 @@ import datetime
 from unittest import mock
 
 import fixtures
-from oslotest import base as test_base
 
 from ebackup_service.repository import collector
 from ebackup_service.repository import fields
 from ebackup_service.repository import layout
 from ebackup_service.repository import repository
+from tests import base as test_base
 from tests.unit.ebackup_service.repository import aftermath
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import explorer

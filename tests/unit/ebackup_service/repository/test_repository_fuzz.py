@@ -8,7 +8,6 @@ import uuid
 import hypothesis
 from hypothesis import strategies as st
 import lz4.block
-from oslotest import base
 import zstandard
 
 from ebackup_service.repository import codec
@@ -28,6 +27,7 @@ from ebackup_service.repository import reader
 from ebackup_service.repository import record
 from ebackup_service.repository import root as image_root
 from ebackup_service.repository import tree
+from tests import base
 from tests.unit.ebackup_service.repository import hostile
 from tests.unit.ebackup_service.repository import strategies
 

@@ -13,11 +13,10 @@ import functools
 import os
 import random
 
-from oslotest import base as test_base
-
 from ebackup_service.repository import errors
 from ebackup_service.repository import repository
 from ebackup_service.repository.storage import nas
+from tests import base as test_base
 from tests.unit.ebackup_service.repository import aftermath
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import proxy

@@ -8,13 +8,12 @@ import contextlib
 import unittest
 from unittest import mock
 
-from oslotest import base
-
 from ebackup_service.repository import errors
 from ebackup_service.repository import images
 from ebackup_service.repository import layout
 from ebackup_service.repository import markers
 from ebackup_service.repository import session
+from tests import base
 from tests.unit.ebackup_service.repository import aftermath
 from tests.unit.ebackup_service.repository import proxy
 from tests.unit.ebackup_service.repository import service as services

@@ -3,12 +3,12 @@ import json
 import uuid
 
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_service.repository import document
 from ebackup_service.repository import errors
 from ebackup_service.repository import location
 from ebackup_service.repository import root
+from tests import base
 from tests.unit.ebackup_service.repository import base as repository_base
 from tests.unit.ebackup_service.repository import strategies
 

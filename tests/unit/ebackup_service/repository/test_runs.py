@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_service.repository import location
 from ebackup_service.repository import page
 from ebackup_service.repository import runs
+from tests import base
 from tests.unit.ebackup_service.repository import strategies
 
 MIB = 1024 * 1024

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import numpy as np
-from oslotest import base
 
 from ebackup_service.repository import damage
 from ebackup_service.repository import errors
 from ebackup_service.repository import location
 from ebackup_service.repository import page
 from ebackup_service.repository import touched
+from tests import base
 
 WHERE = location.Locator(
     bytes(range(32)),

@@ -4,10 +4,10 @@ import sys
 
 import fixtures
 import oslo_messaging
-from oslotest import base
 
 from ebackup_service import conf as service_conf
 from ebackup_service.rpc import bus
+from tests import base
 
 
 class TestPrepare(base.BaseTestCase):

@@ -4,12 +4,12 @@ import threading
 from unittest import mock
 
 import oslo_messaging
-from oslotest import base
 
 from ebackup_service.rpc import errors
 from ebackup_service.rpc import listeners
 from ebackup_service.rpc import messages
 from ebackup_service.rpc import topics
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import messages_fixture
 from tests.unit.ebackup_service.rpc import test_messages

@@ -2,10 +2,9 @@
 
 import json
 
-from oslotest import base
-
 from ebackup_service.rpc import damage
 from ebackup_service.rpc import errors
+from tests import base
 
 IMAGE = damage.Image('i', [[0, 4096], [8192, 1]], [[0, 4096]])
 EXAMPLES = (

@@ -3,10 +3,9 @@
 import dataclasses
 import json
 
-from oslotest import base
-
 from ebackup_service.rpc import errors
 from ebackup_service.rpc import findings
+from tests import base
 
 IMAGE = findings.Image(
     id='i',

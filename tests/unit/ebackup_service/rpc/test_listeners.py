@@ -3,12 +3,11 @@
 import threading
 import time
 
-from oslotest import base
-
 from ebackup_service.rpc import clients
 from ebackup_service.rpc import errors
 from ebackup_service.rpc import listeners
 from ebackup_service.rpc import topics
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import messages_fixture
 

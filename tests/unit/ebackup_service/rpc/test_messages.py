@@ -6,10 +6,10 @@ import json
 from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_service.rpc import errors
 from ebackup_service.rpc import messages
+from tests import base
 
 REPOSITORY = messages.RepositorySpec(
     id='r',

@@ -5,10 +5,10 @@ import dataclasses
 import json
 
 from hypothesis import strategies as st
-from oslotest import base
 
 from ebackup_service.rpc import errors
 from ebackup_service.rpc import messages
+from tests import base
 from tests.unit.ebackup_service.repository import hostile
 from tests.unit.ebackup_service.repository import strategies
 from tests.unit.ebackup_service.rpc import test_messages

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import jsonschema
-from oslotest import base
 
 from ebackup_service.rpc import schemas
+from tests import base
 
 
 class TestSchemas(base.BaseTestCase):

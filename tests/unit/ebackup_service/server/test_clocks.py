@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-from oslotest import base
 
 from ebackup_service.server import clocks
 from ebackup_service.server import dispatch
@@ -7,6 +6,7 @@ from ebackup_service.server import jobs
 from ebackup_service.server import leases
 from ebackup_service.server import proxies
 from ebackup_service.server import repositories
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.server.catalog import clock_fixture
 from tests.unit.ebackup_service import service_fixture

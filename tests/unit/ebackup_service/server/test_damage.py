@@ -2,12 +2,11 @@
 
 from unittest import mock
 
-from oslotest import base
-
 from ebackup_service.rpc import damage as found
 from ebackup_service.server import damage
 from ebackup_service.server import images
 from ebackup_service.server import repositories
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 CHUNK = catalog_fixture.CHUNK

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
 import sqlalchemy as sa
 
 from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import service
 from ebackup_service.server import deletions
 from ebackup_service.server import images
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 

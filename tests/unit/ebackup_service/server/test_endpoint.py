@@ -2,8 +2,6 @@
 
 import threading
 
-from oslotest import base
-
 from ebackup_service.rpc import damage
 from ebackup_service.rpc import errors as rpc_errors
 from ebackup_service.rpc import messages
@@ -11,6 +9,7 @@ from ebackup_service.rpc import topics
 from ebackup_service.server import endpoint
 from ebackup_service.server import proxies
 from ebackup_service.server import repositories
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import messages_fixture
 

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
-
 from ebackup_service.server import errors
+from tests import base
 
 
 class TestServerError(base.BaseTestCase):

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
-
 from ebackup_service.rpc import messages
 from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import service
 from ebackup_service.server import handout
 from ebackup_service.server import jobs
 from ebackup_service.server import repositories
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 TREE = {'id': '00' * 32, 'offset': 1}

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 import fixtures
-from oslotest import base
 import sqlalchemy as sa
 
 from ebackup_service.server.catalog import models
@@ -8,6 +7,7 @@ from ebackup_service.server import errors
 from ebackup_service.server import history
 from ebackup_service.server import images
 from ebackup_service.server import jobs
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 DAY = 24 * 3600 * 1000

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
-
 from ebackup_service.server import errors
 from ebackup_service.server import images
 from ebackup_service.server import jobs
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 PROJECT = catalog_fixture.PROJECT

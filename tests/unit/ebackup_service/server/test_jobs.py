@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
-
 from ebackup_service.server import errors
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
 from ebackup_service.server import repositories
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 PLACE = {'kind': 'attached', 'host': 'here', 'path': '/dev/a'}

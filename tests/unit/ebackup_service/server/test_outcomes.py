@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
-
 from ebackup_service.rpc import messages
 from ebackup_service.server import images
 from ebackup_service.server import jobs
 from ebackup_service.server import outcomes
 from ebackup_service.server import repositories
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 ERROR = messages.JobError('path-busy', 'Volume v is mounted.', True)

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
-
 from ebackup_service.server import proxies
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 

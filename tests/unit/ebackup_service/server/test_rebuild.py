@@ -4,7 +4,6 @@ import dataclasses
 import threading
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.rpc import findings
 from ebackup_service.server.catalog import image as image_rows
@@ -16,6 +15,7 @@ from ebackup_service.server import jobs
 from ebackup_service.server import rebuild
 from ebackup_service.server import repositories
 from ebackup_service.server import takeover
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 PROJECT = catalog_fixture.PROJECT

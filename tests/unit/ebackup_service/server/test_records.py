@@ -5,11 +5,11 @@ from unittest import mock
 from cinder import context as cinder_context
 from cinder import objects as cinder_objects
 from cinder.objects import backup as cinder_backup
-from oslotest import base
 
 from ebackup_service.server import errors
 from ebackup_service.server import images
 from ebackup_service.server import records
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 PROJECT = catalog_fixture.PROJECT

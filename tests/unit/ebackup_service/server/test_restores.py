@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
-
 from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server import errors
 from ebackup_service.server import images
 from ebackup_service.server import restores
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 CHUNK = catalog_fixture.CHUNK

@@ -3,13 +3,13 @@
 import os
 import threading
 
-from oslotest import base
 import sqlalchemy as sa
 
 from ebackup_service.server import images
 from ebackup_service.server import jobs
 from ebackup_service.server import proxies
 from ebackup_service.server import repositories
+from tests import base
 from tests.unit.ebackup_service import service_fixture
 
 CHUNK = service_fixture.CHUNK

@@ -4,10 +4,9 @@
 import os
 import time
 
-from oslotest import base
-
 from ebackup_service.server import jobs
 from ebackup_service.server import repositories
+from tests import base
 from tests.unit.ebackup_service import messages_fixture
 from tests.unit.ebackup_service import service_fixture
 

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
-
 from ebackup_service.rpc import messages
 from ebackup_service.server import errors
 from ebackup_service.server import images
@@ -10,6 +8,7 @@ from ebackup_service.server import leases
 from ebackup_service.server import outcomes
 from ebackup_service.server import repositories
 from ebackup_service.server import takeover
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 URL = 'file:///r'

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
-
 from ebackup_service.repository import sample
 from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server import jobs
 from ebackup_service.server import repositories
 from ebackup_service.server import verification
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 QUARTER = sample.RING // 4

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-from oslotest import base
 
 from ebackup_service.api import auth
 from ebackup_service import conf
+from tests import base
 
 
 class WrapTest(base.BaseTestCase):

@@ -2,7 +2,6 @@
 import sys
 from unittest import mock
 
-from oslotest import base as oslotest_base
 import webob
 
 from ebackup_service.api.auth import keystone
@@ -10,6 +9,7 @@ from ebackup_service.api import context
 from ebackup_service.api import deploy
 from ebackup_service.api import errors
 from ebackup_service import conf
+from tests import base as unit_base
 from tests.unit.ebackup_service.api import base
 
 
@@ -102,7 +102,7 @@ class ContextTest(base.ApiTestCase):
         self.assertEqual('user-reader', found[0].user_id)
 
 
-class MisconfiguredTest(oslotest_base.BaseTestCase):
+class MisconfiguredTest(unit_base.BaseTestCase):
     def test_no_account_is_noticed_at_the_start(self):
         error = self.assertRaises(
             errors.Misconfigured, keystone.wrap, None, conf.new()

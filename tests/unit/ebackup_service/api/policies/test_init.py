@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 from oslo_policy import policy
-from oslotest import base
 
 from ebackup_service.api import policies
 from ebackup_service.api import routes
+from tests import base
 
 
 class ListRulesTest(base.BaseTestCase):

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 import datetime
 
-from oslotest import base
-
 from ebackup_service.api.views import instant
+from tests import base
 
 
 class TextTest(base.BaseTestCase):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-from oslotest import base
 
 from ebackup_service.cmd.manage import output
+from tests import base
 
 
 class CellTest(base.BaseTestCase):

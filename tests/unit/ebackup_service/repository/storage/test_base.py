@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-from oslotest import base
 
 from ebackup_service.repository.storage import base as storage_base
+from tests import base
 
 
 class KeyTestCase(base.BaseTestCase):

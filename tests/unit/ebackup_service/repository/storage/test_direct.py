@@ -6,9 +6,9 @@ import os
 from unittest import mock
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.repository.storage import direct
+from tests import base
 
 MIB = 1024 * 1024
 

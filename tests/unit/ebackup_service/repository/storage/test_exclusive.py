@@ -4,9 +4,9 @@ import os
 from unittest import mock
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.repository.storage import exclusive
+from tests import base
 
 
 class RenameTestCase(base.BaseTestCase):

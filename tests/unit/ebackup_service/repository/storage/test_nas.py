@@ -8,11 +8,11 @@ from unittest import mock
 import urllib.parse
 
 import fixtures
-from oslotest import base
 
 from ebackup_service.repository import errors
 from ebackup_service.repository.storage import exclusive
 from ebackup_service.repository.storage import nas
+from tests import base
 from tests.unit.ebackup_service.repository import recording
 from tests.unit.ebackup_service.repository.storage import conformance
 

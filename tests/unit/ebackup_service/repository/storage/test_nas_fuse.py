@@ -6,10 +6,9 @@ import os
 import tempfile
 import threading
 
-from oslotest import base
-
 from ebackup_service.repository import errors
 from ebackup_service.repository.storage import nas
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import faulty_fixture
 from tests.unit.ebackup_service.repository.storage import conformance

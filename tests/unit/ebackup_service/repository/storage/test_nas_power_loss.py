@@ -4,10 +4,9 @@
 import contextlib
 import random
 
-from oslotest import base
-
 from ebackup_service.repository import errors
 from ebackup_service.repository.storage import nas
+from tests import base
 from tests.unit.ebackup_service.repository.storage import careless
 from tests.unit.ebackup_service.repository.storage import conformance
 from tests.unit.ebackup_service.repository.storage import disk

@@ -2,10 +2,9 @@
 import errno
 import os
 
-from oslotest import base
-
 from ebackup_service.repository import errors
 from ebackup_service.repository.storage import oserror
+from tests import base
 
 
 def fail(context, number):

@@ -2,11 +2,11 @@
 from unittest import mock
 
 import fixtures
-from oslotest import base
 from stevedore import exception
 
 from ebackup_service.repository.storage import nas
 from ebackup_service.repository.storage import registry
+from tests import base
 
 
 class OpenStorageTestCase(base.BaseTestCase):

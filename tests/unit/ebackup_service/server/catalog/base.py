@@ -2,10 +2,10 @@
 """Runs a test case on each database that the service supports."""
 
 import fixtures
-from oslotest import base
 import sqlalchemy as sa
 
 from ebackup_service.server.catalog import models
+from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.server.catalog import databases
 

@@ -3,7 +3,6 @@
 import threading
 
 from oslo_db import exception as db_exception
-from oslotest import base as oslo_base
 import sqlalchemy as sa
 
 from ebackup_service.server.catalog import clock
@@ -18,6 +17,7 @@ from ebackup_service.server import images
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
 from ebackup_service.server import repositories
+from tests import base as unit_base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.server.catalog import base
 
@@ -267,7 +267,7 @@ class TestOnPostgreSql(Concurrency, base.PostgreSqlTestCase):
     pass
 
 
-class TestRetried(oslo_base.BaseTestCase):
+class TestRetried(unit_base.BaseTestCase):
     def attempts(self, error):
         calls = []
 

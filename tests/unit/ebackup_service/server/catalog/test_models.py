@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
-from oslotest import base
 from sqlalchemy.dialects import mysql
 from sqlalchemy.dialects import sqlite
 
 from ebackup_service.server.catalog import models
+from tests import base
 
 
 class TestDocument(base.BaseTestCase):
