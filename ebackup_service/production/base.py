@@ -66,6 +66,8 @@ class Source(Protocol):
     def extents(self) -> Iterator[Extent]:
         """Sorted by offset, not overlapping, inside the volume; streaming.
 
+        May be called again.
+
         An extent that is neither DATA nor what a reader of the bytes would
         find is a corrupt backup: a storage in doubt says DATA.
         """
@@ -104,6 +106,8 @@ class Target(Protocol):
         """Write the whole buffer; durable only after flush().
 
         For several threads at once, on ranges that don't overlap.
+
+        :raises ValueError: the range is not inside the volume
         """
         ...
 
@@ -112,6 +116,8 @@ class Target(Protocol):
 
         Storages that can't write zeros, so callers keep the length within what
         they are willing to wait for. For several threads at once.
+
+        :raises ValueError: the range is not inside the volume
         """
         ...
 
@@ -131,7 +137,14 @@ class ProductionStorage(Protocol):
     def from_conf(cls, conf: cfg.ConfigOpts) -> 'ProductionStorage': ...
 
     def open_source(self, attachment: Attachment, size: int) -> Source:
-        """size: of the volume according to Cinder; another one is an error."""
+        """Any number of sources of one volume may be open at once.
+
+        size: of the volume according to Cinder
+
+        :raises AttachmentInvalid: not what this storage understands
+        :raises PathUnknown: no such volume is reached from here
+        :raises SizeMismatch: the volume has another size
+        """
         ...
 
     def open_target(
@@ -141,5 +154,7 @@ class ProductionStorage(Protocol):
 
         volume_is_new: made for this restore; a storage that knows that its new
         volumes read as zeros says so by ``truncated``.
+
+        :raises: what open_source() raises; the volume is as it was then
         """
         ...

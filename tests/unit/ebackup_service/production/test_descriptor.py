@@ -42,12 +42,6 @@ class SourceTest(DescriptorTestCase):
         self.addCleanup(source.close)
         return source
 
-    def test_fills_the_buffer(self):
-        os.pwrite(self.opened, b'abc', 5)
-        buffer = bytearray(5)
-        self.source().read_into(4, memoryview(buffer))
-        self.assertEqual(b'xabcx', buffer)
-
     def test_short_reads_go_on(self):
         buffer = bytearray(100)
         whole = os.preadv
@@ -174,29 +168,6 @@ class TargetTest(DescriptorTestCase):
             written,
         )
 
-    def test_buffer_at_an_odd_address(self):
-        self.target().write(0, self.buffer(PAGE + 1)[1:])
-        self.assertEqual(b'n' * PAGE, self.content()[:PAGE])
-
-    def test_reads_what_it_wrote(self):
-        target = self.target()
-        target.write(PAGE, self.buffer(PAGE))
-        target.write(2 * PAGE, self.buffer(5, b'm'))
-        found = memoryview(bytearray(PAGE + 6))
-        target.read_into(PAGE, found)
-        self.assertEqual(b'n' * PAGE + b'mmmmmx', found)
-
-    def test_zero(self):
-        self.target().zero(5, 2 * PAGE)
-        self.assertEqual(
-            b'x' * 5 + bytes(2 * PAGE) + b'x' * (SIZE - 5 - 2 * PAGE),
-            self.content(),
-        )
-
-    def test_zero_nothing(self):
-        self.target().zero(SIZE, 0)
-        self.assertEqual(b'x' * SIZE, self.content())
-
     def test_zero_where_nobody_can_punch(self):
         self.useFixture(
             fixtures.MockPatchObject(punch, 'zero_range', return_value=False)
@@ -207,16 +178,6 @@ class TargetTest(DescriptorTestCase):
             b'x' * 5 + bytes(2 * PAGE + 1) + b'x' * (SIZE - 6 - 2 * PAGE),
             self.content(),
         )
-
-    def test_nothing_outside_the_volume(self):
-        target = self.target()
-        for call in (
-            lambda: target.write(SIZE - 1, self.buffer(2)),
-            lambda: target.write(-1, self.buffer(2)),
-            lambda: target.zero(SIZE - 1, 2),
-        ):
-            self.assertRaises(ValueError, call)
-        self.assertEqual(b'x' * SIZE, self.content())
 
     def test_failures_name_the_volume(self):
         target = self.target()
@@ -238,11 +199,6 @@ class TargetTest(DescriptorTestCase):
             self.assertRaises(errors.TargetUnavailable, target.zero, 0, 1)
         with mock.patch.object(os, 'fsync', side_effect=full):
             self.assertRaises(errors.TargetUnavailable, target.flush)
-
-    def test_close_twice(self):
-        target = self.target()
-        target.close()
-        target.close()
 
 
 class OpenDirectTest(base.BaseTestCase):

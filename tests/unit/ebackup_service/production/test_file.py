@@ -83,11 +83,6 @@ class SourceTest(FileTestCase):
         ):
             self.assertRaises(errors.SourceUnavailable, list, source.extents())
 
-    def test_wrong_size(self):
-        self.write(size=MIB)
-        for size in (MIB - 1, MIB + 1):
-            self.assertRaises(errors.SizeMismatch, self.source, size)
-
 
 class TargetTest(FileTestCase):
     def test_emptied_file_gets_its_size_back(self):
@@ -95,20 +90,6 @@ class TargetTest(FileTestCase):
         target = self.target(5 * MIB + 1)
         self.assertTrue(target.truncated)
         self.assertEqual(5 * MIB + 1, os.stat(self.path).st_size)
-
-    def test_file_of_the_right_size_keeps_its_content(self):
-        self.write((0, b'x' * MIB), size=MIB)
-        target = self.target(MIB)
-        self.assertFalse(target.truncated)
-        found = bytearray(MIB)
-        target.read_into(0, memoryview(found))
-        self.assertEqual(b'x' * MIB, found)
-
-    def test_wrong_size_is_not_touched(self):
-        self.write((0, b'x' * MIB), size=MIB)
-        for size in (MIB - 1, MIB + 1):
-            self.assertRaises(errors.SizeMismatch, self.target, size)
-        self.assertEqual(MIB, os.stat(self.path).st_size)
 
 
 class BackingFileTest(base.BaseTestCase):

@@ -1,0 +1,415 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every production storage must do.
+
+Inherit from ConformanceTests and BaseTestCase, and write the methods that have
+no body. ExclusiveTests and HoldTests are for storages that promise that, too.
+"""
+
+from collections.abc import Callable
+import mmap
+import os
+import random
+import threading
+
+from ebackup_service.production import base
+from ebackup_service.production import errors
+
+MIB = 1 << 20
+PAGE = mmap.PAGESIZE
+
+
+def noise(size: int, seed: int = 1) -> bytes:
+    return random.Random(seed).randbytes(size)
+
+
+def aligned(content: bytes) -> memoryview:
+    """A buffer that starts at a page's address."""
+    buffer = mmap.mmap(-1, max(len(content), 1))
+    buffer.write(content)
+    return memoryview(buffer)[: len(content)]
+
+
+class ConformanceTests:
+    """Mixed into a test case."""
+
+    SIZE = 4 * MIB
+
+    def make_volume(self) -> base.ProductionStorage:
+        """Make a volume of SIZE zeros; return a storage that reaches it."""
+        raise NotImplementedError
+
+    def attachment(self) -> base.Attachment:
+        """What the driver says of the volume."""
+        raise NotImplementedError
+
+    def fill(self, content: bytes) -> None:
+        """Write all of the volume, behind the storage's back."""
+        raise NotImplementedError
+
+    def content(self) -> bytes:
+        """All of the volume, as somebody else reads it."""
+        raise NotImplementedError
+
+    def missing(self) -> base.Attachment:
+        """Of a volume that isn't there."""
+        raise NotImplementedError
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.storage = self.make_volume()
+
+    def source(self, attachment=None, size=None) -> base.Source:
+        source = self.storage.open_source(
+            attachment or self.attachment(), size or self.SIZE
+        )
+        self.addCleanup(source.close)
+        return source
+
+    def target(
+        self, attachment=None, size=None, volume_is_new=False
+    ) -> base.Target:
+        target = self.storage.open_target(
+            attachment or self.attachment(), size or self.SIZE, volume_is_new
+        )
+        self.addCleanup(target.close)
+        return target
+
+    def read(self, volume, offset: int, length: int) -> bytes:
+        buffer = aligned(bytes(length))
+        volume.read_into(offset, buffer)
+        return bytes(buffer)
+
+    def in_threads(self, work, count: int) -> None:
+        threads = [
+            threading.Thread(target=work, args=(number,))
+            for number in range(count)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def sparse(self) -> bytes:
+        """Data at both ends and in the middle, and zeros between them."""
+        content = bytearray(self.SIZE)
+        for offset, length in (
+            (0, 5),
+            (MIB + PAGE, MIB),
+            (3 * MIB - 7, 20),
+            (self.SIZE - 1, 1),
+        ):
+            content[offset : offset + length] = b'x' * length
+        return bytes(content)
+
+    # Sources
+
+    def test_source_reads_any_range(self):
+        content = noise(self.SIZE)
+        self.fill(content)
+        source = self.source()
+
+        self.assertEqual(self.SIZE, source.size)
+        for offset, length in (
+            (0, self.SIZE),
+            (0, 1),
+            (PAGE - 1, 2),
+            (MIB + 3, MIB),
+            (self.SIZE - 1, 1),
+            (self.SIZE, 0),
+        ):
+            self.assertEqual(
+                content[offset : offset + length],
+                self.read(source, offset, length),
+            )
+        # To an address that is not aligned.
+        buffer = aligned(bytes(PAGE + 1))[1:]
+        source.read_into(PAGE, buffer)
+        self.assertEqual(content[PAGE : 2 * PAGE], bytes(buffer))
+
+    def test_source_reads_for_several_threads(self):
+        content = noise(self.SIZE)
+        self.fill(content)
+        source = self.source()
+
+        def read(number: int) -> None:
+            for offset in range(number * PAGE, self.SIZE, 32 * PAGE):
+                found[offset : offset + PAGE] = self.read(source, offset, PAGE)
+
+        found = bytearray(self.SIZE)
+        self.in_threads(read, 32)
+
+        self.assertEqual(content, found)
+
+    def test_extents_are_sorted_and_inside_the_volume(self):
+        self.fill(self.sparse())
+
+        end = 0
+        for extent in self.source().extents():
+            self.assertLessEqual(end, extent.offset)
+            self.assertLess(0, extent.length)
+            end = extent.offset + extent.length
+        self.assertLessEqual(end, self.SIZE)
+
+    def test_whatever_is_no_data_reads_as_zeros(self):
+        content = self.sparse()
+        self.fill(content)
+        source = self.source()
+
+        found = bytearray(self.SIZE)
+        kinds = {source.gaps}
+        for offset, length, kind in source.extents():
+            kinds.add(kind)
+            if kind is base.ExtentKind.DATA:
+                found[offset : offset + length] = self.read(
+                    source, offset, length
+                )
+
+        # Of a volume that was never read before, nothing is unchanged.
+        self.assertNotIn(base.ExtentKind.UNCHANGED, kinds)
+        self.assertEqual(content, found)
+
+    def test_extents_may_be_listed_again(self):
+        self.fill(self.sparse())
+        source = self.source()
+
+        self.assertEqual(list(source.extents()), list(source.extents()))
+
+    def test_two_sources_of_one_volume_at_once(self):
+        content = noise(self.SIZE)
+        self.fill(content)
+
+        one, other = self.source(), self.source()
+        one.close()
+
+        self.assertEqual(content, self.read(other, 0, self.SIZE))
+
+    def test_later_source_reads_what_was_written_since(self):
+        self.fill(noise(self.SIZE))
+        source = self.source()
+        self.read(source, 0, self.SIZE)
+        source.close()
+
+        self.fill(noise(self.SIZE, 2))
+
+        self.assertEqual(
+            noise(self.SIZE, 2), self.read(self.source(), 0, self.SIZE)
+        )
+
+    # Targets
+
+    def test_target_has_what_the_volume_held(self):
+        content = noise(self.SIZE)
+        self.fill(content)
+        target = self.target()
+
+        self.assertEqual(self.SIZE, target.size)
+        self.assertFalse(target.truncated)
+        self.assertEqual(content, self.read(target, 0, self.SIZE))
+        target.close()
+        self.assertEqual(content, self.content())
+
+    def test_truncated_target_reads_as_zeros(self):
+        for is_new in (True, False):
+            target = self.target(volume_is_new=is_new)
+            if target.truncated:
+                self.assertEqual(
+                    bytes(self.SIZE), self.read(target, 0, self.SIZE)
+                )
+            target.close()
+
+    def test_target_writes_any_range(self):
+        content = bytearray(noise(self.SIZE))
+        self.fill(content)
+        target = self.target()
+
+        for offset, length in (
+            (0, PAGE),
+            (MIB, 2 * PAGE + 13),
+            (2 * MIB + 3, 5),
+            (2 * MIB + PAGE + 1, 2 * PAGE),
+            (self.SIZE - 7, 7),
+            (self.SIZE, 0),
+        ):
+            piece = b'n' * length
+            target.write(offset, aligned(piece))
+            content[offset : offset + length] = piece
+            self.assertEqual(piece, self.read(target, offset, length))
+        # From an address that is not aligned.
+        target.write(3 * MIB, aligned(b'o' * (PAGE + 1))[1:])
+        content[3 * MIB : 3 * MIB + PAGE] = b'o' * PAGE
+        target.flush()
+        target.close()
+
+        self.assertEqual(content, self.content())
+
+    def test_target_writes_for_several_threads(self):
+        content = noise(self.SIZE)
+        target = self.target()
+
+        def write(number: int) -> None:
+            for offset in range(number * PAGE, self.SIZE, 32 * PAGE):
+                piece = content[offset : offset + PAGE]
+                target.write(offset, aligned(piece))
+
+        self.in_threads(write, 32)
+        target.flush()
+
+        self.assertEqual(content, self.read(target, 0, self.SIZE))
+        target.close()
+        self.assertEqual(content, self.content())
+
+    def test_target_zeroes_any_range(self):
+        content = bytearray(noise(self.SIZE))
+        self.fill(content)
+        target = self.target()
+
+        for offset, length in (
+            (PAGE, MIB),
+            (2 * MIB + 1, 99),
+            (self.SIZE - 5, 5),
+            (self.SIZE, 0),
+        ):
+            target.zero(offset, length)
+            content[offset : offset + length] = bytes(length)
+            self.assertEqual(bytes(length), self.read(target, offset, length))
+        target.flush()
+        target.close()
+
+        self.assertEqual(content, self.content())
+
+    def test_target_refuses_what_is_outside_the_volume(self):
+        content = noise(self.SIZE)
+        self.fill(content)
+        target = self.target()
+
+        for call in (
+            lambda: target.write(self.SIZE - 1, memoryview(b'nn')),
+            lambda: target.write(-1, memoryview(b'nn')),
+            lambda: target.zero(self.SIZE - 1, 2),
+            lambda: target.zero(-1, 2),
+        ):
+            self.assertRaises(ValueError, call)
+        target.close()
+
+        self.assertEqual(content, self.content())
+
+    def test_alignment_is_a_power_of_two(self):
+        alignment = self.target().alignment
+
+        self.assertLess(0, alignment)
+        self.assertEqual(0, alignment & (alignment - 1))
+
+    # Both
+
+    def openers(self):
+        return (self.source, self.target)
+
+    def test_close_may_be_called_twice(self):
+        for opener in self.openers():
+            volume = opener()
+            volume.close()
+            volume.close()
+
+    def test_another_size_is_refused(self):
+        content = noise(self.SIZE)
+        self.fill(content)
+
+        for size in (self.SIZE - 1, self.SIZE + 1):
+            for opener in self.openers():
+                error = self.assertRaises(
+                    errors.SizeMismatch, opener, size=size
+                )
+                self.assertIn(str(self.SIZE), str(error))
+                self.assertIn(str(size), str(error))
+        self.assertEqual(content, self.content())
+
+    def test_what_is_not_there_is_refused(self):
+        for opener in self.openers():
+            self.assertRaises(errors.PathUnknown, opener, self.missing())
+
+    def test_what_is_no_attachment_is_refused(self):
+        for opener in self.openers():
+            for broken in (
+                {'kind': self.attachment()['kind']},
+                dict.fromkeys(self.attachment()),
+            ):
+                self.assertRaises(errors.AttachmentInvalid, opener, broken)
+
+    def test_no_secret_of_an_attachment_is_told(self):
+        broken = {**self.missing(), 'auth_password': 's3cret'}
+        for opener in self.openers():
+            error = self.assertRaises(errors.ProductionError, opener, broken)
+            self.assertNotIn('s3cret', str(error))
+
+    def test_refused_leaves_nothing_open(self):
+        before = len(os.listdir('/proc/self/fd'))
+        for opener in self.openers():
+            self.assertRaises(errors.SizeMismatch, opener, size=self.SIZE + 1)
+            self.assertRaises(errors.PathUnknown, opener, self.missing())
+        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+
+
+class ExclusiveTests:
+    """Mixed in where a target has its volume for itself."""
+
+    def test_target_is_used_by_nobody_else(self):
+        source = self.source()
+        self.assertRaises(errors.PathBusy, self.target)
+        source.close()
+
+        target = self.target()
+        self.assertRaises(errors.PathBusy, self.target)
+        self.assertRaises(errors.PathBusy, self.source)
+        target.close()
+
+        self.source()
+
+
+class HoldTests:
+    """Mixed in where the driver's end is seen by the volume."""
+
+    def hold(self) -> tuple[base.Attachment, Callable[[], None]]:
+        """An attachment of the volume that is held, and what lets go of it."""
+        raise NotImplementedError
+
+    def test_held_volume_is_used(self):
+        attachment, _ = self.hold()
+        source = self.source(attachment)
+        self.assertEqual(bytes(5), self.read(source, 0, 5))
+        source.close()
+        target = self.target(attachment)
+        target.write(0, memoryview(b'new'))
+        target.flush()
+        target.close()
+        self.assertEqual(b'new\0\0', self.content()[:5])
+
+    def test_volume_that_was_let_go_is_not_opened(self):
+        attachment, let_go = self.hold()
+        let_go()
+        before = len(os.listdir('/proc/self/fd'))
+        for opener in self.openers():
+            error = self.assertRaises(errors.DriverLost, opener, attachment)
+            self.assertTrue(error.retryable)
+        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+
+    def test_source_that_is_let_go_is_left_alone_at_once(self):
+        attachment, let_go = self.hold()
+        source = self.source(attachment)
+        let_go()
+        self.assertRaises(errors.DriverLost, self.read, source, 0, 1)
+
+    def test_target_that_is_let_go_is_left_alone_at_once(self):
+        content = noise(self.SIZE)
+        self.fill(content)
+        attachment, let_go = self.hold()
+        target = self.target(attachment)
+        let_go()
+        for action in (
+            lambda: self.read(target, 0, 1),
+            lambda: target.write(0, memoryview(b'new')),
+            lambda: target.write(0, aligned(bytes(PAGE))),
+            lambda: target.zero(0, MIB),
+        ):
+            self.assertRaises(errors.DriverLost, action)
+        target.close()
+        self.assertEqual(content, self.content())
