@@ -196,6 +196,15 @@ class TestDelete(ManagerTestCase):
         self.assertEqual('error', backup.status)
         self.assertEqual('Read-only file system.', backup.fail_reason)
 
+    def test_without_a_service_leaves_an_error(self):
+        backup = self.create()
+        self.configure(service_timeout=1.0)
+        self.server.stop()
+        self.assertRaises(exception.BackupDriverException, self.delete, backup)
+        backup = cinder_records.stored(backup.id)
+        self.assertEqual('error', backup.status)
+        self.assertRegex(backup.fail_reason, '^Connection refused')
+
 
 class TestRestore(ManagerTestCase):
     def setUp(self):
@@ -205,9 +214,9 @@ class TestRestore(ManagerTestCase):
         self.backup.save()
         self.target = cinder_records.volume(status='restoring-backup')
 
-    def restore(self):
+    def restore(self, is_new=True):
         self.manager.restore_backup(
-            self.context, self.backup, self.target.id, True
+            self.context, self.backup, self.target.id, is_new
         )
 
     def states(self):
@@ -217,6 +226,25 @@ class TestRestore(ManagerTestCase):
     def test_leaves_an_available_volume(self):
         self.restore()
         self.assertEqual(('available', 'available'), self.states())
+        self.assertEqual([True], self.asked())
+
+    def test_in_place_leaves_an_available_volume(self):
+        self.restore(is_new=False)
+        self.assertEqual(('available', 'available'), self.states())
+        self.assertEqual([False], self.asked())
+
+    def asked(self):
+        """Return whether each restore was said to be to a new volume."""
+        return [
+            request.body['restore']['volume_is_new']
+            for request in self.service.said('PUT', '/v1/restores/[^/]+')
+        ]
+
+    def test_without_a_service_leaves_an_error_on_the_volume(self):
+        self.configure(service_timeout=1.0)
+        self.server.stop()
+        self.assertRaises(exception.BackupDriverException, self.restore)
+        self.assertEqual(('available', 'error_restoring'), self.states())
 
     def test_that_fails_leaves_an_error_on_the_volume(self):
         self.service.failure = ('path-busy', 'Device is mounted.')
