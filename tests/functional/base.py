@@ -23,6 +23,7 @@ from openstack import connection
 from openstack import exceptions as sdk_errors
 
 from tests import base
+from tests import environment
 from tests.functional import lab
 
 # Each look at a status would otherwise leave ten lines in a failure's log.
@@ -147,7 +148,7 @@ class LabTestCase(base.BaseTestCase):
         """
         wanted = volume_type or self.lab.volume_types[0]
         if wanted.split('-')[0] not in self.lab.volume_types:
-            self.skipTest('attaching as a block device needs root')
+            environment.lacks('attaching as a block device needs root')
         storage = (cloud or self.demo).block_storage
         created = storage.create_volume(
             name=unique('volume'),

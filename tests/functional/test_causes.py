@@ -8,8 +8,8 @@ import os
 import pathlib
 import subprocess
 from typing import Any
-import unittest
 
+from tests import environment
 from tests.functional import base
 from tests.functional import fault_case
 from tests.functional import lab
@@ -47,7 +47,7 @@ class RepositoryTestCase(CauseTestCase):
     def setUpClass(cls) -> None:
         super().setUpClass()
         if os.geteuid():
-            raise unittest.SkipTest('mounting needs root')
+            environment.lacks('mounting needs root')
         current = lab.current()
         cls.place = current.directory / 'small'
         cls.place.mkdir()
@@ -138,7 +138,7 @@ class RepositoryTestCase(CauseTestCase):
 class VolumeTestCase(CauseTestCase):
     def test_volume_that_the_proxy_may_not_open(self):
         if os.geteuid():
-            self.skipTest('where the lab is not of root, all is of its user')
+            environment.lacks('the lab is not of root, so all is of its user')
         volume = self.create_volume(volume_type='file')
         path = self.volume_path(volume)
         group = path.stat().st_gid

@@ -11,7 +11,7 @@ import time
 from unittest import mock
 
 from tests import base
-
+from tests import environment
 
 TOOLS = pathlib.Path(__file__).resolve().parents[2] / 'tools'
 CONFINE = TOOLS / 'lablib/confine.py'
@@ -24,7 +24,7 @@ class TestConfine(base.BaseTestCase):
     def setUp(self) -> None:
         super().setUp()
         if os.geteuid():
-            self.skipTest('becoming another user needs root')
+            environment.lacks('becoming another user needs root')
         # Not below the directory of the test, which is closed as well.
         temporary = tempfile.TemporaryDirectory(dir='/tmp')
         self.addCleanup(temporary.cleanup)
@@ -157,7 +157,7 @@ class TestLab(LabLibraryTestCase):
         self,
     ) -> None:
         if os.geteuid():
-            self.skipTest('mounting needs root')
+            environment.lacks('mounting needs root')
         from lablib import console
         from lablib import volumes
 

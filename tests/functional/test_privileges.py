@@ -9,6 +9,7 @@ import os
 import pathlib
 import stat
 
+from tests import environment
 from tests.functional import base
 
 # Debian's, of the block devices.
@@ -21,7 +22,7 @@ class PrivilegesTestCase(base.LabTestCase):
     def setUp(self) -> None:
         super().setUp()
         if os.geteuid():
-            self.skipTest('where the lab is not of root, it runs as its user')
+            environment.lacks('the lab is not of root, so it runs as its user')
         volumes = self.lab.directory / 'volumes/file'
         self.volume_group = volumes.stat().st_gid
 

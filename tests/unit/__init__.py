@@ -5,8 +5,11 @@ from futurist import _thread
 import hypothesis
 
 # How long an example takes says more about the machine than about the code.
+# Examples are new ones each time, in continuous integration, too; hypothesis's
+# own profile for that would draw the same for ever.
 hypothesis.settings.register_profile(
     'project',
+    parent=hypothesis.settings.get_profile('default'),
     deadline=None,
     print_blob=True,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],

@@ -5,43 +5,35 @@ import ctypes.util
 import errno
 import json
 import os
-import re
 import subprocess
 import sys
 import time
 from typing import Any
-import unittest
 
 import fixtures
 
+from tests import environment
+
 _PROGRAM = 'tests.unit.ebackup_service.faulty_file_system'
 _SECONDS = 20.0
-_CAP_SYS_ADMIN = 21
-
-
-def missing() -> str:
-    """What such a file system takes and isn't here; '' if there can be one."""
-    if not any(map(ctypes.util.find_library, ('fuse3', 'fuse'))):
-        return 'libfuse (Debian: fuse3)'
-    try:
-        os.close(os.open('/dev/fuse', os.O_RDWR))
-    except OSError as error:
-        return f'/dev/fuse ({error.strerror})'
-    with open('/proc/self/status') as status:
-        (capabilities,) = re.findall(r'^CapEff:\s+(\w+)$', status.read(), re.M)
-    may_mount = int(capabilities, 16) >> _CAP_SYS_ADMIN & 1
-    return '' if may_mount else 'the right to mount (CAP_SYS_ADMIN)'
-
-
-needed = unittest.skipIf(missing(), f'not here: {missing()}')
 
 
 class FaultyDirectory(fixtures.Fixture):
-    """Decorate the tests that use it with ``needed``.
+    """A directory on such a file system, as long as a test runs.
 
     :ivar path: where it is
     :ivar backing: the directory that it shows
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        if not any(map(ctypes.util.find_library, ('fuse3', 'fuse'))):
+            environment.lacks('libfuse (Debian: fuse3) is not installed')
+        try:
+            os.close(os.open('/dev/fuse', os.O_RDWR))
+        except OSError as error:
+            environment.lacks(f'/dev/fuse can not be used: {error.strerror}')
+        environment.need_mounts()
 
     def _setUp(self) -> None:
         top = self.useFixture(fixtures.TempDir()).path

@@ -6,14 +6,7 @@ import subprocess
 
 import fixtures
 
-
-def why_not() -> str | None:
-    """Why this process can't have loop devices; None if it can."""
-    if os.geteuid():
-        return 'loop devices need root'
-    if not os.path.exists('/dev/loop-control'):
-        return 'the kernel has no loop devices'
-    return None
+from tests import environment
 
 
 class LoopDevice(fixtures.Fixture):
@@ -21,6 +14,10 @@ class LoopDevice(fixtures.Fixture):
 
     def __init__(self, size: int) -> None:
         super().__init__()
+        if os.geteuid():
+            environment.lacks('loop devices need root')
+        if not os.path.exists('/dev/loop-control'):
+            environment.lacks('the kernel has no loop devices')
         self._size = size
 
     def _setUp(self) -> None:

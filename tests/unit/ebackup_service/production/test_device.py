@@ -10,6 +10,7 @@ from ebackup_service.production import device
 from ebackup_service.production import errors
 from ebackup_service.production import paths
 from tests import base
+from tests import environment
 from tests.unit.ebackup_service.production import loops
 
 SIZE = 8 << 20
@@ -18,9 +19,6 @@ SIZE = 8 << 20
 class DeviceTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
-        reason = loops.why_not()
-        if reason:
-            self.skipTest(reason)
         self.loop = self.useFixture(loops.LoopDevice(SIZE))
 
     def place(self):
@@ -113,7 +111,7 @@ class ReplacedTest(DeviceTestCase):
         try:
             os.close(os.open(self.path, os.O_RDONLY))
         except PermissionError:
-            self.skipTest(f'{self.directory} allows no devices')
+            environment.lacks(f'{self.directory} allows no devices')
 
     def test_between_the_check_and_the_opening(self):
         place = paths.look(self.path, [self.directory])

@@ -43,9 +43,6 @@ class HoldTest(base.BaseTestCase):
             self.assertRaises(errors.DriverLost, self.check, lock + 1)
 
     def test_a_block_device(self):
-        reason = loops.why_not()
-        if reason:
-            self.skipTest(reason)
         self.path = self.useFixture(loops.LoopDevice(1 << 20)).path
         for mode in 'rb', 'wb':
             with open(self.path, mode) as file:

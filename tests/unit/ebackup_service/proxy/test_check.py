@@ -155,7 +155,6 @@ class TestCheck(base.BaseTestCase):
         self.assertRaises(errors.Fenced, check.run, task)
 
 
-@faulty_fixture.needed
 class TestCheckOfBadSector(base.BaseTestCase):
     """The fourth of eight chunks lies where nothing can be read any more."""
 

@@ -17,7 +17,6 @@ from tests.unit.ebackup_service import proxy_fixture
 CONTENT = 4 * catalog_fixture.CHUNK
 
 
-@faulty_fixture.needed
 class TestHang(base.BaseTestCase):
     def setUp(self):
         super().setUp()

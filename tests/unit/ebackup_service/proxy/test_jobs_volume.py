@@ -16,7 +16,6 @@ from tests.unit.ebackup_service import proxy_fixture
 MIB = 2**20
 
 
-@faulty_fixture.needed
 class TestFailingVolume(base.BaseTestCase):
     def setUp(self):
         super().setUp()

@@ -18,7 +18,6 @@ ERRORS = (errno.EIO, errno.ESTALE, errno.ENOSPC)
 SAMPLE = 6
 
 
-@faulty_fixture.needed
 class BadSectorTestCase(base.RepositoryTestCase):
     """What can't be read for ever, on a storage that answers."""
 
@@ -156,7 +155,6 @@ class BadSectorTestCase(base.RepositoryTestCase):
         )
 
 
-@faulty_fixture.needed
 class FuseTestCase(base.RepositoryTestCase):
     def setUp(self):
         super().setUp()

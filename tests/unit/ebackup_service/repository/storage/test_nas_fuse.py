@@ -14,7 +14,6 @@ from tests.unit.ebackup_service import faulty_fixture
 from tests.unit.ebackup_service.repository.storage import conformance
 
 
-@faulty_fixture.needed
 class ConformanceTestCase(conformance.ConformanceTests, base.BaseTestCase):
     """The file system is one, as long as it isn't told otherwise."""
 
@@ -46,7 +45,6 @@ class WithoutExclusiveRenameTestCase(WithoutLinksTestCase):
     has_exclusive_rename = False
 
 
-@faulty_fixture.needed
 class FaultTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
@@ -181,7 +179,6 @@ class FaultTestCase(base.BaseTestCase):
         )
 
 
-@faulty_fixture.needed
 class HangTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()

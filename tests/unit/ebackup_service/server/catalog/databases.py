@@ -7,11 +7,11 @@ import os
 import pwd
 import shutil
 import subprocess
-import unittest
 
 import fixtures
 import sqlalchemy as sa
 
+from tests import environment
 from tests.unit.ebackup_service import catalog_fixture
 
 _NAME = 'ebackup'
@@ -22,7 +22,14 @@ def _program(*names: str) -> str:
         path = shutil.which(name, path=f'{os.environ["PATH"]}:/usr/sbin')
         if path is not None:
             return path
-    raise unittest.SkipTest(f'{names[0]} is not installed')
+    environment.lacks(f'{names[0]} is not installed')
+
+
+def _user(name: str) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(name)
+    except KeyError:
+        environment.lacks(f'there is no user {name}')
 
 
 class _Server(fixtures.Fixture):
@@ -66,14 +73,17 @@ class _Server(fixtures.Fixture):
 
 
 class MariaDb(_Server):
+    def __init__(self) -> None:
+        super().__init__()
+        self._install = _program('mariadb-install-db')
+        self._server = _program('mariadbd')
+
     def _setUp(self) -> None:
-        install = _program('mariadb-install-db')
-        server = _program('mariadbd')
         self.directory = self.useFixture(fixtures.TempDir()).path
         data, socket = f'{self.directory}/data', f'{self.directory}/socket'
         user = getpass.getuser()
         self._run(
-            install,
+            self._install,
             '--no-defaults',
             '--skip-test-db',
             '--auth-root-authentication-method=normal',
@@ -81,7 +91,7 @@ class MariaDb(_Server):
             f'--user={user}',
         )
         self._start(
-            server,
+            self._server,
             '--no-defaults',
             '--skip-networking',
             '--innodb-flush-log-at-trx-commit=0',
@@ -98,17 +108,27 @@ class MariaDb(_Server):
 
 
 class PostgreSql(_Server):
-    def _setUp(self) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         if importlib.util.find_spec('psycopg2') is None:
-            raise unittest.SkipTest('psycopg2 is not installed')
-        initdb, server = _program('initdb'), _program('postgres')
+            environment.lacks('psycopg2 is not installed')
+        self._initdb = _program('initdb')
+        self._server = _program('postgres')
+        self._user = None
+        if os.geteuid() == 0:
+            # Which PostgreSQL refuses to run as.
+            self._setpriv = _program('setpriv')
+            self._user = _user('postgres')
+
+    def _setUp(self) -> None:
         self.directory = self.useFixture(fixtures.TempDir()).path
         become = self._become()
         data = f'{self.directory}/data'
-        self._run(*become, initdb, '-D', data, '-U', _NAME, '-A', 'trust')
+        options = ('-D', data, '-U', _NAME, '-A', 'trust')
+        self._run(*become, self._initdb, *options)
         self._start(
             *become,
-            server,
+            self._server,
             *('-D', data, '-k', self.directory),
             *('-c', 'listen_addresses='),
             *('-c', 'fsync=off'),
@@ -119,17 +139,13 @@ class PostgreSql(_Server):
         self.connection = f'{base}/{_NAME}?{where}'
 
     def _become(self) -> list[str]:
-        """PostgreSQL refuses to run as root."""
-        if os.geteuid() != 0:
+        """What a command begins with to be run by another user than root."""
+        if self._user is None:
             return []
-        try:
-            user = pwd.getpwnam('postgres')
-        except KeyError:
-            raise unittest.SkipTest('no user to run PostgreSQL as') from None
-        os.chown(self.directory, user.pw_uid, user.pw_gid)
+        os.chown(self.directory, self._user.pw_uid, self._user.pw_gid)
         return [
-            _program('setpriv'),
-            f'--reuid={user.pw_uid}',
-            f'--regid={user.pw_gid}',
+            self._setpriv,
+            f'--reuid={self._user.pw_uid}',
+            f'--regid={self._user.pw_gid}',
             '--clear-groups',
         ]
