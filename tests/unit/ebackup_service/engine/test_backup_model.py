@@ -7,7 +7,6 @@ wrote costs neither the file nor the model anything.
 """
 
 import copy
-import dataclasses
 import os
 import shutil
 import tempfile
@@ -23,7 +22,6 @@ from ebackup_service.engine import control
 from ebackup_service.engine import progress
 from ebackup_service.engine import restore
 from ebackup_service.production import attached
-from ebackup_service.production import base as production
 from ebackup_service.production import punch
 from ebackup_service.repository import collector
 from ebackup_service.repository import discard
@@ -31,8 +29,9 @@ from ebackup_service.repository import repository
 from ebackup_service.repository import root
 from ebackup_service.repository.storage import registry
 from ebackup_service.repository import tree
+from tests.unit.ebackup_service.engine import volume_model
 
-CHUNK = 4096
+CHUNK = volume_model.CHUNK
 LEAF = 256 * CHUNK
 LARGEST = 300 * LEAF  # more leaves than an inner page has entries
 
@@ -57,85 +56,6 @@ LENGTHS = st.one_of(
 )
 
 
-@dataclasses.dataclass
-class Model:
-    """What a volume holds: block number -> bytes, absent ones are zeros."""
-
-    size: int = 0
-    blocks: dict[int, bytes] = dataclasses.field(default_factory=dict)
-
-    def write(self, offset, content):
-        position = 0
-        while position < len(content):
-            number, inside = divmod(offset + position, CHUNK)
-            piece = content[position : position + CHUNK - inside]
-            old = self.blocks.get(number, bytes(CHUNK))
-            new = old[:inside] + piece + old[inside + len(piece) :]
-            if any(new):
-                self.blocks[number] = new
-            else:
-                self.blocks.pop(number, None)
-            position += len(piece)
-
-    def resize(self, size):
-        if size < self.size:
-            number, inside = divmod(size, CHUNK)
-            kept = self.blocks.get(number, b'')[:inside]
-            for gone in [n for n in self.blocks if n >= number]:
-                del self.blocks[gone]
-            self.write(number * CHUNK, kept)
-        self.size = size
-
-    def changed(self, other):
-        """Numbers of the blocks that differ."""
-        return sorted(
-            number
-            for number in self.blocks.keys() | other.blocks.keys()
-            if self.blocks.get(number) != other.blocks.get(number)
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class Image:
-    model: Model
-    tree: tree.Tree
-
-
-class ChangedSource:
-    """A source whose storage knows what changed since an image."""
-
-    gaps = production.ExtentKind.UNCHANGED
-
-    def __init__(self, source, numbers):
-        self.size = source.size
-        self.read_into = source.read_into
-        self._numbers = numbers
-
-    def extents(self):
-        for number in self._numbers:
-            start = number * CHUNK
-            if start < self.size:
-                yield production.Extent(
-                    start,
-                    min(CHUNK, self.size - start),
-                    production.ExtentKind.DATA,
-                )
-
-
-class StopsSoon(control.Control):
-    """A job that is cancelled after so many checks."""
-
-    def __init__(self, checks):
-        super().__init__()
-        self._left = checks
-
-    def check(self):
-        self._left -= 1
-        if self._left < 0:
-            self.cancel('by the test')
-        super().check()
-
-
 class History(stateful.RuleBasedStateMachine):
     def __init__(self):
         super().__init__()
@@ -147,7 +67,7 @@ class History(stateful.RuleBasedStateMachine):
         self.path = os.path.join(self.volumes, 'volume')
         with open(self.path, 'wb'):
             pass
-        self.model = Model()
+        self.model = volume_model.Model()
         os.mkdir(os.path.join(self.directory, 'repository'))
         self.repo = repository.Repository.create(
             registry.open_storage(f'file://{self.directory}/repository'),
@@ -261,7 +181,7 @@ class History(stateful.RuleBasedStateMachine):
             )
         assert job.snapshot()['bytes_done'] == self.model.size
         self.commit(session, image_id, result)
-        self.available[image_id] = Image(
+        self.available[image_id] = volume_model.Image(
             copy.deepcopy(self.model),
             tree.Tree(self.repo, result.tree, self.model.size, CHUNK),
         )
@@ -286,7 +206,7 @@ class History(stateful.RuleBasedStateMachine):
                     base and base.tree,
                     CHUNK,
                     2,
-                    StopsSoon(checks),
+                    volume_model.StopsSoon(checks),
                     progress.Progress(source.size),
                 )
         except control.JobStopped:
@@ -324,7 +244,7 @@ class History(stateful.RuleBasedStateMachine):
                         base and base.tree,
                         CHUNK,
                         2,
-                        StopsSoon(limit),
+                        volume_model.StopsSoon(limit),
                         progress.Progress(source.size),
                         found[-1],
                         found.append,
@@ -335,7 +255,7 @@ class History(stateful.RuleBasedStateMachine):
                 session.close()
         image_id = str(uuid.uuid4())
         self.commit(session, image_id, result)
-        self.available[image_id] = Image(
+        self.available[image_id] = volume_model.Image(
             copy.deepcopy(self.model),
             tree.Tree(self.repo, result.tree, self.model.size, CHUNK),
         )
@@ -426,13 +346,15 @@ class History(stateful.RuleBasedStateMachine):
         attachment = {'kind': 'attached', 'host': 'here', 'path': self.path}
         source = self.storage.open_source(attachment, self.model.size)
         if changed is None:
-            return Closing(source, source)
-        return Closing(source, ChangedSource(source, changed))
+            return volume_model.Closing(source, source)
+        return volume_model.Closing(
+            source, volume_model.ChangedSource(source, changed)
+        )
 
     def restore(self, image, path, size, volume_is_new=False):
         attachment = {'kind': 'attached', 'host': 'here', 'path': path}
         target = self.storage.open_target(attachment, size, volume_is_new)
-        with Closing(target, target):
+        with volume_model.Closing(target, target):
             restore.run_restore(
                 self.repo,
                 image.tree,
@@ -445,26 +367,14 @@ class History(stateful.RuleBasedStateMachine):
 
     def check(self, path, model):
         assert os.stat(path).st_size == model.size
-        found = Model(model.size)
+        found = volume_model.Model(model.size)
         attachment = {'kind': 'attached', 'host': 'here', 'path': path}
         source = self.storage.open_source(attachment, model.size)
-        with Closing(source, source), open(path, 'rb') as file:
+        with volume_model.Closing(source, source), open(path, 'rb') as file:
             for extent in source.extents():
                 file.seek(extent.offset)
                 found.write(extent.offset, file.read(extent.length))
         assert found.changed(model) == []
-
-
-class Closing:
-    def __init__(self, closed, used):
-        self._closed = closed
-        self._used = used
-
-    def __enter__(self):
-        return self._used
-
-    def __exit__(self, *failure):
-        self._closed.close()
 
 
 History.TestCase.settings = hypothesis.settings(

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import pathlib
-import random
 
 from ebackup_service.engine import control
 from ebackup_service.engine import lost as restore_lost
@@ -19,13 +18,9 @@ CHUNK, LEAF = volumes.CHUNK, volumes.LEAF
 MIB = 1 << 20
 
 
-def noise(size, seed=1):
-    return random.Random(seed).randbytes(size)
-
-
 def holey(size):
     """Content with holes of several sizes, and an odd end."""
-    content = bytearray(noise(size))
+    content = bytearray(volumes.noise(size))
     for start, end in (
         (3 * CHUNK, 5 * CHUNK),
         (70 * CHUNK, 200 * CHUNK),
@@ -114,7 +109,11 @@ class ChunkSizeTest(volumes.EngineTestCase):
     PACK_SIZE = 32 * MIB
 
     def test_large_chunks(self):
-        content = noise(4 * MIB) + bytes(8 * MIB) + noise(9 * MIB + 3)
+        content = (
+            volumes.noise(4 * MIB)
+            + bytes(8 * MIB)
+            + volumes.noise(9 * MIB + 3)
+        )
         image, _ = self.back_up(content, chunk_size=4 * MIB)
         target = volumes.MemoryTarget(b'x' * len(content))
         self.restore(image, target, volume_is_new=True)
@@ -149,7 +148,7 @@ class InPlaceTest(RestoreTestCase):
         )
 
     def test_other_content_all_over(self):
-        target = volumes.MemoryTarget(noise(SIZE, 2))
+        target = volumes.MemoryTarget(volumes.noise(SIZE, 2))
         self.restore(self.image, target)
         self.assertRestored(target)
 
@@ -215,7 +214,7 @@ class LostTest(RestoreTestCase):
         return tree.Tree(self.repo, self.image.root, SIZE, CHUNK)
 
     def targets(self):
-        other = noise(SIZE, 2)
+        other = volumes.noise(SIZE, 2)
         yield volumes.MemoryTarget(bytes(SIZE), truncated=True), False
         yield volumes.MemoryTarget(other), True
         yield volumes.MemoryTarget(other), False
@@ -337,7 +336,7 @@ class FaultTest(RestoreTestCase):
 
     def test_chunk_of_another_length(self):
         """Valid by its id, and yet not what belongs in this place."""
-        image, _ = self.back_up(noise(CHUNK + 5))
+        image, _ = self.back_up(volumes.noise(CHUNK + 5))
         for size, reason in (
             (CHUNK + 9, '5 bytes instead of 9'),
             (CHUNK + 3, '5 bytes instead of 3'),

@@ -6,6 +6,7 @@ the engine owns, so that tests can say what a change source says, and fail.
 """
 
 import os
+import random
 import uuid
 
 import fixtures
@@ -35,6 +36,10 @@ SIZES = {
 DATA = production.ExtentKind.DATA
 HOLE = production.ExtentKind.HOLE
 UNCHANGED = production.ExtentKind.UNCHANGED
+
+
+def noise(size, seed=1):
+    return random.Random(seed).randbytes(size)
 
 
 class MemorySource:

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import errno
 import os
-import subprocess
-import sys
-import textwrap
 from unittest import mock
 import urllib.parse
 
@@ -234,108 +231,6 @@ class CreateTestCase(NasTestCase):
         self.assertEqual(['owner.json'], self.files())
 
 
-class FullTestCase(NasTestCase):
-    def test_full_disk_is_told_and_leaves_nothing(self):
-        for number in (errno.ENOSPC, errno.EDQUOT):
-            with mock.patch(
-                'os.write', side_effect=OSError(number, os.strerror(number))
-            ):
-                error = self.assertRaises(
-                    errors.StorageFull,
-                    self.storage.create,
-                    'a/one',
-                    [bytes(2 * 1024 * 1024)],
-                )
-            self.assertTrue(error.retryable)
-        self.assertEqual([], self.files())
-
-    def test_real_limit_in_the_middle_of_a_pack(self):
-        # In a process of its own: the limit can't be taken back.
-        program = textwrap.dedent("""
-            import resource, sys
-            from ebackup_service.repository import errors
-            from ebackup_service.repository.storage import nas
-            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))
-            storage = nas.NasStorage(sys.argv[1])
-            try:
-                storage.create('a/one', [bytes(3 << 20)])
-            except errors.StorageFull as error:
-                print(type(error).__name__)
-            storage.create('a/two', [bytes(1 << 20)])
-        """)
-        done = subprocess.run(
-            [sys.executable, '-c', program, self.path],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-
-        self.assertEqual('StorageFull\n', done.stdout)
-        self.assertEqual(['a/two'], self.files())
-
-
-class RefusedTestCase(NasTestCase):
-    def test_read_only_file_system_is_told(self):
-        real = os.open
-
-        def read_only(path, flags, *args, **kwargs):
-            if flags & os.O_CREAT:
-                raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-            return real(path, flags, *args, **kwargs)
-
-        self.storage.create('one', [b'x'])
-        with mock.patch('os.open', read_only):
-            error = self.assertRaises(
-                errors.StorageReadOnly, self.storage.create, 'two', [b'x']
-            )
-            self.assertEqual(b'x', self.storage.read('one'))
-        self.assertFalse(error.retryable)
-
-    def test_directory_without_permission_is_told(self):
-        # As another user, since permissions don't hold root back.
-        program = textwrap.dedent("""
-            import os, sys
-            from ebackup_service.repository import errors
-            from ebackup_service.repository.storage import nas
-            if os.getuid() == 0:
-                os.setgroups([])
-                os.setgid(65534)
-                os.setuid(65534)
-            storage = nas.NasStorage(sys.argv[1])
-            for call in (
-                lambda: storage.create('one', [b'x']),
-                lambda: storage.read('secret'),
-                lambda: nas.NasStorage(sys.argv[1] + '/closed'),
-            ):
-                try:
-                    call()
-                except errors.RepositoryError as error:
-                    print(type(error).__name__)
-        """)
-        self.storage.create('secret', [b'x'])
-        os.chmod(f'{self.path}/secret', 0)
-        os.mkdir(f'{self.path}/closed')
-        os.chmod(f'{self.path}/closed', 0)
-        os.chmod(self.path, 0o555)
-        self.addCleanup(os.chmod, self.path, 0o755)
-        top = os.path.dirname(self.path)
-        mode = os.stat(top).st_mode
-        os.chmod(top, mode | 0o011)
-        self.addCleanup(os.chmod, top, mode)
-
-        done = subprocess.run(
-            [sys.executable, '-c', program, self.path],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-
-        self.assertEqual(
-            ['StorageReadOnly', 'StorageDenied', 'StorageDenied'],
-            done.stdout.split(),
-        )
-
-
 class DeleteTestCase(NasTestCase):
     def test_empty_directories_go_but_the_top_ones(self):
         self.storage.create('packs/aa/s/d-1', [b'x'])
@@ -380,58 +275,3 @@ class ForeignTestCase(NasTestCase):
             self.assertRaises(
                 errors.StorageUnavailable, self.storage.read, 'one'
             )
-
-
-class StaleTestCase(NasTestCase):
-    def setUp(self):
-        super().setUp()
-        self.storage.create('packs/aa/s/d-1', [b'x'])
-        self.crash('packs/aa/s/d-2')
-        self.crash('packs/bb/t/d-1')
-        self.crash('owner.json')
-
-    def crash(self, key):
-        """Leave what a process leaves that is killed in create()."""
-        with mock.patch('os.link', side_effect=recording.Crash):
-            with mock.patch('os.unlink'):
-                self.assertRaises(
-                    recording.Crash, self.storage.create, key, [b'x']
-                )
-
-    def temporaries(self):
-        return [name for name in self.files() if name.endswith('.tmp')]
-
-    def test_half_done_objects_are_not_listed(self):
-        self.assertEqual(3, len(self.temporaries()))
-        self.assertEqual(
-            ['packs/aa/s/d-1'],
-            [info.key for info in self.storage.list('')],
-        )
-
-    def test_old_ones_go_with_their_directories(self):
-        self.assertEqual(3, self.storage.remove_stale('', 0.0))
-
-        self.assertEqual(['packs/aa/s/d-1'], self.files())
-        self.assertEqual(['aa'], os.listdir(f'{self.path}/packs'))
-
-    def test_young_ones_stay(self):
-        self.assertEqual(0, self.storage.remove_stale('', 60.0))
-        self.assertEqual(3, len(self.temporaries()))
-
-    def test_only_those_of_the_prefix_go(self):
-        self.assertEqual(2, self.storage.remove_stale('packs/', 0.0))
-        self.assertEqual(1, len(self.temporaries()))
-
-    def test_what_is_to_be_kept_stays(self):
-        asked = []
-
-        def keep(key):
-            asked.append(key)
-            return key.startswith('packs/aa')
-
-        self.assertEqual(2, self.storage.remove_stale('', 0.0, keep))
-        self.assertEqual(
-            ['owner.json', 'packs/aa/s/d-2', 'packs/bb/t/d-1'],
-            sorted(asked),
-        )
-        self.assertEqual(1, len(self.temporaries()))

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backups that end early, and those that go on from there."""
+
+import threading
+import time
+import uuid
+
+import fixtures
+
+from ebackup_service.engine import control
+from ebackup_service.engine import throttle
+from ebackup_service.production import errors
+from ebackup_service.repository import discard
+from ebackup_service.repository import errors as repository_errors
+from tests.unit.ebackup_service.engine import volumes
+
+CHUNK, LEAF = volumes.CHUNK, volumes.LEAF
+DATA, HOLE, UNCHANGED = volumes.DATA, volumes.HOLE, volumes.UNCHANGED
+
+
+class StopTest(volumes.EngineTestCase):
+    def test_cancelled_in_the_middle(self):
+        source = volumes.MemorySource(volumes.noise(4 * LEAF))
+        source.before_read = lambda: (
+            len(source.read) > 3 and self.control.cancel('not needed')
+        )
+        error = self.assertRaises(control.JobStopped, self.back_up, source)
+        self.assertEqual('not needed', error.reason)
+        self.assertLess(source.bytes_read, source.size)
+
+    def test_lease_that_ends_stops_reading(self):
+        now = [0.0]
+        self.control = control.Control(1.0, clock=lambda: now[0])
+        source = volumes.MemorySource(volumes.noise(4 * LEAF))
+
+        def before_read():
+            now[0] += 0.3
+
+        source.before_read = before_read
+        self.assertRaises(control.LeaseLost, self.back_up, source)
+        self.assertLess(len(source.read), 6)
+
+    def test_cancelled_while_throttled(self):
+        self.control = control.Control(limiter=throttle.Limiter(1))
+        source = volumes.MemorySource(volumes.noise(4 * LEAF))
+        reading = threading.Event()
+        source.before_read = reading.set
+        stopper = threading.Thread(
+            target=lambda: (reading.wait(), self.control.cancel('enough'))
+        )
+        stopper.start()
+        self.addCleanup(stopper.join)
+        self.assertRaises(control.JobStopped, self.back_up, source)
+
+    def test_failing_source_is_what_is_raised(self):
+        source = volumes.MemorySource(volumes.noise(4 * LEAF))
+
+        def fail():
+            if len(source.read) > 2:
+                raise errors.SourceUnavailable('the LUN is gone')
+
+        source.before_read = fail
+        error = self.assertRaises(
+            errors.SourceUnavailable, self.back_up, source
+        )
+        self.assertEqual('the LUN is gone', str(error))
+
+    def test_what_a_failed_backup_wrote_can_be_discarded(self):
+        empty = self.repo.usage().used
+        source = volumes.MemorySource(volumes.noise(4 * LEAF))
+        source.before_read = lambda: (
+            len(source.read) > 14 and self.control.cancel('not needed')
+        )
+        self.assertRaises(control.JobStopped, self.back_up, source)
+        self.assertGreater(self.session.counters.packs, 0)
+        self.session.close()
+        discard.discard(self.repo.storage, self.session.id, str(uuid.uuid4()))
+        self.assertEqual(empty, self.repo.usage().used)
+
+    def test_rate_is_limited(self):
+        self.control = control.Control(limiter=throttle.Limiter(2 * LEAF))
+        before = time.monotonic()
+        self.back_up(bytes(LEAF))
+        # The last read doesn't wait for what it takes itself.
+        self.assertGreater(time.monotonic() - before, 0.3)
+
+
+class ResumeTest(volumes.EngineTestCase):
+    """Stages of one leaf; a run that ends anywhere, and the next one."""
+
+    def setUp(self):
+        super().setUp()
+        self.checkpoints = []
+        self.session_id = str(uuid.uuid4())
+
+    def run_once(self, source, base=None, stage_size=LEAF):
+        """From the last checkpoint on; it leaves its own."""
+        try:
+            return self.back_up(
+                source,
+                base,
+                session_id=self.session_id,
+                begun=self.checkpoints[-1] if self.checkpoints else None,
+                checkpointed=self.checkpoints.append,
+                stage_size=stage_size,
+            )
+        finally:
+            self.session.close()
+            # All runs make the same image.
+            self.generation -= 1
+
+    def interrupted(self, source, reads, **arguments):
+        """A run that is cancelled after so many reads; whether it was."""
+        self.control = control.Control()
+        left = [reads]
+
+        def count_down():
+            if not left[0]:
+                self.control.cancel('by the test')
+            left[0] -= 1
+
+        source.before_read = count_down
+        try:
+            self.run_once(source, **arguments)
+        except control.JobStopped:
+            return True
+        finally:
+            source.before_read = lambda: None
+            self.control = control.Control()
+        return False
+
+    def test_checkpoint_after_each_stage_but_the_last(self):
+        self.run_once(volumes.noise(4 * LEAF + 5))
+        self.assertEqual([1, 2, 3, 4], [c.leaf for c in self.checkpoints])
+        self.assertEqual(
+            [LEAF * n for n in (1, 2, 3, 4)],
+            [c.total['bytes_read'] for c in self.checkpoints],
+        )
+
+    def test_small_volume_has_no_checkpoint(self):
+        self.run_once(volumes.noise(4 * LEAF), stage_size=4 * LEAF)
+        self.assertEqual([], self.checkpoints)
+
+    def test_goes_on_from_every_checkpoint(self):
+        content = volumes.noise(4 * LEAF + 5)
+        self.run_once(content)
+        for checkpoint in [*self.checkpoints]:
+            self.checkpoints = [checkpoint]
+            source = volumes.MemorySource(content)
+            image, result = self.run_once(source)
+            self.assertHolds(content, image)
+            self.assertEqual(
+                len(content) - checkpoint.leaf * LEAF, source.bytes_read
+            )
+            self.assertEqual(len(content), result.statistics['bytes_read'])
+            self.assertEqual(
+                5 + 4 * 256 - 4, result.statistics['chunks_total']
+            )
+            self.assertEqual(4 * 256 + 1, result.statistics['chunks_stored'])
+
+    def test_interrupted_anywhere_reads_a_stage_again_at_most(self):
+        content = volumes.noise(3 * LEAF + 5)
+        interrupted = 0
+        for reads in range(14):
+            self.session_id = str(uuid.uuid4())
+            self.checkpoints = []
+            source = volumes.MemorySource(content)
+            stopped = self.interrupted(source, reads)
+            image, _ = self.run_once(source)
+            self.assertHolds(content, image)
+            self.assertLessEqual(source.bytes_read, len(content) + LEAF)
+            interrupted += stopped
+        self.assertLess(10, interrupted)
+
+    def test_incremental_goes_on_with_its_base(self):
+        content = bytearray(volumes.noise(4 * LEAF))
+        base, _ = self.back_up(bytes(content))
+        for number in (0, 300, 700, 1000):
+            content[number * CHUNK] ^= 1
+        named = [(0, LEAF, DATA), (LEAF + 7, 3 * LEAF - 7, DATA)]
+        for gaps in (HOLE, UNCHANGED):
+            for reads in (3, 9):
+                self.session_id = str(uuid.uuid4())
+                self.checkpoints = []
+                source = volumes.MemorySource(bytes(content), named, gaps)
+                self.assertTrue(self.interrupted(source, reads, base=base))
+                image, result = self.run_once(source, base)
+                self.assertHolds(bytes(content), image)
+                self.assertEqual(4, result.statistics['chunks_stored'])
+
+    def test_interrupted_again_and_again(self):
+        content = volumes.noise(6 * LEAF + 5)
+        source = volumes.MemorySource(content)
+        runs = 1
+        while self.interrupted(source, 6):
+            runs += 1
+        self.assertLess(3, runs)
+        self.checkpoints = self.checkpoints[-1:]
+        image, result = self.run_once(source)
+        self.assertHolds(content, image)
+        self.assertEqual(len(content), result.statistics['bytes_read'])
+        self.assertEqual(100, self.progress.snapshot()['percent'])
+
+    def test_storage_that_fails_at_a_checkpoint(self):
+        content = volumes.noise(3 * LEAF)
+        source = volumes.MemorySource(content)
+        with fixtures.MockPatchObject(
+            self.repo.storage,
+            'create',
+            side_effect=repository_errors.StorageUnavailable('away'),
+        ):
+            self.assertRaises(
+                repository_errors.StorageUnavailable, self.run_once, source
+            )
+        self.assertEqual([], self.checkpoints)
+        image, _ = self.run_once(source)
+        self.assertHolds(content, image)
