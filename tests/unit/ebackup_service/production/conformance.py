@@ -304,11 +304,14 @@ class ConformanceTests:
     def openers(self):
         return (self.source, self.target)
 
-    def test_close_may_be_called_twice(self):
+    def test_close_leaves_nothing_open_and_may_be_called_twice(self):
+        before = len(os.listdir('/proc/self/fd'))
         for opener in self.openers():
             volume = opener()
+            self.read(volume, 0, PAGE)
             volume.close()
             volume.close()
+        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
 
     def test_another_size_is_refused(self):
         content = noise(self.SIZE)
