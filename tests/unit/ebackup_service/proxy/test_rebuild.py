@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 
 import contextlib
-import json
 import os
 import sqlite3
 from unittest import mock
 
-import fixtures
-
-from ebackup_service.engine import control
 from ebackup_service.proxy import backup
-from ebackup_service.proxy import errors
 from ebackup_service.proxy import maintenance
 from ebackup_service.proxy import rebuild
 from ebackup_service.proxy import restore
@@ -18,8 +13,6 @@ from ebackup_service.proxy import takeover
 from ebackup_service.repository import document
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.repository import layout
-from ebackup_service.repository import markers
-from ebackup_service.repository import root as image_root
 from ebackup_service.rpc import messages
 from ebackup_service.server import collection
 from ebackup_service.server import images
@@ -271,133 +264,6 @@ class TestOldCopy(RebuildTestCase):
         self.assertRaises(repository_errors.ForeignOwner, backup.run, task)
 
 
-class TestDamage(RebuildTestCase):
-    def setUp(self):
-        super().setUp()
-        self.good = self.backup(volume_id=new_id())
-        self.bad = self.backup()
-
-    def left_out(self):
-        """The damaged image is told, and the other one is there."""
-        result = self.recover()
-        self.assertEqual((1, 1), (result['images'], result['damaged']))
-        [problem] = result['problems']
-        self.assertIn(self.bad.id, problem)
-        self.assertEqual({self.good.id}, self.known())
-        return problem
-
-    def test_damaged_root(self):
-        self.patch(layout.root_key(self.bad.id), 200, b'\xff\xff')
-        self.left_out()
-
-    def test_damaged_image_can_be_given_up(self):
-        self.patch(layout.root_key(self.bad.id), 200, b'\xff\xff')
-        self.recover()
-        gc = self.task(repositories.collect(self.new.catalog, 'default'))
-        self.assertRaises(repository_errors.Corrupt, maintenance.collect, gc)
-        self.new.finish(gc.spec, 'failed')
-        images.delete(self.new.catalog, self.bad.id)
-        gc = self.task(repositories.collect(self.new.catalog, 'default'))
-        self.assertGreater(maintenance.collect(gc)['bytes_removed'], CHUNK)
-        with open(self.path, 'rb') as file:
-            self.assertEqual(file.read(), self.restored(self.good.id))
-        self.new.finish(gc.spec)
-        self.assertEqual(0, self.rebuild()['damaged'])
-
-    def test_damaged_root_has_used_its_generation(self):
-        self.backup()
-        self.patch(layout.root_key(self.backup().id), 200, b'\xff\xff')
-        self.recover()
-        reserved, _ = self.new.reserve(volume_id=self.volume_id)
-        self.assertEqual(4, reserved.generation)
-
-    def test_damaged_marker(self):
-        self.patch(layout.commit_key(self.bad.id), 100, b'\xff\xff')
-        self.left_out()
-        reserved, _ = self.new.reserve(volume_id=self.volume_id)
-        self.assertEqual(2, reserved.generation)
-
-    def test_missing_root(self):
-        self.storage.delete(layout.root_key(self.bad.id))
-        self.assertIn('missing', self.left_out())
-
-    def test_root_of_a_newer_format(self):
-        key = layout.root_key(self.bad.id)
-        self.make_newer('root', key)
-        self.assertIn('newer', self.left_out())
-
-    def test_file_that_can_not_be_read(self):
-        read = type(self.storage).read
-
-        def fail(storage, key, fresh=False):
-            if key == layout.root_key(self.bad.id):
-                raise repository_errors.StorageUnavailable('I/O error')
-            return read(storage, key)
-
-        with mock.patch.object(type(self.storage), 'read', fail):
-            self.assertIn('I/O error', self.left_out())
-
-    def test_damaged_tombstone_counts(self):
-        self.storage.create(layout.tombstone_key(self.bad.id), [b'damaged'])
-        result = self.recover()
-        self.assertEqual((1, 1), (result['images'], result['tombstones']))
-        self.assertEqual({self.good.id}, self.known())
-
-    def exchange(self, **values):
-        """Give the image a root that is valid, and says something else."""
-        content = self.repo.root(self.bad.id).to_json()
-        content.update(values)
-        data = document.seal(image_root.KIND, content)
-        self.storage.replace(layout.root_key(self.bad.id), data)
-        marker = markers.Commit(self.bad.id, document.digest(data), 1)
-        key = layout.commit_key(self.bad.id)
-        self.storage.replace(key, marker.to_bytes())
-
-    def test_root_that_no_catalog_can_store(self):
-        for values in (
-            {'chain': {'project_id': 'p' * 300, 'volume_id': 'v'}},
-            {'chain': {'project_id': 'p', 'volume_id': 'v\0'}},
-            {'generation': 2**32 - 1},
-        ):
-            self.exchange(**values)
-            self.left_out()
-
-    def test_record_that_is_nested_beyond_measure(self):
-        # As far as JSON goes before the format refuses it.
-        deep = json.loads('{"a":' * 400 + '1' + '}' * 400)
-        self.exchange(record=deep)
-        self.left_out()
-
-    def test_storage_that_is_away_is_no_damage(self):
-        self.take_over()
-        task = self.begin()
-        with mock.patch.object(
-            type(self.storage),
-            'read',
-            side_effect=repository_errors.StorageUnavailable('away'),
-        ):
-            self.assertRaises(
-                repository_errors.StorageUnavailable, rebuild.run, task
-            )
-
-    def test_storage_that_goes_away_is_no_damage(self):
-        self.take_over()
-        task = self.begin()
-        read = type(self.storage).read
-
-        def fail(storage, key, fresh=False):
-            if key.startswith('images/') or failed:
-                failed.append(key)
-                raise repository_errors.StorageUnavailable('away')
-            return read(storage, key)
-
-        failed = []
-        with mock.patch.object(type(self.storage), 'read', fail):
-            self.assertRaises(
-                repository_errors.StorageUnavailable, rebuild.run, task
-            )
-
-
 class TestThereAndBack(RebuildTestCase):
     """The old service lets the new one be, and takes over in turn."""
 
@@ -452,113 +318,3 @@ class TestOwner(RebuildTestCase):
         self.assertRaises(
             repository_errors.UnsupportedFormat, rebuild.run, task
         )
-
-
-class TestAgain(RebuildTestCase):
-    def setUp(self):
-        super().setUp()
-        self.made = [self.backup() for _ in range(5)]
-        self.take_over()
-
-    def test_second_time_changes_nothing(self):
-        self.rebuild()
-        before, _ = images.list(self.new.catalog)
-        result = self.rebuild()
-        self.assertEqual(
-            (5, 0, []),
-            (result['images'], result['added'], result['differences']),
-        )
-        self.assertEqual(before, images.list(self.new.catalog)[0])
-
-    def interrupted(self, error, stop):
-        """A run that gets no further than its second message."""
-        self.useFixture(fixtures.MockPatchObject(rebuild, '_BATCH', 2))
-        task = self.begin()
-        take = task.server.take_findings
-        sent = []
-
-        def take_some(*args):
-            sent.append(args)
-            if len(sent) == 2:
-                stop(task)
-            return take(*args)
-
-        with mock.patch.object(task.server, 'take_findings', take_some):
-            self.assertRaises(error, rebuild.run, task)
-        return task
-
-    def test_after_an_interruption_it_is_completed(self):
-        task = self.interrupted(
-            control.JobStopped, lambda task: task.control.cancel('Stop.')
-        )
-        self.assertEqual(4, len(self.known()))
-        found = repositories.show(self.new.catalog, 'default')
-        self.assertEqual('recovering', found.state)
-        self.new.finish(task.spec, 'failed')
-        result = self.rebuild()
-        self.assertEqual((5, 1), (result['images'], result['added']))
-        self.assertEqual({i.id for i in self.made}, self.known())
-
-    def test_run_that_was_given_up_is_not_heard(self):
-        self.interrupted(
-            errors.Fenced, lambda task: self.new.finish(task.spec, 'failed')
-        )
-        self.assertEqual(2, len(self.known()))
-
-    def test_answer_that_is_lost_costs_nothing(self):
-        self.new.bus.break_down_for('take_findings', 1)
-        self.assertEqual(5, self.rebuild()['images'])
-        self.assertEqual({i.id for i in self.made}, self.known())
-
-    def test_server_that_never_answers_ends_the_run(self):
-        self.useFixture(fixtures.MockPatchObject(rebuild, '_PATIENCE', 0.1))
-        task = self.begin()
-        self.new.bus.break_down()
-        self.assertRaises(errors.Fenced, rebuild.run, task)
-
-    def test_message_has_a_bounded_size(self):
-        self.useFixture(fixtures.MockPatchObject(rebuild, '_BATCH_BYTES', 1))
-        task = self.begin()
-        sent = []
-        take = task.server.take_findings
-        with mock.patch.object(
-            task.server,
-            'take_findings',
-            lambda *args: sent.append(args[2]) or take(*args),
-        ):
-            rebuild.run(task)
-        self.assertEqual({0, 1}, {len(message.images) for message in sent})
-
-    def test_image_that_is_gone_from_the_repository_is_told(self):
-        self.rebuild()
-        gone, deleted = self.made[:2]
-        self.storage.delete(layout.commit_key(gone.id))
-        self.repo.delete_image(deleted.id)
-        result = self.rebuild()
-        self.assertEqual(2, result['differing'])
-        for image in (gone, deleted):
-            self.assertIn(image.id, ' '.join(result['differences']))
-            found = images.show(self.new.catalog, image.id)
-            self.assertEqual('available', found.state)
-
-    def test_image_that_is_damaged_since_is_told_once(self):
-        self.rebuild()
-        self.patch(layout.root_key(self.made[0].id), 200, b'\xff\xff')
-        result = self.rebuild()
-        self.assertEqual((1, 0), (result['damaged'], result['differing']))
-
-    def test_image_that_came_meanwhile_is_no_difference(self):
-        self.rebuild()
-        task = self.begin()
-        known = task.server.known_images
-        path = self.new.write_volume(b'x')
-
-        def late(job_id, token, after):
-            if not after and not made:
-                made.append(self.new.backup(path))
-            return known(job_id, token, after)
-
-        made = []
-        with mock.patch.object(task.server, 'known_images', late):
-            result = rebuild.run(task)
-        self.assertEqual((5, []), (result['images'], result['differences']))
