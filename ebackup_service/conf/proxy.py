@@ -73,7 +73,8 @@ OPTS: list[cfg.Opt] = [
         default=20.0,
         min=0,
         help='Seconds that running jobs get to end when the process is '
-        'told to stop; those that remain are then cancelled.',
+        'told to stop; those that remain go on when it is back, backups from '
+        'a checkpoint that they make meanwhile.',
     ),
 ]
 

@@ -77,7 +77,8 @@ def run_backup(
 
     Every stage_size bytes that were read the workers wait for each other,
     what they have is made durable, and ``checkpointed`` is told: whoever goes
-    on from there reads at most that much again.
+    on from there reads at most that much again. So they do, soon, when the job
+    is to wind down, which ends there.
 
     :param base: tree of the chain's last image, of the same chunk size; its
         volume may have had another size
@@ -112,13 +113,17 @@ def run_backup(
     work = plan.after(_plan(source, base, chunk_size, damaged), begun.leaf)
     try:
         for stage in plan.stages(work, stage_size, chunk_size, page.FANOUT):
-            tasks = engine_crew.Shared(stage.tasks)
+            handout = _Handout(stage, control)
+            tasks = engine_crew.Shared(handout)
             job.crew.run([functools.partial(one.run, tasks) for one in crew])
             control.check()
-            if stage.end < job.target.geometry.leaves:
+            if handout.end < job.target.geometry.leaves:
                 locator = job.target.checkpoint()
                 session.flush()
-                checkpointed(Checkpoint(locator, stage.end, progress.total()))
+                checkpointed(
+                    Checkpoint(locator, handout.end, progress.total())
+                )
+                control.check_wound_down()
     finally:
         for one in crew:
             one.close()
@@ -137,6 +142,27 @@ def run_backup(
             'chunks_zero': total['chunks_zero'],
         },
     )
+
+
+class _Handout:
+    """The tasks of a stage, as long as the job isn't to wind down.
+
+    :ivar end: the first leaf that is not done when those are that were given
+    """
+
+    def __init__(
+        self, stage: plan.Stage, control: job_control.Control
+    ) -> None:
+        self.end = stage.end
+        self._tasks = stage.tasks
+        self._control = control
+
+    def __iter__(self) -> Iterator[backup_leaf.Task]:
+        for task in self._tasks:
+            if self._control.winding_down:
+                self.end = plan.begin(task)
+                return
+            yield task
 
 
 def _plan(

@@ -53,6 +53,7 @@ class Control:
         self._limiter = limiter
         self._clock = clock
         self._reason: str | None = None
+        self._last: str | None = None
         self._stopped = threading.Event()
 
     def extend(self, deadline: float) -> None:
@@ -64,6 +65,23 @@ class Control:
         if self._reason is None:
             self._reason = reason
         self._stopped.set()
+
+    def wind_down(self, reason: str) -> None:
+        """Stop where another run can go on, if there is such a place."""
+        if self._last is None:
+            self._last = reason
+
+    @property
+    def winding_down(self) -> bool:
+        return self._last is not None
+
+    def check_wound_down(self) -> None:
+        """For who is at such a place.
+
+        :raises: JobStopped
+        """
+        if self._last is not None:
+            raise JobStopped(self._last)
 
     def check(self) -> None:
         """:raises: JobStopped, LeaseLost"""

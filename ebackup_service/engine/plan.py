@@ -168,6 +168,11 @@ def _weight(task: LeafTask | SkipTask, leaf_chunks: int) -> int:
     return max(int((task.kinds == DATA).sum()), 1)
 
 
+def begin(task: LeafTask | SkipTask) -> int:
+    """The task's first leaf."""
+    return task.leaf if isinstance(task, LeafTask) else task.start
+
+
 def _end(task: LeafTask | SkipTask) -> int:
     return task.leaf + 1 if isinstance(task, LeafTask) else task.stop
 

@@ -16,6 +16,9 @@ from ebackup_service.rpc import messages
 
 LOG = log.getLogger(__name__)
 
+# Of the time that running jobs get, this part passes before backups are to end
+# at a checkpoint: what is left must suffice for the leaf that they are at.
+_PATIENCE = 0.25
 # Seconds for stopped jobs to close what they have open and to report.
 _STOP_SECONDS = 8.0
 
@@ -91,8 +94,14 @@ class Crew:
             self._stopping = True
 
     def finish(self, seconds: float) -> None:
-        """Wait that long for running jobs, stop those that remain."""
-        self._join(seconds)
+        """Wait that long for running jobs, stop those that remain.
+
+        Backups that take longer end at a checkpoint meanwhile.
+        """
+        self._join(seconds * _PATIENCE)
+        for job in self._running():
+            job.wind_down('proxy-stopping', _stopping(self._conf))
+        self._join(seconds * (1 - _PATIENCE))
         for job in self._running():
             LOG.warning('Job %s is stopped with the proxy', job.spec.id)
             job.stop('proxy-stopping', _stopping(self._conf), True)

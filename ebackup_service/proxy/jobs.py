@@ -80,6 +80,10 @@ class RunningJob:
         """Stop within seconds; the report says why."""
         self._keeper.stop_job(kind, message, retryable)
 
+    def wind_down(self, kind: str, message: str) -> None:
+        """Stop where another run can go on, if there is such a place."""
+        self._keeper.wind_down(kind, message, True)
+
     def give_up(self) -> None:
         """Report no longer than once more: the process ends."""
         self._given_up.set()

@@ -44,10 +44,13 @@ class LeaseKeeper:
 
     def stop_job(self, kind: str, message: str, retryable: bool) -> None:
         """Tell the job to stop; the first reason is the one reported."""
-        with self._stop_lock:
-            if self._stop is None:
-                self._stop = messages.JobError(kind, message[:255], retryable)
+        self._note(kind, message, retryable)
         self._task.control.cancel(message)
+
+    def wind_down(self, kind: str, message: str, retryable: bool) -> None:
+        """Tell the job to stop where another run can go on."""
+        self._note(kind, message, retryable)
+        self._task.control.wind_down(message)
 
     def begin(self) -> bool:
         """Ask for the first lease, as long as the server waits for that.
@@ -68,6 +71,11 @@ class LeaseKeeper:
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join(_INTERVAL)
+
+    def _note(self, kind: str, message: str, retryable: bool) -> None:
+        with self._stop_lock:
+            if self._stop is None:
+                self._stop = messages.JobError(kind, message[:255], retryable)
 
     def _keep(self) -> None:
         while not self._stopped.wait(min(_INTERVAL, self._seconds / _SHARE)):

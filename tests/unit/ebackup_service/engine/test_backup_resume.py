@@ -201,6 +201,43 @@ class ResumeTest(volumes.EngineTestCase):
         self.assertEqual(len(content), result.statistics['bytes_read'])
         self.assertEqual(100, self.progress.snapshot()['percent'])
 
+    def test_winds_down_at_a_checkpoint(self):
+        content = volumes.noise(4 * LEAF + 5)
+        for reads in (1, 5, 8):
+            self.session_id = str(uuid.uuid4())
+            self.checkpoints = []
+            self.control = control.Control()
+            source = volumes.MemorySource(content)
+            source.before_read = lambda reads=reads, source=source: (
+                len(source.read) >= reads
+                and self.control.wind_down('the proxy stops')
+            )
+            error = self.assertRaises(
+                control.JobStopped,
+                self.run_once,
+                source,
+                stage_size=len(content),
+            )
+            self.assertEqual('the proxy stops', error.reason)
+            (reached,) = self.checkpoints
+            self.assertEqual(reached.leaf * LEAF, source.bytes_read)
+            self.assertEqual(reached.leaf * LEAF, reached.total['bytes_read'])
+            self.control = control.Control()
+            rest = volumes.MemorySource(content)
+            image, _ = self.run_once(rest)
+            self.assertHolds(content, image)
+            self.assertEqual(len(content), source.bytes_read + rest.bytes_read)
+
+    def test_winds_down_too_late_to_stop(self):
+        content = volumes.noise(2 * LEAF + 5)
+        source = volumes.MemorySource(content)
+        source.before_read = lambda: (
+            source.bytes_read >= 2 * LEAF and self.control.wind_down('late')
+        )
+        image, _ = self.run_once(source, stage_size=len(content))
+        self.assertHolds(content, image)
+        self.assertEqual([], self.checkpoints)
+
     def test_storage_that_fails_at_a_checkpoint(self):
         content = volumes.noise(3 * LEAF)
         source = volumes.MemorySource(content)

@@ -3,6 +3,9 @@
 import os
 import time
 
+import fixtures
+
+from ebackup_service.proxy import crew as proxy_crew
 from ebackup_service.server import images
 from ebackup_service.server import jobs
 from ebackup_service.server import proxies
@@ -65,6 +68,38 @@ class TestProxyService(base.BaseTestCase):
         found = self.fixture.wait_for_job(job.id, 'succeeded')
         self.assertEqual(2, found.runs)
         self.assertEqual('available', self.fixture.image(image.id).state)
+
+    def test_stopped_proxy_leaves_a_checkpoint(self):
+        self.fixture.proxy.stop()
+        self.fixture.start_proxy(
+            {
+                'proxy': {
+                    'max_bytes_per_second': 16 * MIB,
+                    'shutdown_timeout': 20,
+                    'workers': 1,
+                }
+            }
+        )
+        content = os.urandom(64 * MIB)
+        path = self.fixture.write_volume(content)
+        image, job = self.fixture.begin_backup(path)
+
+        def reads():
+            return (jobs.beat(self.catalog, job.id).progress or {}).get(
+                'bytes_read'
+            )
+
+        service_fixture.wait_for(reads, 'read')
+        with fixtures.MockPatchObject(proxy_crew, '_PATIENCE', 0.0):
+            self.fixture.proxy.stop()
+        self.assertEqual('pending', self.fixture.job(job.id).state)
+        self.fixture.start_proxy()
+        found = self.fixture.wait_for_job(job.id, 'succeeded')
+        self.assertEqual(2, found.runs)
+        self.assertEqual(0, found.result['bytes_reread'])
+        self.fixture.restore_to(self.fixture.image(image.id), path)
+        with open(path, 'rb') as file:
+            self.assertEqual(content, file.read())
 
     def test_restarted_proxy_goes_on_with_what_waits(self):
         self.fixture.proxy.stop()
