@@ -38,8 +38,10 @@ OPTS: list[cfg.Opt] = [
     cfg.IntOpt(
         'compression_level',
         default=2,
-        help='Level of compression, as the algorithm counts it. Of zstd, 1 '
-        'takes 7 % less processor time than 2, for 2 % more space.',
+        min=-7,
+        max=22,
+        help='Level of zstd; the others have none. 1 takes 7 % less processor '
+        'time than 2, for 2 % more space.',
     ),
     cfg.IntOpt(
         'minimum_free',
