@@ -166,7 +166,7 @@ def _end(
     outcome: messages.Outcome,
 ) -> bool:
     if outcome.state == job_rows.SUCCEEDED:
-        return _succeed(session, job, outcome.result or {})
+        return _succeed(session, job, outcome)
     error = outcome.error or messages.JobError(
         'proxy-stopping', f'Proxy {job.proxy} gave the job back.', True
     )
@@ -178,8 +178,9 @@ def _end(
 
 
 def _succeed(
-    session: orm.Session, job: job_rows.Job, result: dict[str, Any]
+    session: orm.Session, job: job_rows.Job, outcome: messages.Outcome
 ) -> bool:
+    result = outcome.result or {}
     if job.kind == job_rows.BACKUP and not _acknowledge(session, job, result):
         # Deleted meanwhile, or never committed: no image comes of it.
         error = jobs.failure('cancelled', 'The image was deleted.')
@@ -191,6 +192,8 @@ def _succeed(
         job_rows.SUCCEEDED,
         job_rows.held(job.token),
         result={**result, **_notes(job)},
+        # Some have no progress to tell, others more to do when all is read.
+        progress={**(outcome.progress or job.progress), 'percent': 100},
         cancel_reason=None,
     )
     if ended:
@@ -261,7 +264,7 @@ def _conclude(
 def _account(
     session: orm.Session, job: job_rows.Job, outcome: messages.Outcome
 ) -> None:
-    if outcome.progress:
+    if outcome.progress and outcome.state != job_rows.SUCCEEDED:
         job_rows.update(
             session, job.id, job_rows.STATES, progress=outcome.progress
         )

@@ -107,13 +107,13 @@ class TestFinish(OutcomesTestCase):
         self.fixture.commit(self.spec)
         result = {'kind': 'full', 'bytes_read': 9, 'bytes_stored': 4}
         decision = self.fixture.finish(
-            self.spec, result=result, progress={'percent': 100}
+            self.spec, result=result, progress={'percent': 99, 'rate': 7}
         )
         self.assertTrue(decision.accepted)
         job, image = self.found_job(), self.found_image()
         self.assertEqual('succeeded', job.state)
         self.assertEqual(result, job.result)
-        self.assertEqual({'percent': 100}, job.progress)
+        self.assertEqual({'percent': 100, 'rate': 7}, job.progress)
         self.assertIsNotNone(job.finished_at)
         self.assertIsNone(job.lease_until)
         self.assertEqual(
