@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The lab that the tests run in: what tools/lab can do for them."""
 
-from collections.abc import Iterator
-import errno
 import functools
-import hashlib
+import importlib.util
 import json
 import os
 import pathlib
 import signal
 import subprocess
+import types
 from typing import Any
-
-# Bytes that are hashed at a time.
-_PIECE = 1 << 20
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 
@@ -129,31 +125,18 @@ def current() -> Lab:
 def sha256(path: pathlib.Path) -> str:
     """Return what is the same for files of the same bytes, and of no others.
 
-    Hashed is every MiB in which there is more than zeros, with its place.
     Most of a test's volume is a hole, and is not read.
     """
-    digest = hashlib.sha256()
-    with path.open('rb', buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        digest.update(size.to_bytes(8))
-        for offset in _not_holes(file.fileno(), size):
-            piece = os.pread(file.fileno(), _PIECE, offset)
-            if piece.count(0) < len(piece):
-                digest.update(offset.to_bytes(8))
-                digest.update(piece)
-    return digest.hexdigest()
+    digest: str = _sparse().digest(path)
+    return digest
 
 
-def _not_holes(descriptor: int, size: int) -> Iterator[int]:
-    """Yield the offset of each piece in which there may be anything."""
-    offset = 0
-    while offset < size:
-        try:
-            offset = os.lseek(descriptor, offset, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            return  # a hole up to the end
-        offset -= offset % _PIECE
-        yield offset
-        offset += _PIECE
+@functools.cache
+def _sparse() -> types.ModuleType:
+    """Return a module of tools/lablib, which is no package of the tests'."""
+    place = TREE / 'tools/lablib/sparse.py'
+    spec = importlib.util.spec_from_file_location('sparse', place)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from concurrent import futures
 import time
 
+from lablib import sparse
 from lablib.torture import cloud as cloud_module
-from lablib.torture import content
 from lablib.torture import model as model_module
 from lablib.torture import operation
 from lablib.torture import operations
@@ -91,7 +91,7 @@ class Closing:
             if self._ended('backup', backup) != 'available':
                 self._found(f'backup {backup} failed without a reason')
                 continue
-            if content.digest(volumes.find(self._lab, volume.id)) != (
+            if sparse.digest(volumes.find(self._lab, volume.id)) != (
                 volume.digest
             ):
                 self._found(f'volume {volume.id} changed by itself')
@@ -123,7 +123,7 @@ class Closing:
             return f'restoring backup {backup.id} ended in {status}'
         if self._ended('backup', backup.id) != 'available':
             return f'backup {backup.id} is not available any more'
-        if content.digest(volumes.find(self._lab, volume)) != backup.digest:
+        if sparse.digest(volumes.find(self._lab, volume)) != backup.digest:
             return (
                 f'backup {backup.id} of volume {backup.volume_id}, restored '
                 f'to volume {volume}, has other bytes than were backed up'

@@ -15,7 +15,7 @@ _BACKUPS = ('backup', 'incremental', 'snapshot', 'in-use', 'cancel')
 
 @dataclasses.dataclass(eq=False)
 class Volume:
-    """digest: what content.digest() has to return while nothing writes.
+    """digest: what sparse.digest() has to return while nothing writes.
 
     None: a restore that failed has left something, nobody knows what.
     """

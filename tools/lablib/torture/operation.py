@@ -8,8 +8,8 @@ import threading
 import time
 from typing import Any
 
+from lablib import sparse
 from lablib.torture import cloud as cloud_module
-from lablib.torture import content
 from lablib.torture import model as model_module
 from lablib.torture import plan
 from lablib import volumes
@@ -172,7 +172,7 @@ class Operation:
             )
 
     def _compare(self, volume_id: str, digest: str | None, what: str) -> None:
-        if content.digest(self._path(volume_id)) != digest:
+        if sparse.digest(self._path(volume_id)) != digest:
             raise Violation(f'volume {volume_id} is not {what}')
 
     def _untouched(self, volume: model_module.Volume) -> None:

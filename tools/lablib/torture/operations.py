@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from lablib import rest
+from lablib import sparse
 from lablib.torture import cloud as cloud_module
 from lablib.torture import content
 from lablib.torture import model as model_module
@@ -24,7 +25,7 @@ class Backup(operation.Operation):
         volume = self._volume
         self._untouched(volume)
         content.change(self._path(volume.id), self._random)
-        volume.digest = self._digest = content.digest(self._path(volume.id))
+        volume.digest = self._digest = sparse.digest(self._path(volume.id))
 
     def begin(self) -> None:
         self._begin()
@@ -91,7 +92,7 @@ class OfSnapshot(Backup):
             raise Violation(f'snapshot {self._snapshot} was not made')
         path = self._path(self._volume.id)
         content.change(path, self._random)
-        self._volume.digest = content.digest(path)
+        self._volume.digest = sparse.digest(path)
 
     def begin(self) -> None:
         self._begin(snapshot_id=self._snapshot)
@@ -240,7 +241,7 @@ class RestoreOver(Restore):
         self._free(self._volume)
         # After a failure it holds something of both, and from now on
         # nothing may change it any more.
-        found = content.digest(self._path(self._volume.id))
+        found = sparse.digest(self._path(self._volume.id))
         self._volume.digest = self._backup.digest if good else found
 
 

@@ -16,9 +16,9 @@ from lablib import console
 from lablib import lab as lab_module
 from lablib import lifecycle
 from lablib import rest
+from lablib import sparse
 from lablib.torture import closing
 from lablib.torture import cloud as cloud_module
-from lablib.torture import content
 from lablib.torture import faults
 from lablib.torture import model as model_module
 from lablib.torture import operation as operation_module
@@ -104,7 +104,7 @@ class Torture:
             f'volume {made} is made',
             operation_module.SHORT,
         )
-        digest = content.digest(volumes.find(self._lab, made))
+        digest = sparse.digest(volumes.find(self._lab, made))
         return model_module.Volume(made, digest)
 
     def _tidy(self, kind: str, resource: str) -> None:
