@@ -47,12 +47,13 @@ class PackSet:
 
     def __iter__(self) -> Iterator[location.PackAddress]:
         for (session, kind, number), block in self._blocks.items():
-            for at, byte in enumerate(block):
-                for bit in range(8) if byte else ():
-                    if byte & 1 << bit:
-                        yield location.PackAddress(
-                            session, kind, number * _BLOCK + at * 8 + bit
-                        )
+            left = int.from_bytes(block, 'little')
+            while left:
+                lowest = left & -left
+                left ^= lowest
+                yield location.PackAddress(
+                    session, kind, number * _BLOCK + lowest.bit_length() - 1
+                )
 
     def __contains__(self, address: location.PackAddress) -> bool:
         session, kind, ordinal = address

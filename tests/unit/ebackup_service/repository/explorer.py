@@ -65,6 +65,11 @@ class State(NamedTuple):
     points: tuple[scripts.Point | None, ...]
 
 
+_Key = tuple[int, tuple[scripts.Point | None, ...]]
+# Whose step it was, and what was done.
+_Label = tuple[str, str | list[stepwise.Call]]
+
+
 class Broken(Exception):
     """A promise isn't kept; the message says which, and how it came to it."""
 
@@ -87,10 +92,13 @@ class Explorer:
         self._start = State(
             world, tuple(scripts.Script(a.code).start for a in actors)
         )
-        self._origins: dict[State, tuple[State, str] | None] = {
-            self._start: None
+        # Equal worlds are the same one here, which is quick to look up.
+        self._worlds: dict[World, World] = {world: world}
+        self._origins: dict[_Key, tuple[State, _Label] | None] = {
+            _key(self._start): None
         }
-        self._seen: set[World] = set()
+        self._seen: set[int] = set()
+        self._known: dict[tuple[int, int], tuple[World, scripts.Point]] = {}
         self.ends: dict[World, State] = {}
 
     @property
@@ -116,8 +124,8 @@ class Explorer:
             ended = True
             for label, after in self._steps(state):
                 ended = False
-                if after not in self._origins:
-                    self._origins[after] = state, label
+                if _key(after) not in self._origins:
+                    self._origins[_key(after)] = state, label
                     self._judge(after)
                     left.append(after)
             if ended:
@@ -136,11 +144,12 @@ class Explorer:
     def blame(self, state: State, problem: BaseException) -> Broken:
         """A problem with all that led to it."""
         lines = []
-        origin = self._origins[state]
+        origin = self._origins[_key(state)]
         while origin is not None:
-            state, label = origin
-            lines.append(label)
-            origin = self._origins[state]
+            state, (name, what) = origin
+            told = what if isinstance(what, str) else ', '.join(map(str, what))
+            lines.append(f'{name}: {told}')
+            origin = self._origins[_key(state)]
         lines.append(f'{type(problem).__name__}: {problem}')
         return Broken('\n'.join([*lines[-2::-1], lines[-1]]))
 
@@ -148,20 +157,19 @@ class Explorer:
         for point in state.points:
             if point is not None and point.failure is not None:
                 raise self.blame(state, point.failure)
-        if state.world not in self._seen:
-            self._seen.add(state.world)
+        if id(state.world) not in self._seen:
+            self._seen.add(id(state.world))
             try:
                 self._look(state.world)
             except AssertionError as error:
                 raise self.blame(state, error) from error
 
-    def _steps(self, state: State) -> Iterator[tuple[str, State]]:
+    def _steps(self, state: State) -> Iterator[tuple[_Label, State]]:
         calls = {
             number: self._next(state, number) for number in _running(state)
         }
         for number in self._enough(state, calls):
-            name = self._actors[number].name
-            label = f'{name}: {", ".join(map(str, calls[number]))}'
+            label = self._actors[number].name, calls[number]
             yield label, self._step(state, number)
             # Whoever only looks may as well be killed later.
             call = calls[number][-1]
@@ -208,12 +216,13 @@ class Explorer:
                 best = chosen
         return best
 
-    def _kill(self, state: State, number: int) -> tuple[str, State]:
+    def _kill(self, state: State, number: int) -> tuple[_Label, State]:
         actor = self._actors[number]
         assert actor.killed is not None
         world = World(state.world.objects, actor.killed(state.world.catalog))
+        world = self._worlds.setdefault(world, world)
         return (
-            f'{actor.name} was killed',
+            (actor.name, 'killed'),
             State(world, _replaced(state.points, number, None)),
         )
 
@@ -240,18 +249,31 @@ class Explorer:
     def _perform(
         self, state: State, number: int, point: scripts.Point
     ) -> tuple[State, scripts.Point]:
-        call, world = point.call, state.world
+        call = point.call
         assert call is not None
         if call.verb in ('create', 'delete'):
             self._assert_not_owned(state, number, call)
-        if call.party == stepwise.STORAGE:
-            objects, result = world.objects.perform(call)
-            world = World(objects, world.catalog)
-        else:
-            catalog, result = world.catalog.perform(call)
-            world = World(world.objects, catalog)
-        point = point.after(result)
+        world, point = self._after(state.world, point)
         return State(world, _replaced(state.points, number, point)), point
+
+    def _after(
+        self, world: World, point: scripts.Point
+    ) -> tuple[World, scripts.Point]:
+        """What a call leaves, whoever else there is: it is found out once."""
+        known = self._known.get((id(world), id(point)))
+        if known is None:
+            call = point.call
+            assert call is not None
+            if call.party == stepwise.STORAGE:
+                objects, result = world.objects.perform(call)
+                after = World(objects, world.catalog)
+            else:
+                catalog, result = world.catalog.perform(call)
+                after = World(world.objects, catalog)
+            after = self._worlds.setdefault(after, after)
+            known = after, point.after(result)
+            self._known[id(world), id(point)] = known
+        return known
 
     def _assert_not_owned(
         self, state: State, number: int, call: stepwise.Call
@@ -292,6 +314,10 @@ class Explorer:
             for powers, there in ((may.creates, False), (may.deletes, True))
             for power in powers
         )
+
+
+def _key(state: State) -> _Key:
+    return id(state.world), state.points
 
 
 def _running(state: State) -> list[int]:

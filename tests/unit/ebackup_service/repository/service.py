@@ -14,6 +14,7 @@ from typing import TypeAlias
 import uuid
 
 from ebackup_service.repository import collector
+from ebackup_service.repository import location
 from ebackup_service.repository import root as image_root
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository.storage import disk
@@ -55,6 +56,9 @@ class Record:
     root: image_root.Root | None = dataclasses.field(
         default=None, repr=False, hash=False
     )
+    # which run of the session is heard, and how far it says that it is
+    run: int = 0
+    checkpoint: location.Locator | None = None
 
 
 Facts: TypeAlias = Mapping[str, Record]

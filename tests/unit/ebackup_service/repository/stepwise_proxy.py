@@ -2,6 +2,7 @@
 """Jobs of proxies as processes for an explorer: they say what may come."""
 
 from collections.abc import Callable
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -11,6 +12,7 @@ from ebackup_service.repository import collector
 from ebackup_service.repository import layout
 from ebackup_service.repository import pack_set
 from ebackup_service.repository import root as image_root
+from ebackup_service.repository import survey
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import explorer
 from tests.unit.ebackup_service.repository import proxy
@@ -193,6 +195,10 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, account.Account):
         # What the counts are follows from the rest.
         return value.number, value.entries
+    if isinstance(value, tuple | survey.Image):
+        with contextlib.suppress(TypeError):
+            hash(value)
+            return value
     if dataclasses.is_dataclass(value):
         return tuple(
             _frozen(getattr(value, field.name))

@@ -5,9 +5,11 @@ In the place of the catalog, whose transactions are one step here.
 """
 
 from collections.abc import Iterable
+import dataclasses
 from typing import Any
 
 from ebackup_service.repository import collector
+from ebackup_service.repository import location
 from ebackup_service.repository import root as image_root
 from tests.unit.ebackup_service.repository import service as services
 from tests.unit.ebackup_service.repository.storage import stepwise
@@ -19,11 +21,36 @@ State = services.State
 # its own image only, and it is all the same how dead an image is.
 _DISTURBS = {
     'acknowledge': frozenset(['live', 'reserve']),
+    'acknowledge_run': frozenset(['begin', 'live', 'reserve']),
+    'begin': frozenset(
+        [
+            'acknowledge_run',
+            'begin',
+            'checkpoint',
+            'commit_run',
+            'doom',
+            'fail_run',
+            'live',
+        ]
+    ),
     'bury': frozenset(),
+    'checkpoint': frozenset(['begin']),
     'commit': frozenset(['live']),
-    'doom': frozenset(['live', 'pin', 'reserve']),
+    'commit_run': frozenset(['begin', 'live']),
+    'doom': frozenset(['begin', 'live', 'pin', 'reserve']),
+    'fail_run': frozenset(['begin']),
     'live': frozenset(
-        ['acknowledge', 'commit', 'doom', 'pin', 'reserve', 'unpin']
+        [
+            'acknowledge',
+            'acknowledge_run',
+            'begin',
+            'commit',
+            'commit_run',
+            'doom',
+            'pin',
+            'reserve',
+            'unpin',
+        ]
     ),
     'pin': frozenset(['doom', 'live']),
     'reserve': frozenset(['acknowledge', 'doom', 'live', 'reserve']),
@@ -117,6 +144,58 @@ class Catalog:
         self, image_id: str, root: image_root.Root
     ) -> tuple['Catalog', Any]:
         return self._with(services.committed(self.facts[image_id], root)), None
+
+    def _begin(self, image_id: str, run: int) -> tuple['Catalog', Any]:
+        """Hand a job out: the first time, or the next when it is taken back.
+
+        :returns: None: it has ended
+        """
+        record = self.facts[image_id]
+        if record.state not in services.RUNNING or run <= record.run:
+            return self, None
+        record = dataclasses.replace(record, run=run, base=self.base(record))
+        begun = (
+            record,
+            None if record.base is None else self.facts[record.base],
+            record.checkpoint,
+        )
+        return self._with(record), begun
+
+    def base(self, record: services.Record) -> str | None:
+        """What a run compares with: all of them with the same."""
+        return record.base
+
+    def _checkpoint(
+        self, image_id: str, run: int, reached: location.Locator | None
+    ) -> tuple['Catalog', Any]:
+        record = self._heard(image_id, run)
+        if record is None:
+            return self, None
+        return self._with(
+            dataclasses.replace(record, checkpoint=reached)
+        ), True
+
+    def _commit_run(
+        self, image_id: str, run: int, root: image_root.Root
+    ) -> tuple['Catalog', Any]:
+        if self._heard(image_id, run) is None:
+            return self, None
+        return self._commit(image_id, root)[0], True
+
+    def _acknowledge_run(
+        self, image_id: str, run: int
+    ) -> tuple['Catalog', Any]:
+        if self._heard(image_id, run) is None:
+            return self, None
+        return self._moved(image_id, State.AVAILABLE), True
+
+    def _fail_run(self, image_id: str, run: int) -> tuple['Catalog', Any]:
+        return self, self._heard(image_id, run)
+
+    def _heard(self, image_id: str, run: int) -> services.Record | None:
+        record = self.facts[image_id]
+        heard = record.run == run and record.state in services.RUNNING
+        return record if heard else None
 
     def _acknowledge(self, image_id: str) -> tuple['Catalog', Any]:
         return self._moved(image_id, State.AVAILABLE), None

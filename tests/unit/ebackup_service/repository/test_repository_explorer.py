@@ -8,20 +8,26 @@ the end the next collection leaves nothing else.
 
 import dataclasses
 import datetime
+import functools
 from unittest import mock
 
 import fixtures
 
+from ebackup_service.repository import account
 from ebackup_service.repository import collector
+from ebackup_service.repository import config
 from ebackup_service.repository import fields
 from ebackup_service.repository import layout
+from ebackup_service.repository import markers
 from ebackup_service.repository import repository
+from ebackup_service.repository import root as image_root
 from tests import base as test_base
 from tests.unit.ebackup_service.repository import aftermath
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import explorer
 from tests.unit.ebackup_service.repository import service as services
 from tests.unit.ebackup_service.repository import stepwise_proxy
+from tests.unit.ebackup_service.repository import stepwise_runs
 from tests.unit.ebackup_service.repository import stepwise_service
 from tests.unit.ebackup_service.repository.storage import stepwise
 
@@ -109,6 +115,17 @@ class ExplorerTestCase(test_base.BaseTestCase):
         clock = mock.Mock(UTC=datetime.UTC)
         clock.datetime.now.return_value = datetime.datetime.now(datetime.UTC)
         self.useFixture(fixtures.MockPatchObject(fields, 'datetime', clock))
+        # Processes that come some way anew read the same documents again.
+        for document in (
+            account.Account,
+            config.RepositoryConfig,
+            image_root.Root,
+            markers.Commit,
+        ):
+            once = functools.cache(document.from_bytes)
+            self.useFixture(
+                fixtures.MockPatchObject(document, 'from_bytes', once)
+            )
 
     def world(self, *actors):
         """What some have left that worked one after the other."""
@@ -152,6 +169,19 @@ class ExplorerTestCase(test_base.BaseTestCase):
             Job('collection', 4).collect(),
         )
 
+    def run_again(self, checkpoint=False):
+        """A backup is taken back from a run; its base was deleted."""
+        before = Job('before', 1, volume(1, 2))
+        runs = stepwise_runs.Runs(2, before.image, volume(3, 2), checkpoint)
+        world = runs.reserved(self.world(before.backup(ONE), _BEFORE), ONE)
+        deletion = Job('deletion', 3).delete(before.image)
+        return self.explore(
+            explorer.Explorer([deletion], world, _nothing).undisturbed(),
+            runs.first(),
+            runs.second(),
+            Job('collection', 4).collect(),
+        )
+
 
 class OrdersTestCase(ExplorerTestCase):
     def test_two_backups_a_restore_and_a_collection(self):
@@ -180,6 +210,10 @@ class OrdersTestCase(ExplorerTestCase):
 
     def test_image_that_is_deleted_while_it_is_restored(self):
         self.assertLess(1000, self.restored_is_deleted())
+
+    def test_backup_that_is_taken_back_and_run_again(self):
+        for checkpoint in (False, True):
+            self.assertLess(1000, self.run_again(checkpoint))
 
 
 class SeededBugTestCase(ExplorerTestCase):
@@ -241,6 +275,18 @@ class SeededBugTestCase(ExplorerTestCase):
 
         with mock.patch.object(stepwise_service.Catalog, 'live', forgetful):
             self.assert_found(self.restored_is_deleted, 'lacks')
+
+    def test_run_without_a_checkpoint_that_gets_another_base(self):
+        """It may adopt a root that refers to the one before."""
+
+        def anew(self, record):
+            if record.checkpoint is not None:
+                return record.base
+            newest = services.newest(self.facts, record.chain)
+            return None if newest is None else newest.id
+
+        with mock.patch.object(stepwise_service.Catalog, 'base', anew):
+            self.assert_found(self.run_again, 'lacks')
 
     def test_collection_that_leaves_dead_images(self):
         with mock.patch.object(collector, '_remove_image', return_value=0):
