@@ -2,9 +2,8 @@
 
 from unittest import mock
 
-from oslotest import base
-
 from ebackup_service.rpc import topics
+from tests import base
 
 
 class TopicsTestCase(base.BaseTestCase):
