@@ -49,7 +49,7 @@ class TestHandOut(base.BaseTestCase):
                 url=f'file://{self.fixture.directory}/default',
                 owner=messages.Owner(owner.uuid, 1),
                 compression='zstd',
-                compression_level=1,
+                compression_level=self.fixture.conf.repository.compression_level,
                 minimum_free=0,
             ),
             spec.repository,
