@@ -3,8 +3,13 @@
 
 import argparse
 
+from osc_lib import exceptions
+
+from ebackup_driver import errors
+from ebackup_driver.osc import arguments
 from ebackup_driver.osc import output
 from ebackup_driver.osc import progress
+from ebackup_driver import resources
 
 SIZES = ('size', 'bytes_read', 'bytes_stored', 'chunk_size', 'damaged_bytes')
 
@@ -72,7 +77,9 @@ class ShowImage(output.ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument('image', metavar='<image>', help='its ID')
+        parser.add_argument(
+            'image', metavar='<image>', type=arguments.uuid, help='its ID'
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> output.Fields:
@@ -90,7 +97,9 @@ class SetImage(output.ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument('image', metavar='<image>', help='its ID')
+        parser.add_argument(
+            'image', metavar='<image>', type=arguments.uuid, help='its ID'
+        )
         choice = parser.add_mutually_exclusive_group(required=True)
         choice.add_argument(
             '--restore-damaged',
@@ -117,28 +126,70 @@ class DeleteImage(output.Lister):
     """Delete backup images, and show the jobs that do so
 
     Cinder still shows backups whose images were deleted here: prefer to
-    delete the backup.
+    delete the backup. If one can't be deleted, the others still are; the
+    command then fails.
     """
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
         parser.add_argument(
-            'images', metavar='<image>', nargs='+', help='their IDs'
+            'images',
+            metavar='<image>',
+            nargs='+',
+            type=arguments.uuid,
+            help='their IDs',
         )
         progress.add_option(parser)
         return parser
 
+    def run(self, parsed_args: argparse.Namespace) -> int:
+        self._problems: list[str] = []
+        code = super().run(parsed_args)
+        if self._problems:
+            # Only now: what was done is shown first.
+            raise exceptions.CommandError('\n'.join(self._problems))
+        return code
+
     def take_action(self, parsed_args: argparse.Namespace) -> output.Table:
-        jobs = {
-            image_id: self.client.delete_image(image_id)
-            for image_id in parsed_args.images
-        }
-        rows: list[tuple[str, str | None, str]] = []
-        for image_id, job in jobs.items():
-            if job is None:
-                rows.append((image_id, None, 'deleted'))
-                continue
-            if parsed_args.wait:
-                job = progress.wait(self.client, job)
-            rows.append((image_id, job.id, job.state))
-        return ('Image', 'Job', 'Job State'), rows
+        # Each once, in their order.
+        images = dict.fromkeys(parsed_args.images)
+        deletions = [(image, *self._delete(image)) for image in images]
+        if parsed_args.wait:
+            deletions = [
+                (image, *self._wait(job, state))
+                for image, job, state in deletions
+            ]
+        return ('Image', 'Job', 'Job State'), [
+            (image, job and job.id, state) for image, job, state in deletions
+        ]
+
+    def _delete(
+        self, image_id: str
+    ) -> tuple[resources.Job | None, str | None]:
+        """Return the job and its state: (None, None) if it can't be done."""
+        try:
+            # A mistyped ID must not leave a tombstone.
+            self.client.image(image_id)
+            job = self.client.delete_image(image_id)
+        except errors.EBackupError as error:
+            said = str(error)
+            if image_id not in said:
+                said = f'Image {image_id}: {said}'
+            self._problems.append(said)
+            return None, None
+        return (job, job.state) if job is not None else (None, 'deleted')
+
+    def _wait(
+        self, job: resources.Job | None, state: str | None
+    ) -> tuple[resources.Job | None, str | None]:
+        if job is None:
+            return job, state
+        try:
+            job = progress.follow(self.client, job)
+        except errors.EBackupError as error:
+            self._problems.append(f'{job.kind} job {job.id}: {error}')
+            return job, state
+        failure = progress.failure(job)
+        if failure is not None:
+            self._problems.append(failure)
+        return job, job.state

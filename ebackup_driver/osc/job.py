@@ -4,6 +4,7 @@
 import argparse
 from typing import Any
 
+from ebackup_driver.osc import arguments
 from ebackup_driver.osc import output
 from ebackup_driver.osc import progress
 from ebackup_driver import resources
@@ -82,7 +83,9 @@ class ShowJob(output.ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument('job', metavar='<job>', help='its ID')
+        parser.add_argument(
+            'job', metavar='<job>', type=arguments.uuid, help='its ID'
+        )
         return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> output.Fields:
@@ -97,7 +100,9 @@ class CancelJob(output.ShowOne):
 
     def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
         parser = super().get_parser(prog_name)
-        parser.add_argument('job', metavar='<job>', help='its ID')
+        parser.add_argument(
+            'job', metavar='<job>', type=arguments.uuid, help='its ID'
+        )
         progress.add_option(parser)
         return parser
 

@@ -31,13 +31,19 @@ def wait(client: clients.Client, job: resources.Job) -> resources.Job:
     :raises CommandError: it did not
     """
     job = follow(client, job)
+    problem = failure(job)
+    if problem is not None:
+        raise exceptions.CommandError(problem)
+    return job
+
+
+def failure(job: resources.Job) -> str | None:
+    """Return what to say of a job that has ended; None if it succeeded."""
     try:
         job.raise_for_failure()
     except errors.JobFailed as error:
-        raise exceptions.CommandError(
-            f'{job.kind} job {job.id} {job.state}: {error}'
-        ) from error
-    return job
+        return f'{job.kind} job {job.id} {job.state}: {error}'
+    return None
 
 
 def follow(client: clients.Client, job: resources.Job) -> resources.Job:

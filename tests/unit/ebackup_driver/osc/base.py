@@ -9,6 +9,8 @@ from osc_lib import exceptions
 
 from tests.unit.ebackup_driver import test_client
 
+IMAGE = '11111111-2222-4333-8444-555555555555'
+
 
 class CommandTestCase(test_client.ClientTestCase):
     """Runs commands against a played service."""
@@ -26,13 +28,13 @@ class CommandTestCase(test_client.ClientTestCase):
 
     def run_command(self, command, *arguments):
         """Return exit code and standard output."""
-        stdout = io.StringIO()
+        self.stdout = io.StringIO()
         manager = mock.Mock(ebackup=self.client)
-        app = mock.Mock(stdout=stdout, client_manager=manager)
+        app = mock.Mock(stdout=self.stdout, client_manager=manager)
         instance = command(app, None)
         parser = instance.get_parser('openstack')
         code = instance.run(parser.parse_args(arguments))
-        return code, stdout.getvalue()
+        return code, self.stdout.getvalue()
 
     def text(self, command, *arguments):
         return self.run_command(command, *arguments)[1]
@@ -42,13 +44,22 @@ class CommandTestCase(test_client.ClientTestCase):
         self.assertEqual(0, code)
         return json.loads(text)
 
+    def misused(self, command, *arguments):
+        """Return what is said of a command line that is wrong."""
+        stopped = self.assertRaises(
+            SystemExit, self.run_command, command, *arguments
+        )
+        self.assertEqual(2, stopped.code)
+        self.assertEqual([], self.service.requests)
+        return self.stderr.getvalue()
+
     def failure(self, command, *arguments):
         error = self.assertRaises(
             exceptions.CommandError, self.run_command, command, *arguments
         )
         return str(error)
 
-    def make_image(self, image_id='i1', **values):
+    def make_image(self, image_id=IMAGE, **values):
         """Have an available image."""
         self.client.reserve_image(
             image_id, test_client.image_request(**values)

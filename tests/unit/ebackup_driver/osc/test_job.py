@@ -67,6 +67,14 @@ class TestShow(JobTestCase):
         )
 
 
+class TestWhatIsNoId(base.CommandTestCase):
+    def test_is_told(self):
+        for command in (job.ShowJob, job.CancelJob):
+            self.assertIn(
+                "'nonsense' is no ID", self.misused(command, 'nonsense')
+            )
+
+
 class TestCancel(JobTestCase):
     def test_asks_for_it(self):
         shown = self.json(job.CancelJob, self.job['id'])

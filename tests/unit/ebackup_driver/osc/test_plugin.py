@@ -23,6 +23,7 @@ from tests.unit.ebackup_driver import http_server
 from tests.unit.ebackup_driver import played_identity
 
 PYPROJECT = pathlib.Path(__file__).parents[4] / 'pyproject.toml'
+IMAGE = '11111111-2222-4333-8444-555555555555'
 ENTRY_POINTS = {
     'openstack.cli.extension': {'ebackup': 'ebackup_driver.osc.plugin'},
     'openstack.ebackup.v1': {
@@ -194,8 +195,8 @@ class TestShell(base.ServiceTestCase):
     def test_without_authentication_and_without_success(self):
         done = self.openstack(
             *('--os-auth-type', 'none', '--os-endpoint', self.server.url),
-            *('ebackup', 'image', 'show', 'i1'),
+            *('ebackup', 'image', 'show', IMAGE),
         )
         self.assertEqual(1, done.returncode)
-        self.assertEqual('No image i1.\n', done.stderr)
+        self.assertEqual(f'No image {IMAGE}.\n', done.stderr)
         self.assertEqual('', done.stdout)

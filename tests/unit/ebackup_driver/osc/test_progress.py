@@ -73,7 +73,7 @@ class TestFollow(base.CommandTestCase):
         # Only the driver may: the command line has not its role.
         self.make_image()
         self.service.beats_needed = 4
-        deletion = self.client.delete_image('i1')
+        deletion = self.client.delete_image(base.IMAGE)
         self.assertEqual(
             'succeeded', progress.wait(self.client, deletion).state
         )
