@@ -172,6 +172,74 @@ class TestLab(LabLibraryTestCase):
         return done.returncode != 0
 
 
+class TestDirectoryOfAnother(LabLibraryTestCase):
+    """A directory that was there before, and is no lab."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        from lablib import lab
+
+        self.directory = self.run_directory / 'lab'
+        self.directory.mkdir()
+        self.directory.chmod(0o755)
+        self.lab = lab.Lab(self.directory)
+
+    def _create(self) -> None:
+        with self.lab.locked(create=True):
+            self.lab.create('default')
+
+    def _refused(self) -> str:
+        from lablib import console
+
+        return str(self.assertRaises(console.Problem, self._create))
+
+    def test_is_made_a_lab_if_it_is_empty(self) -> None:
+        self._create()
+        self.assertTrue(self.lab.exists)
+
+    def test_is_left_as_it_is_if_it_holds_something(self) -> None:
+        from lablib import console
+        from lablib import lifecycle
+
+        for name in 'file', 'being-removed':
+            file = self.directory / name
+            file.write_text('precious')
+            self.directory.chmod(0o700)
+            self.assertIn('holds something, but no lab', self._refused())
+            self.assertRaises(console.Problem, lifecycle.destroy, self.lab)
+            self.assertEqual([file], list(self.directory.iterdir()))
+            self.assertEqual(0o700, self.directory.stat().st_mode & 0o777)
+            file.unlink()
+
+    def test_is_not_opened_for_others(self) -> None:
+        self.directory.chmod(0o700)
+        if os.geteuid():
+            self._create()
+        else:
+            self.assertIn('(mode 0700); chmod it', self._refused())
+        self.assertEqual(0o700, self.directory.stat().st_mode & 0o777)
+
+    def test_may_have_been_left_by_an_interrupted_up(self) -> None:
+        from lablib import lifecycle
+
+        def interrupt() -> None:
+            with (
+                mock.patch('pathlib.Path.replace', side_effect=MemoryError),
+                self.assertRaises(MemoryError),
+            ):
+                self._create()
+            self.assertFalse(self.lab.exists)
+            self.assertNotEqual([], list(self.directory.iterdir()))
+
+        interrupt()
+        self._create()
+        self.assertTrue(self.lab.exists)
+        self.lab.clear()
+        interrupt()
+        lifecycle.destroy(self.lab)
+        self.assertFalse(self.directory.exists())
+
+
 class TestProcess(LabLibraryTestCase):
     """A process is found again, and nobody else is taken for it."""
 

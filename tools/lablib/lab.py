@@ -13,6 +13,7 @@ import shutil
 
 from lablib import console
 from lablib import ports
+from lablib import system
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
 PROFILES = ('default', 'processes')
@@ -60,6 +61,7 @@ class Lab:
         self.volume_image = directory / 'volumes.xfs'
         self.repository = directory / 'repository'
         self._file = directory / 'lab.json'
+        self._new = directory / 'lab.new'
         self._removing = directory / 'being-removed'
         self._settings: Settings | None = None
         self._lock: int | None = None
@@ -86,12 +88,17 @@ class Lab:
         base_port: int | None = None,
         backup_threading: str | None = None,
     ) -> None:
-        """Make the directory and decide, unless both were done before."""
+        """Make the directory and decide, unless both were done before.
+
+        :raises Problem: the directory is not for us to use, or the lab in it
+            is another than the one wanted
+        """
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.directory.chmod(0o755)
         if self.exists:
             self._check(profile, base_port)
         else:
+            self.abandon()
+            self._check_passage()
             names = (*ACCOUNTS, 'rabbitmq', 'cinder-db', 'ebackup-db')
             self._settings = Settings(
                 profile=profile,
@@ -107,7 +114,19 @@ class Lab:
     @property
     def is_being_removed(self) -> bool:
         """Tell whether clear() was interrupted."""
-        return self._removing.exists()
+        return self.exists and self._removing.exists()
+
+    def abandon(self) -> None:
+        """Where there is no lab yet, remove what an interrupted create() left.
+
+        :raises Problem: there is something else, which is not ours
+        """
+        if any(path != self._new for path in self.directory.iterdir()):
+            raise console.Problem(
+                f'{self.directory} holds something, but no lab; it is left as '
+                'it is'
+            )
+        self._new.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove all but the directory; nothing may run or be mounted."""
@@ -124,6 +143,16 @@ class Lab:
             path.unlink()
         self._settings = None
 
+    def _check_passage(self) -> None:
+        """See that a service with a user of its own can get in."""
+        mode = self.directory.stat().st_mode & 0o777
+        if system.is_root() and not mode & 0o001:
+            raise console.Problem(
+                f'{self.directory} is closed to the users of the services '
+                f'(mode {mode:04o}); chmod it to 0755, or choose a --dir that '
+                'is not there yet'
+            )
+
     def _check(self, profile: str, base_port: int | None) -> None:
         for what, wanted, found in (
             ('profile', profile, self.settings.profile),
@@ -136,12 +165,11 @@ class Lab:
                 )
 
     def _save(self) -> None:
-        temporary = self._file.with_suffix('.new')
-        temporary.touch(mode=0o600)
-        temporary.write_text(
+        self._new.touch(mode=0o600)
+        self._new.write_text(
             json.dumps(dataclasses.asdict(self.settings), indent=2) + '\n'
         )
-        temporary.replace(self._file)
+        self._new.replace(self._file)
 
     def port(self, name: str) -> int:
         return self.settings.base_port + ports.NAMES.index(name)

@@ -67,11 +67,7 @@ def destroy(lab: lab_module.Lab) -> None:
     """Remove the lab with everything in it."""
     if not lab.exists:
         if lab.directory.exists():
-            if any(lab.directory.iterdir()):
-                raise console.Problem(
-                    f'{lab.directory} holds something, but no lab; it is '
-                    'left as it is'
-                )
+            lab.abandon()
             lab.directory.rmdir()
         return
     _clear(lab)
