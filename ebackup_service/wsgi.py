@@ -28,7 +28,7 @@ def _application() -> Any:
     stack = contextlib.ExitStack()
     transport = transports.opened(conf, stack)
     wake = clients.ServerClient(transport).wake
-    return deploy.application(conf, catalogs.opened(conf, stack), wake)
+    return deploy.application(conf, catalogs.writable(conf, stack), wake)
 
 
 application = _application()

@@ -6,6 +6,7 @@ import logging
 
 from oslo_db import exception as db_errors
 from oslo_middleware import request_id
+import sqlalchemy as sa
 import webob
 import webob.dec
 import webob.exc
@@ -15,6 +16,12 @@ from ebackup_service.api import errors
 from ebackup_service.server import errors as server_errors
 
 LOG = logging.getLogger(__name__)
+# The database is away, full, read-only, locked: no fault of the statement.
+_UNAVAILABLE = (
+    db_errors.DBConnectionError,
+    sa.exc.OperationalError,
+    sa.exc.InternalError,
+)
 
 
 class Faults:
@@ -43,12 +50,13 @@ class Faults:
             return errors.response(error.code, error.kind, str(error))
         except webob.exc.HTTPException as error:
             return _reworded(error)
-        except db_errors.DBConnectionError:
-            LOG.exception('The catalog does not answer')
+        except _UNAVAILABLE:
+            LOG.exception('The catalog cannot be used')
             return errors.response(
                 503,
                 'catalog-unavailable',
-                'the catalog does not answer; try again later',
+                "the catalog cannot be used now: the API's log says why; try "
+                'again later',
             )
         except Exception:
             LOG.exception('Unexpected error in %s %s', req.method, req.path)

@@ -28,9 +28,9 @@ TRANSPORT = 'fake://'
 def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     """Start what others need first; so it stops last."""
     os.makedirs(conf.state_path, mode=0o750, exist_ok=True)
-    catalog = catalogs.opened(conf, stack, may_be_empty=True)
-    catalog.upgrade()
-    repositories.ensure_default(catalog, conf)
+    catalog = catalogs.writable(conf, stack, make=True)
+    with catalogs.explained(conf):
+        repositories.ensure_default(catalog, conf)
     transport = transports.opened(conf, stack, TRANSPORT)
     server = server_service.ServerService(conf, transport, catalog)
     app = deploy.application(conf, catalog, server.wake)

@@ -16,7 +16,7 @@ from ebackup_service.rpc import clients
 
 
 def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
-    catalog = catalogs.opened(conf, stack)
+    catalog = catalogs.writable(conf, stack)
     transport = transports.opened(conf, stack)
     wake = clients.ServerClient(transport).wake
     app = deploy.application(conf, catalog, wake)

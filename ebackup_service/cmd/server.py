@@ -13,7 +13,7 @@ from ebackup_service.server import service
 
 
 def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
-    catalog = catalogs.opened(conf, stack)
+    catalog = catalogs.writable(conf, stack)
     transport = transports.opened(conf, stack)
     server = service.ServerService(conf, transport, catalog)
     server.start()

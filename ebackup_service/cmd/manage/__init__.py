@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import sys
 
 from oslo_config import cfg
-from oslo_db import exception as db_errors
 
 from ebackup_service.api import errors as api_errors
 from ebackup_service.cmd import catalogs
@@ -51,7 +50,7 @@ def main(args: Sequence[str] | None = None) -> int:
         return _say(error, 3)
     except errors.ServerError as error:
         return _say(error, 1)
-    except (catalogs.NotReady, cfg.Error, db_errors.DBError, OSError) as error:
+    except (catalogs.NotReady, cfg.Error, OSError) as error:
         return _say(error, 1)
     except KeyboardInterrupt:
         return 130

@@ -32,7 +32,8 @@ class Context:
     ) -> Iterator[Self]:
         with contextlib.ExitStack() as stack:
             catalog = catalogs.opened(conf, stack, asked.noun == 'db')
-            yield cls(conf, catalog, output.Output(asked.json))
+            with catalogs.explained(conf):
+                yield cls(conf, catalog, output.Output(asked.json))
 
 
 Run = Callable[[Context, argparse.Namespace], int]

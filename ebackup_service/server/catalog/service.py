@@ -41,6 +41,15 @@ def lock(session: orm.Session) -> Service:
     return Service(uuid=model.uuid)
 
 
+def touch(session: orm.Session) -> None:
+    """Write what is there already."""
+    session.execute(
+        sa.update(models.Service)
+        .where(models.Service.id == _ROW)
+        .values(uuid=models.Service.uuid)
+    )
+
+
 def create(session: orm.Session) -> None:
     """Give a new catalog its identity; the first one counts."""
     if session.get(models.Service, _ROW) is None:

@@ -6,6 +6,8 @@ import fixtures
 from oslo_log import log
 import webob
 
+from ebackup_service.cmd import catalogs
+from ebackup_service import conf as service_conf
 from tests.unit.ebackup_service.cmd import base
 
 
@@ -15,6 +17,21 @@ class WsgiTest(base.ProgramTestCase):
         # It would replace the log handlers of the test's process.
         self.useFixture(fixtures.MockPatchObject(log, 'setup'))
         self.addCleanup(sys.modules.pop, 'ebackup_service.wsgi', None)
+
+    def test_catalog_that_can_only_be_read_is_noticed(self):
+        self.make_tables()
+        self.useFixture(
+            fixtures.EnvironmentVariable('EBACKUP_CONFIG_FILE', self.path)
+        )
+        self.forbid_writing()
+        self.useFixture(
+            fixtures.MockPatchObject(
+                service_conf, 'load', return_value=self.conf
+            )
+        )
+        self.assertRaises(
+            catalogs.NotReady, importlib.import_module, 'ebackup_service.wsgi'
+        )
 
     def test_module_has_the_application(self):
         self.make_tables()

@@ -2,6 +2,7 @@
 import fixtures
 from oslo_db import exception as db_errors
 from oslo_log import log
+import sqlalchemy as sa
 import webob
 import webob.dec
 import webob.exc
@@ -81,6 +82,13 @@ class FaultsTest(base.BaseTestCase):
         self.assertEqual(503, response.status_int)
         self.assertNotIn('secret', response.text)
         self.assertEqual('catalog-unavailable', error['kind'])
+
+    def test_catalog_that_refuses_to_be_written_is_503(self):
+        for kind in (sa.exc.OperationalError, sa.exc.InternalError):
+            response, error = answer(kind('UPDATE', {}, Exception('secret')))
+            self.assertEqual(503, response.status_int)
+            self.assertNotIn('secret', response.text)
+            self.assertEqual('catalog-unavailable', error['kind'])
 
     def test_unexpected_errors_are_logged_and_not_told(self):
         response, error = answer(KeyError('inside'))

@@ -53,6 +53,15 @@ class ProgramTestCase(base.BaseTestCase):
         with contextlib.ExitStack() as stack:
             catalogs.opened(self.conf, stack, may_be_empty=True).upgrade()
 
+    def forbid_writing(self):
+        """Let the catalog be one that can only be read, even by root."""
+        path = f'{self.conf.state_path}/ebackup.sqlite'
+        self.conf.set_override(
+            'connection',
+            f'sqlite:///file:{path}?mode=ro&uri=true',
+            group='database',
+        )
+
     def port(self, text):
         """Return the port that a program says it listens on."""
         return int(re.search(r'Listening on \S+ port (\d+)', text)[1])

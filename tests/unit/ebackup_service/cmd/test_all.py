@@ -11,6 +11,7 @@ import fixtures
 
 from ebackup_service.api import errors
 from ebackup_service.cmd import all as cmd_all
+from ebackup_service.cmd import catalogs
 from tests.unit.ebackup_service.cmd import base
 
 PROGRAM = """
@@ -52,6 +53,14 @@ class StartTest(base.ProgramTestCase):
         self.conf.set_override('port', self.port(log.output), group='api')
         with cmd_all.contextlib.ExitStack() as stack:
             self.assertRaises(OSError, cmd_all.start, self.conf, stack)
+
+    def test_catalog_that_can_only_be_read_is_noticed(self):
+        self.make_tables()
+        self.forbid_writing()
+        error = self.assertRaises(
+            catalogs.NotReady, cmd_all.start, self.conf, self.stack
+        )
+        self.assertIn('cannot be written to', str(error))
 
     def test_anonymous_access_is_refused_on_other_addresses(self):
         self.conf.set_override('auth_strategy', 'none', group='api')

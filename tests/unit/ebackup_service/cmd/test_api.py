@@ -38,6 +38,11 @@ class ApiTest(base.ProgramTestCase):
         )
         self.assertEqual(202, answer.status_code)
 
+    def test_catalog_that_can_only_be_read_is_noticed_at_the_start(self):
+        self.make_tables()
+        self.forbid_writing()
+        self.assertRaises(catalogs.NotReady, api.start, self.conf, self.stack)
+
 
 class MainTest(base.ProgramTestCase):
     def test_options_come_from_the_command_line(self):

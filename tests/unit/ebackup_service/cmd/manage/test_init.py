@@ -80,6 +80,18 @@ class TroubleTest(base.ManageTestCase):
         said = self.refused(1, 'image', 'list')
         self.assertIn('ebackup-manage db sync', said)
 
+    def test_catalog_that_can_only_be_read(self):
+        path = f'{self.directory}/ebackup.sqlite'
+        with open(f'{self.directory}/ebackup.conf', 'a') as options:
+            options.write(
+                '[database]\n'
+                f'connection = sqlite:///file:{path}?mode=ro&uri=true\n'
+            )
+        self.assertEqual([], self.ask('image', 'list')['images'])
+        said = self.refused(1, 'repository', 'create', 'a', 'file:///a')
+        self.assertIn('attempt to write a readonly database; ', said)
+        self.assertEqual(1, said.count('\n'))
+
     def test_unknown_objects_are_3(self):
         for words in (
             ('image', 'show', 'x'),

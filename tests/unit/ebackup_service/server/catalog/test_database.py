@@ -243,6 +243,17 @@ class TestOnSqlite(Concurrency, base.SqliteTestCase):
 
         self.assertRaises(db_exception.DBReferenceError, orphan)
 
+    def test_errors_do_not_say_what_was_to_be_written(self):
+        def repeat():
+            with self.catalog.writer() as session:
+                session.execute(
+                    sa.insert(models.Service).values(id=1, uuid='private')
+                )
+
+        error = self.assertRaises(db_exception.DBDuplicateEntry, repeat)
+        self.assertIn('INSERT', str(error))
+        self.assertNotIn('private', str(error))
+
     def test_identity_survives_an_upgrade(self):
         with self.catalog.writer() as session:
             before = service.lock(session)
