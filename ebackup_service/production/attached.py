@@ -81,4 +81,5 @@ class AttachedStorage:
 
 
 def _hold(attachment: base.Attachment) -> hold.Hold:
-    return hold.Hold(attachment['path'], attachment.get('lock'))
+    name = paths.shown(attachment['path'])
+    return hold.Hold(name, attachment.get('lock'))

@@ -19,6 +19,9 @@ from ebackup_service.production import errors
 # for a medium, never become the controlling terminal.
 _FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 
+# Characters of a path in a message: Cinder keeps 255 of the whole.
+_SHOWN = 120
+
 _KINDS = {
     stat.S_IFCHR: 'a character device',
     stat.S_IFDIR: 'a directory',
@@ -31,7 +34,7 @@ _KINDS = {
 class Place(NamedTuple):
     """A path that may be opened.
 
-    given: as the caller named it, for messages
+    given: as the caller named it, for messages: see shown()
     path: without any symbolic link
     status: what was there when it was looked at
     """
@@ -45,6 +48,17 @@ class Place(NamedTuple):
         return stat.S_ISBLK(self.status.st_mode)
 
 
+def shown(path: str) -> str:
+    """A path as messages have it: what is wrong with it has to fit in, too.
+
+    The ends of a long one tell where it is, and which.
+    """
+    if len(path) <= _SHOWN:
+        return path
+    half = _SHOWN // 2 - 1
+    return f'{path[:half]}…{path[-half:]}'
+
+
 def look(given: str, roots: list[str]) -> Place:
     """Resolve and check; opens nothing.
 
@@ -53,14 +67,15 @@ def look(given: str, roots: list[str]) -> Place:
 
     :raises: PathForbidden, PathUnknown
     """
+    name = shown(given)
     if not given.startswith('/') or '\0' in given:
         raise errors.PathForbidden(
-            f'{given!r} is not an absolute path of a volume'
+            f'{name!r} is not an absolute path of a volume'
         )
     path = os.path.realpath(given)
     if not any(_is_below(path, os.path.realpath(root)) for root in roots):
         raise errors.PathForbidden(
-            f'{given} is outside the directories that this proxy may open: '
+            f'{name} is outside the directories that this proxy may open: '
             "add its directory to [proxy] attached_roots if volumes' paths "
             'are there'
         )
@@ -68,22 +83,22 @@ def look(given: str, roots: list[str]) -> Place:
         status = os.lstat(path)
     except OSError as e:
         raise errors.PathUnknown(
-            f'{given} does not exist on this host ({e.strerror}): '
+            f'{name} does not exist on this host ({e.strerror}): '
             'is the volume attached here?'
         ) from e
     kind = stat.S_IFMT(status.st_mode)
     if kind not in (stat.S_IFBLK, stat.S_IFREG):
         raise errors.PathForbidden(
-            f'{given} is {_KINDS.get(kind, "of an unknown type")}, '
+            f'{name} is {_KINDS.get(kind, "of an unknown type")}, '
             'neither a block device nor a regular file'
         )
     if kind == stat.S_IFREG and _is_below(path, '/dev'):
         # /dev/shm, above all, where everybody may put files.
         raise errors.PathForbidden(
-            f'{given} is a regular file, and below /dev only block devices '
+            f'{name} is a regular file, and below /dev only block devices '
             'are volumes'
         )
-    return Place(given, path, status)
+    return Place(name, path, status)
 
 
 def open_place(place: Place, flags: int) -> int:

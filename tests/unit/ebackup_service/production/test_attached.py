@@ -132,6 +132,27 @@ class AttachedStorageTest(base.BaseTestCase):
         self.assertIn(self.path, str(error))
         self.assertEqual(0, os.path.getsize(self.path))
 
+    def test_long_path_leaves_room_for_the_cause(self):
+        top = os.path.join(self.root, *['directory' * 20] * 2)
+        os.makedirs(top)
+        path = os.path.join(top, 'volume')
+        with open(path, 'wb') as file:
+            file.write(b'x' * MIB)
+        for opener in (self.open_source, self.open_target):
+            for cause, values in (
+                ('is outside', {'path': '/etc' + path}),
+                ('does not exist', {'path': f'{path}-2'}),
+                ('is a directory', {'path': top}),
+                ('not an absolute path', {'path': path[1:]}),
+                (f'has {MIB} bytes', {'path': path, 'size': 4096}),
+                ('no longer holds', {'path': path, 'lock': 1}),
+            ):
+                error = self.assertRaises(
+                    errors.ProductionError, opener, **values
+                )
+                self.assertIn(cause, str(error))
+                self.assertLess(len(str(error)), 255)
+
     def test_from_conf(self):
         conf = cfg.ConfigOpts()
         conf.register_opts(

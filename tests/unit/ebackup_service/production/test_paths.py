@@ -30,6 +30,17 @@ class PathsTestCase(base.BaseTestCase):
         return paths.look(path, [self.root])
 
 
+class ShownTest(base.BaseTestCase):
+    def test_path_of_a_volume_is_whole(self):
+        path = f'/var/lib/cinder/mnt/{"0" * 32}/volume-{"1" * 36}'
+        self.assertEqual(path, paths.shown(path))
+
+    def test_long_path_keeps_its_ends(self):
+        shown = paths.shown(f'/first/{"x" * 5000}/last')
+        self.assertLess(len(shown), 128)
+        self.assertRegex(shown, '^/first/x+…x+/last$')
+
+
 class LookTest(PathsTestCase):
     def assertForbidden(self, path):
         return self.assertRaises(errors.PathForbidden, self.look, path)
