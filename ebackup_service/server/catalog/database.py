@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import contextvars
+import os
 from typing import Any
 from typing import TypeVar
 
@@ -20,6 +21,8 @@ from ebackup_service.server.catalog import service
 
 _Function = TypeVar('_Function', bound=Callable[..., Any])
 
+# sqlite would let everybody read. Its other files get the same mode.
+_SQLITE_MODE = 0o640
 # How long a sqlite connection waits for another process's or thread's write.
 _SQLITE_WAIT = 30
 
@@ -50,6 +53,7 @@ class Catalog:
     """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
+        _make_file(conf.database.connection)
         self._facade = enginefacade.transaction_context()
         options = {
             name: value
@@ -133,6 +137,20 @@ def _with_charset(connection: str) -> str:
         if 'charset' not in url.query:
             url = url.update_query_dict({'charset': 'utf8mb4'})
     return url.render_as_string(hide_password=False)
+
+
+def _make_file(connection: str) -> None:
+    """Make the file of an sqlite catalog that is new."""
+    url = sa.engine.make_url(connection)
+    path = url.database
+    if url.get_backend_name() != 'sqlite' or 'uri' in url.query:
+        return
+    if path and path != ':memory:':
+        # One that is there is not opened: closing it would end the locks that
+        # this process has on it. What else is wrong, sqlite will say.
+        with contextlib.suppress(OSError):
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY
+            os.close(os.open(path, flags, _SQLITE_MODE))
 
 
 def _prepare(engine: sa.Engine) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import os
 import threading
 
 from oslo_db import exception as db_exception
@@ -226,6 +227,27 @@ class TestOnSqlite(Concurrency, base.SqliteTestCase):
         self.assertRaises(ZeroDivisionError, fail)
         with self.catalog.writer() as session:
             service.lock(session)
+
+    def test_files_are_not_for_everybody(self):
+        with self.catalog.writer() as session:
+            service.touch(session)
+            files = os.listdir(self.fixture.directory)
+            modes = {
+                name: os.stat(f'{self.fixture.directory}/{name}').st_mode
+                for name in files
+                if 'sqlite' in name
+            }
+        self.assertEqual(3, len(modes), modes)
+        for name, mode in modes.items():
+            self.assertEqual(0, mode & 0o027, name)
+
+    def test_mode_of_a_file_that_is_there_is_kept(self):
+        path = f'{self.fixture.directory}/ebackup.sqlite'
+        os.chmod(path, 0o600)
+        again = database.Catalog(self.fixture.conf)
+        self.addCleanup(again.close)
+        again.upgrade()
+        self.assertEqual(0o600, os.stat(path).st_mode & 0o777)
 
     def test_foreign_keys_are_enforced(self):
         def orphan():
