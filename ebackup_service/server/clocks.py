@@ -10,6 +10,7 @@ monotonic clock, too.
 """
 
 from collections.abc import Callable
+import threading
 import time
 
 from oslo_config import cfg
@@ -46,7 +47,7 @@ def bring_back(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
 class Watch:
     """Compares the database's clock with the monotonic one of this host.
 
-    Belongs to one thread.
+    For any number of threads: ``_lock`` protects what was seen.
 
     :param patience: seconds for which nobody is given up after a leap
     """
@@ -56,6 +57,7 @@ class Watch:
     ) -> None:
         self._patience = patience
         self._monotonic = monotonic
+        self._lock = threading.Lock()
         # When the database was asked, at the earliest, and what it said.
         self._last: tuple[float, int] | None = None
         self._until = 0.0
@@ -67,6 +69,10 @@ class Watch:
 
     def look(self, catalog: database.Catalog) -> None:
         """To be called often: a leap is seen from one call to the next."""
+        with self._lock:
+            self._look(catalog)
+
+    def _look(self, catalog: database.Catalog) -> None:
         before = self._monotonic()
         with catalog.reader() as session:
             now = clock.read(session)

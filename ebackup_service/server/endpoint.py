@@ -31,10 +31,13 @@ class ServerEndpoint:
         conf: cfg.ConfigOpts,
         catalog: database.Catalog,
         wake: Callable[[], None],
+        trusted: Callable[[], bool] = leases.always,
     ) -> None:
+        """:param trusted: see leases.renew"""
         self._conf = conf
         self._catalog = catalog
         self._wake = wake
+        self._trusted = trusted
 
     @listeners.answered
     def announce(
@@ -55,7 +58,12 @@ class ServerEndpoint:
         progress: dict[str, Any],
     ) -> dict[str, Any]:
         return leases.renew(
-            self._catalog, self._conf, job_id, token, progress
+            self._catalog,
+            self._conf,
+            job_id,
+            token,
+            progress,
+            self._trusted,
         ).to_dict()
 
     @listeners.answered
@@ -100,6 +108,7 @@ class ServerEndpoint:
             job_id,
             token,
             messages.Outcome.from_dict(outcome),
+            self._trusted,
         )
         self._wake()
         return decision.to_dict()

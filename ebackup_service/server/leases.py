@@ -6,6 +6,7 @@ behind it, it never reaches beyond the driver's last beat plus
 ``heartbeat_timeout``: driver's heartbeat and proxy's lease are one mechanism.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from oslo_config import cfg
@@ -24,6 +25,8 @@ LOG = log.getLogger(__name__)
 # to a volume is taken for the last of it: the proxy stops by its own clock,
 # but a write that the kernel already has may take a moment.
 MARGIN = 2.0
+_HEARTBEAT_LOST = 'heartbeat-lost'
+_LEASE_LOST = 'lease-lost'
 
 
 def length(conf: cfg.ConfigOpts, job: job_rows.Job, now: int) -> float:
@@ -35,15 +38,44 @@ def length(conf: cfg.ConfigOpts, job: job_rows.Job, now: int) -> float:
     return seconds
 
 
-@database.retried
+def always() -> bool:
+    """The database's clock was never set."""
+    return True
+
+
 def renew(
     catalog: database.Catalog,
     conf: cfg.ConfigOpts,
     job_id: str,
     token: int,
     progress: dict[str, Any],
+    trusted: Callable[[], bool] = always,
 ) -> messages.Grant:
-    """Grant a proxy more time; at the first renewal its run begins."""
+    """Grant a proxy more time; at the first renewal its run begins.
+
+    :param trusted: whether the database's clock was not set forward just now;
+        asked when the driver's beat is over by it. Else this run ends, and the
+        driver has time to beat until the next one
+    """
+    grant = _renew(catalog, conf, job_id, token, progress)
+    if grant.reason == _HEARTBEAT_LOST and not trusted():
+        return messages.Grant(
+            False,
+            0.0,
+            _LEASE_LOST,
+            "The database's clock was set forward: all leases are over.",
+        )
+    return grant
+
+
+@database.retried
+def _renew(
+    catalog: database.Catalog,
+    conf: cfg.ConfigOpts,
+    job_id: str,
+    token: int,
+    progress: dict[str, Any],
+) -> messages.Grant:
     with catalog.writer() as session:
         now = clock.read(session)
         job = job_rows.get(session, job_id)
@@ -85,7 +117,7 @@ def _refusal(
         return messages.Grant(False, 0.0, 'cancelled', job.cancel_reason)
     if length(conf, job, now) <= 0:
         return messages.Grant(
-            False, 0.0, 'heartbeat-lost', _heartbeat_lost(conf, job)
+            False, 0.0, _HEARTBEAT_LOST, _heartbeat_lost(conf, job)
         )
     if job.lease_until <= now:
         return _lost(job)
@@ -102,11 +134,9 @@ def explain(
     """
     beat_at = job.beat_at
     quiet = clock.milliseconds(conf.server.heartbeat_timeout / 2)
-    if error.kind != 'lease-lost' or beat_at is None or now < beat_at + quiet:
+    if error.kind != _LEASE_LOST or beat_at is None or now < beat_at + quiet:
         return error
-    return messages.JobError(
-        'heartbeat-lost', _heartbeat_lost(conf, job), True
-    )
+    return messages.JobError(_HEARTBEAT_LOST, _heartbeat_lost(conf, job), True)
 
 
 def _lost(job: job_rows.Job | None) -> messages.Grant:
@@ -114,7 +144,7 @@ def _lost(job: job_rows.Job | None) -> messages.Grant:
     return messages.Grant(
         False,
         0.0,
-        'lease-lost',
+        _LEASE_LOST,
         f'The proxy no longer holds the job, which is {state} at the server.',
     )
 
@@ -150,9 +180,7 @@ def _expire_pending(
     session: orm.Session, conf: cfg.ConfigOpts, job: job_rows.Job, now: int
 ) -> None:
     if _deserted(conf, job, now):
-        error = jobs.failure(
-            'heartbeat-lost', _heartbeat_lost(conf, job), True
-        )
+        error = jobs.failure(_HEARTBEAT_LOST, _heartbeat_lost(conf, job), True)
     elif job.needs == job_rows.ATTACHMENT and now - clock.to_milliseconds(
         job.created_at
     ) > clock.milliseconds(conf.server.attachment_timeout):

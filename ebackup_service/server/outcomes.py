@@ -5,6 +5,7 @@ All are fenced: only the newest token of a running job is heard. Checkpoint
 and commit also need a lease that has not run out by the database's clock.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from oslo_config import cfg
@@ -99,11 +100,16 @@ def finish(
     job_id: str,
     token: int,
     outcome: messages.Outcome,
+    trusted: Callable[[], bool] = leases.always,
 ) -> messages.Decision:
     """Take a run's end, which is the job's unless it was returned.
 
     Repeated, it is accepted and changes nothing.
+
+    :param trusted: see leases.renew; asked when a lease was lost
     """
+    lost = outcome.error is not None and outcome.error.kind == 'lease-lost'
+    leapt = lost and not trusted()
     with catalog.writer() as session:
         job = job_rows.locked(session, job_id)
         if job is None or job.token != token:
@@ -116,7 +122,7 @@ def finish(
             repeated = given_back or job.state == outcome.state
             return _ACCEPTED if repeated else _FENCED
         if outcome.state == 'returned' and _return(
-            session, conf, job, outcome
+            session, conf, job, outcome, leapt
         ):
             return _ACCEPTED
         ended = _end(session, conf, job, outcome)
@@ -130,14 +136,18 @@ def _return(
     conf: cfg.ConfigOpts,
     job: job_rows.Job,
     outcome: messages.Outcome,
+    leapt: bool,
 ) -> bool:
-    """Let another run have the job, if there may be one."""
+    """Let another run have the job, if there may be one.
+
+    :param leapt: whether the clock was set, so that no beat can be missed
+    """
     if job.begun:
         error = outcome.error and leases.explain(
             conf, job, outcome.error, clock.read(session)
         )
         if job.runs >= conf.server.max_runs or (
-            error is not None and error.kind == 'heartbeat-lost'
+            error is not None and error.kind == 'heartbeat-lost' and not leapt
         ):
             return False
     broken = outcome.error and outcome.error.kind == 'repository-unavailable'

@@ -50,7 +50,9 @@ class ServerService:
             transport,
             topics.SERVER,
             conf.server.host,
-            endpoint.ServerEndpoint(conf, catalog, self.wake),
+            endpoint.ServerEndpoint(
+                conf, catalog, self.wake, self._can_be_trusted
+            ),
         )
         self._due = threading.Event()
         self._stopping = threading.Event()
@@ -66,6 +68,11 @@ class ServerService:
     def wake(self) -> None:
         """Look at once for what is due."""
         self._due.set()
+
+    def _can_be_trusted(self) -> bool:
+        """Whether what is over by the database's clock is over."""
+        self._clock.look(self._catalog)
+        return self._clock.can_be_trusted
 
     def stop(self) -> None:
         """Hand out nothing more; returns within some seconds.

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 
+from ebackup_service.proxy import failures
+from ebackup_service.rpc import clients
+from ebackup_service.rpc import messages
 from ebackup_service.server import clocks
 from ebackup_service.server import dispatch
 from ebackup_service.server import jobs
@@ -168,3 +171,32 @@ class TestSetForward(base.BaseTestCase):
         self.fixture.announce()
         handed = dispatch.assign(self.catalog, self.fixture.conf)
         self.assertEqual(1, len(handed))
+
+    def ask(self, spec):
+        """What the server says to the proxy of a job, that stops then."""
+        client = clients.ServerClient(self.fixture.transport)
+        grant = client.renew(spec.id, spec.token, {})
+        error = messages.JobError(grant.reason, grant.message, True)
+        outcome = failures.state(error)
+        client.finish(
+            spec.id, spec.token, messages.Outcome(outcome, None, error)
+        )
+        return grant.reason, self.fixture.job(spec.id).state
+
+    def test_no_beat_is_missed_where_the_clock_has_leapt(self):
+        """A proxy asks before the server has looked, and before a beat."""
+        _, job = self.fixture.reserve()
+        spec = self.fixture.run(job.id)
+        self.clock.ahead += DAY
+        self.assertEqual(('lease-lost', 'pending'), self.ask(spec))
+        self.fixture.server.tick()
+        self.assertEqual('pending', self.fixture.job(job.id).state)
+        jobs.beat(self.catalog, job.id)
+        self.fixture.announce()
+        self.assertEqual([job.id], [*self.fixture.assign()])
+
+    def test_beat_that_is_missed_still_ends_a_job(self):
+        _, job = self.fixture.reserve()
+        spec = self.fixture.run(job.id)
+        self.fixture.age(job.id, 11)
+        self.assertEqual(('heartbeat-lost', 'failed'), self.ask(spec))
