@@ -42,8 +42,8 @@ class ForeignTestCase(damage.DamageTestCase):
                     error = self.assertRaises(
                         errors.RepositoryError, self.restore_both
                     )
-                    self.assertIn(
-                        type(error),
+                    self.assertIsInstance(
+                        error,
                         (
                             errors.Corrupt,
                             errors.ImageMissing,
