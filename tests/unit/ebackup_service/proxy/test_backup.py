@@ -275,6 +275,30 @@ class TestResume(BackupTestCase):
         self.assertEqual('incremental', self.finish(second)['kind'])
         self.assertEqual(changed, self.restored(second))
 
+    def test_base_that_was_deleted_between_two_runs_is_built_upon_no_more(
+        self,
+    ):
+        """What the first one took over from it is kept all the same."""
+        base = self.task(self.content)
+        self.finish(base)
+        changed = b'x' * CHUNK + self.content[CHUNK:]
+        first = self.task(changed)
+        self.lose(first, after=1)
+        images.delete(self.catalog, base.image.id)
+        repo = self.fixture.open_repository()
+        repo.delete_image(base.image.id)
+        second = self.next_run(first)
+        self.assertEqual(base.image.id, second.spec.base.image_id)
+        collection = repositories.collect(self.catalog, 'default')
+        collecting = self.fixture.task(self.fixture.spec(collection.id))
+        result = maintenance.collect(collecting)
+        self.fixture.finish(collecting.spec, result=result)
+        self.assertEqual('full', self.finish(second)['kind'])
+        collection = repositories.collect(self.catalog, 'default')
+        collecting = self.fixture.task(self.fixture.spec(collection.id))
+        maintenance.collect(collecting)
+        self.assertEqual(changed, self.restored(second))
+
     def test_lost_reads_are_counted(self):
         first = self.task(self.content)
         self.lose(first, after=1)
