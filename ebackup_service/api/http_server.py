@@ -30,19 +30,27 @@ class HttpServer:
         """Raises OSError if the address is in use or not of this host."""
         self._grace = conf.api.shutdown_timeout
         self._map: dict[int, Any] = {}
-        self._server = waitress.create_server(
-            app,
-            map=self._map,
-            host=conf.api.host,
-            port=conf.api.port,
-            threads=conf.api.threads,
-            # What is larger is not even received.
-            max_request_body_size=conf.api.max_request_body,
-            connection_limit=conf.api.max_connections,
-            # Left to [oslo_middleware]enable_proxy_headers_parsing.
-            clear_untrusted_proxy_headers=False,
-            ident=None,
-        )
+        try:
+            self._server = waitress.create_server(
+                app,
+                map=self._map,
+                host=conf.api.host,
+                port=conf.api.port,
+                threads=conf.api.threads,
+                # What is larger is not even received.
+                max_request_body_size=conf.api.max_request_body,
+                connection_limit=conf.api.max_connections,
+                # Left to [oslo_middleware]enable_proxy_headers_parsing.
+                clear_untrusted_proxy_headers=False,
+                ident=None,
+            )
+        except (OSError, ValueError) as error:
+            # The latter for a host that has no address.
+            reason = getattr(error, 'strerror', None) or error
+            raise OSError(
+                f'the API cannot listen on {conf.api.host} port '
+                f'{conf.api.port}: {reason}; see [api]host and [api]port'
+            ) from error
         self._listeners = [
             listener
             for listener in self._map.values()

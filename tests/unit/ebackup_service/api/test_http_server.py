@@ -91,9 +91,21 @@ class HttpServerTest(base.BaseTestCase):
     def test_address_in_use_is_noticed_at_once(self):
         server = self._start()
         self.conf.set_override('port', server.port, group='api')
-        self.assertRaises(
+        error = self.assertRaises(
             OSError, http_server.HttpServer, self.conf, self._app
         )
+        self.assertEqual(
+            f'the API cannot listen on 127.0.0.1 port {server.port}: Address '
+            'already in use; see [api]host and [api]port',
+            str(error),
+        )
+
+    def test_host_without_an_address_is_named(self):
+        self.conf.set_override('host', 'nowhere.invalid', group='api')
+        error = self.assertRaises(
+            OSError, http_server.HttpServer, self.conf, self._app
+        )
+        self.assertIn('cannot listen on nowhere.invalid port 0', str(error))
 
     def test_stop_lets_a_running_request_end(self):
         server = self._start()
