@@ -6,6 +6,7 @@ from typing import Any
 import uuid
 
 from oslo_config import cfg
+from oslo_log import log
 from sqlalchemy import orm
 
 from ebackup_service.server.catalog import clock
@@ -15,6 +16,8 @@ from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server import errors
+
+LOG = log.getLogger(__name__)
 
 
 @database.retried
@@ -63,13 +66,23 @@ def ensure_default(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
     """Create the repository that the configuration names, if it is new.
 
     For the service that runs in one process; does nothing without a
-    ``[repository] url``.
+    ``[repository] url``. A repository stays where it was made.
     """
     name, url = conf.default_repository, conf.repository.url
     with catalog.reader() as session:
         known = repository_rows.named(session, name)
     if url and (known is None or known.state == repository_rows.ERROR):
         create(catalog, name, url)
+    elif url and known is not None and known.url != url:
+        LOG.warning(
+            'Repository %s stays at %s: [repository]url, which is %s now, '
+            'counts only when it is made. Set that option back; or, to back '
+            'up to the new place from now on, set [DEFAULT]default_repository '
+            'to a new name, too',
+            name,
+            known.public_url,
+            repository_rows.without_credentials(url),
+        )
 
 
 def list(

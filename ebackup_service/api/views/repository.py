@@ -2,7 +2,6 @@
 """Repositories."""
 
 from typing import Any
-import urllib.parse
 
 from ebackup_service.api.views import instant
 from ebackup_service.repository import sample
@@ -14,7 +13,7 @@ def show(repository: repository_rows.Repository) -> dict[str, Any]:
     return {
         'id': repository.id,
         'name': repository.name,
-        'url': _without_credentials(repository.url),
+        'url': repository.public_url,
         'state': repository.state,
         'error': repository.error,
         'created_at': instant.text(repository.created_at),
@@ -39,8 +38,3 @@ def _verification(found: dict[str, Any]) -> dict[str, Any]:
 
 def usage(figures: dict[str, Any]) -> dict[str, Any]:
     return {**figures, 'measured_at': instant.text(figures['measured_at'])}
-
-
-def _without_credentials(url: str) -> str:
-    parts = urllib.parse.urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition('@')[2]).geturl()

@@ -7,6 +7,7 @@ until the catalog has been rebuilt from it, then available.
 
 import dataclasses
 import datetime
+import re
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +20,7 @@ CREATING = 'creating'
 AVAILABLE = 'available'
 ERROR = 'error'
 RECOVERING = 'recovering'
+_CREDENTIALS = re.compile('(?<=://)[^/?#]*@')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,15 @@ class Repository:
     verification: dict[str, Any]
     verify_after: int  # milliseconds by the database's clock
     created_at: datetime.datetime
+
+    @property
+    def public_url(self) -> str:
+        return without_credentials(self.url)
+
+
+def without_credentials(url: str) -> str:
+    """The URL of a repository as everybody may see it."""
+    return _CREDENTIALS.sub('', url, count=1)
 
 
 def _repository(model: models.Repository) -> Repository:

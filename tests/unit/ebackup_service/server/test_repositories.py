@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import fixtures
 
 from ebackup_service.rpc import messages
 from ebackup_service.server import errors
@@ -62,6 +63,17 @@ class TestEnsureDefault(RepositoriesTestCase):
     def test_configured_one_is_created_once(self):
         self.ensure(url='file:///r')
         self.ensure()
+        self.assertEqual(['default'], self.names())
+
+    def test_url_that_was_changed_is_told_to_be_ignored(self):
+        log = self.useFixture(fixtures.FakeLogger())
+        self.ensure(url='s3://key:old-secret@h/r')
+        self.ensure()
+        self.assertNotIn('stays', log.output)
+        self.ensure(url='s3://key:new-secret@h/s')
+        self.assertIn('Repository default stays at s3://h/r: ', log.output)
+        self.assertIn('[repository]url, which is s3://h/s now', log.output)
+        self.assertNotIn('secret', log.output)
         self.assertEqual(['default'], self.names())
 
     def test_nothing_is_created_without_a_url(self):
