@@ -2,15 +2,21 @@
 """The lab's own parts work, so that a failure elsewhere is the product's."""
 
 import os
+import pathlib
 import stat
 import subprocess
+import tempfile
 
 from openstack import exceptions as sdk_errors
 
+from tests import environment
 from tests.functional import base
+from tests.functional import lab
 from tests.functional import sockets
 
 BLOCK, FILE = 'block', 'file'
+# No user or group has this number.
+NAMELESS = 23457
 
 
 class TestBackEnd(base.LabTestCase):
@@ -133,6 +139,39 @@ class TestAttaching(base.LabTestCase):
         self.assertEqual(
             str(self.volume_path(volume)), self._device(attachment)
         )
+
+
+class TestKeystoneSetup(base.LabTestCase):
+    """What is done before Keystone starts, by whoever runs the lab."""
+
+    def test_user_without_a_name_can_do_it(self) -> None:
+        if os.geteuid():
+            environment.lacks('becoming another user needs root')
+        temporary = tempfile.TemporaryDirectory(dir=self.lab.directory)
+        self.addCleanup(temporary.cleanup)
+        home = pathlib.Path(temporary.name)
+        options = home / 'keystone.conf'
+        sections = [f'[database]\nconnection = sqlite:///{home}/db\n']
+        for name in 'fernet_tokens', 'fernet_receipts', 'credential':
+            sections.append(f'[{name}]\nkey_repository = {home}/{name}\n')
+        options.write_text(''.join(sections))
+        os.chown(home, NAMELESS, NAMELESS)
+        python = str(self.lab.directory / 'venv/bin/python')
+        user = str(NAMELESS)
+        done = subprocess.run(
+            [
+                *(python, lab.TREE / 'tools/lablib/confine.py'),
+                *(user, user, user, self.lab.directory),
+                *(python, '-m', 'labcloud.keystone_setup', options),
+            ],
+            env={'OS_BOOTSTRAP_PASSWORD': 'secret', 'HOME': str(home)},
+            capture_output=True,
+            text=True,
+        )
+        self.assertEqual(0, done.returncode, done.stderr)
+        for name in 'fernet_tokens', 'credential':
+            keys = [*(home / name).iterdir()]
+            self.assertEqual([NAMELESS] * 2, [k.stat().st_uid for k in keys])
 
 
 class TestProgram(base.LabTestCase):

@@ -14,8 +14,12 @@ import keystone.conf
 
 def main() -> None:
     _program, file = sys.argv
-    owner = ['--keystone-user', str(os.geteuid())]
-    owner += ['--keystone-group', str(os.getegid())]
+    owner = []
+    if os.geteuid() == 0:
+        # Root has to say whose the keys are to be. Anybody else keeps them,
+        # and need not have a name, which these options ask for.
+        owner += ['--keystone-user', str(os.geteuid())]
+        owner += ['--keystone-group', str(os.getegid())]
     for command in (
         ['db_sync'],
         ['fernet_setup', *owner],
