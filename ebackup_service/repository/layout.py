@@ -12,6 +12,7 @@ PACKS = 'packs/'
 IMAGES = 'images/'
 TOMBSTONES = 'tombstones/'
 ACCOUNTS = 'accounts/'
+COMPACTED = 'compacted/'
 
 ROOT = 'root'
 COMMIT = 'commit'
@@ -19,6 +20,10 @@ COMMIT = 'commit'
 _UUID = r'[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 _IS_UUID = re.compile(_UUID)
 _PACK = re.compile(rf'packs/([0-9a-f]{{2}})/({_UUID})/([dp])-([0-9a-f]{{8}})')
+_COMPACTED = re.compile(
+    rf'compacted/([0-9a-f]{{2}}/{_UUID}/d-[0-9a-f]{{8}})/'
+    '[0-9a-f]{8}-[0-9a-f]{64}'
+)
 _IMAGE = re.compile(rf'images/({_UUID})/({ROOT}|{COMMIT})')
 _TOMBSTONE = re.compile(rf'tombstones/({_UUID})')
 _ACCOUNT = re.compile('accounts/[0-9a-f]{64}')
@@ -68,6 +73,34 @@ def parse_session(key: str) -> str | None:
     """The session that a key below packs/ belongs to."""
     match = _SESSION.fullmatch(key)
     return None if match is None else match[1]
+
+
+def compacted_prefix(address: location.PackAddress) -> str:
+    """Below it is what compaction has left of a pack."""
+    return f'{COMPACTED}{pack_key(address).removeprefix(PACKS)}/'
+
+
+def compacted_key(
+    address: location.PackAddress, number: int, digest: str
+) -> str:
+    """Keys of one pack are ordered by the number first.
+
+    :param number: u32
+    :param digest: of the bytes of the object, hex
+    """
+    return f'{compacted_prefix(address)}{number:08x}-{digest}'
+
+
+def parse_compacted(key: str) -> location.PackAddress | None:
+    """The pack of which an object is what compaction has left."""
+    match = _COMPACTED.fullmatch(key)
+    return None if match is None else parse_pack(f'{PACKS}{match[1]}')
+
+
+def compacted_name(key: str) -> tuple[int, str]:
+    """(number, digest) in a key that compacted_key made."""
+    number, digest = key.rpartition('/')[2].split('-')
+    return int(number, 16), digest
 
 
 def root_key(image_id: str) -> str:

@@ -13,6 +13,8 @@ from ebackup_service.repository import record
 from ebackup_service.repository.storage import base
 
 MAGIC = b'eBackPk1'
+# Of what compaction has left of a pack.
+COMPACTED_MAGIC = b'eBackCp1'
 FORMAT = 1
 # magic 8, format 2, kind 1, zero 1, ordinal 4, session 16, repository 16,
 # zero 76
@@ -62,10 +64,12 @@ def pack_row(
     )
 
 
-def pack_header(address: location.PackAddress, repository: bytes) -> bytes:
+def pack_header(
+    address: location.PackAddress, repository: bytes, magic: bytes = MAGIC
+) -> bytes:
     """The header of a pack; ``repository`` is the 16 bytes of its UUID."""
     header = _HEADER.pack(
-        MAGIC,
+        magic,
         FORMAT,
         address.kind,
         0,
@@ -78,7 +82,10 @@ def pack_header(address: location.PackAddress, repository: bytes) -> bytes:
 
 
 def check_header(
-    data: base.Buffer, address: location.PackAddress, repository: bytes
+    data: base.Buffer,
+    address: location.PackAddress,
+    repository: bytes,
+    expected: bytes = MAGIC,
 ) -> None:
     """Compare the first bytes of a pack with what they must be.
 
@@ -87,14 +94,23 @@ def check_header(
     """
     magic, version, *_ = _HEADER.unpack_from(data)
     (crc,) = _CRC.unpack_from(data, _HEADER.size)
-    if magic != MAGIC or zlib.crc32(data[: _HEADER.size]) != crc:
+    if magic != expected or zlib.crc32(data[: _HEADER.size]) != crc:
         raise record.Malformed('damaged header')
     if version != FORMAT:
         raise errors.UnsupportedFormat(
             f'A pack has format {version}, not {FORMAT}; upgrade'
         )
-    if data[:HEADER_SIZE] != pack_header(address, repository):
+    if data[:HEADER_SIZE] != pack_header(address, repository, expected):
         raise record.Malformed('it is another pack than its name says')
+
+
+def pack_trailer(count: int, begin: int, table: base.Buffer) -> bytes:
+    """The trailer behind a table of ``count`` rows.
+
+    :param begin: offset of the table in the object
+    """
+    trailer = _TRAILER.pack(count, begin, zlib.crc32(table), bytes(8))
+    return trailer + _CRC.pack(zlib.crc32(trailer)) + END_MAGIC
 
 
 def unpack_trailer(data: base.Buffer) -> tuple[int, int, int]:
@@ -186,12 +202,9 @@ class PackBuilder:
         """
         table_end = self._position + len(self._table)
         self._view[self._position : table_end] = self._table
-        trailer = _TRAILER.pack(
-            self.count, self._position, zlib.crc32(self._table), bytes(8)
-        )
         end = table_end + TRAILER_SIZE
-        self._view[table_end:end] = (
-            trailer + _CRC.pack(zlib.crc32(trailer)) + END_MAGIC
+        self._view[table_end:end] = pack_trailer(
+            self.count, self._position, self._table
         )
         return self._view[:end]
 

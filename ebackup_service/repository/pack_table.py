@@ -55,7 +55,7 @@ def scan(repo: opened.OpenRepository, address: location.PackAddress) -> Table:
     """
     rows = bytearray()
     try:
-        window = _Window(
+        window = Window(
             repo.storage, layout.pack_key(address), repo.config.pack_size
         )
     except errors.Corrupt:
@@ -88,16 +88,26 @@ def scan(repo: opened.OpenRepository, address: location.PackAddress) -> Table:
         position += header.length
 
 
-def _load(
-    repo: opened.OpenRepository, address: location.PackAddress, key: str
-) -> Table:
+def footer(
+    repo: opened.OpenRepository,
+    address: location.PackAddress,
+    key: str,
+    magic: bytes,
+) -> tuple[Table, int]:
+    """The table in the footer of an object, and where it begins.
+
+    What it says isn't checked, but that it is of records of the pack's kind.
+
+    :raises Malformed: header, footer or length is damaged
+    :raises RepositoryError: see load
+    """
     storage = repo.storage
     size = storage.size(key)
     smallest = pack.HEADER_SIZE + pack.TRAILER_SIZE
     if not smallest <= size <= repo.config.pack_size:
         raise record.Malformed(f'impossible length {size}')
     header = _read(storage, key, 0, pack.HEADER_SIZE)
-    pack.check_header(header, address, repo.uuid_bytes)
+    pack.check_header(header, address, repo.uuid_bytes, magic)
     trailer = _read(storage, key, size - pack.TRAILER_SIZE, pack.TRAILER_SIZE)
     count, begin, crc = pack.unpack_trailer(trailer)
     length = count * pack.ROW_SIZE
@@ -107,13 +117,18 @@ def _load(
     if zlib.crc32(data) != crc:
         raise record.Malformed('wrong checksum of the footer')
     table: Table = np.frombuffer(data, pack.TABLE)
+    if (table['kind'] != address.kind).any():
+        raise record.Malformed('its footer contradicts itself')
+    return table, begin
+
+
+def _load(
+    repo: opened.OpenRepository, address: location.PackAddress, key: str
+) -> Table:
+    table, begin = footer(repo, address, key, pack.MAGIC)
     ends = table['offset'].astype(np.int64) + table['length']
     begins = np.concatenate([[pack.HEADER_SIZE], ends])
-    if (
-        (begins[:-1] != table['offset']).any()
-        or begins[-1] != begin
-        or (table['kind'] != address.kind).any()
-    ):
+    if (begins[:-1] != table['offset']).any() or begins[-1] != begin:
         raise record.Malformed('its footer contradicts itself')
     return table
 
@@ -126,7 +141,7 @@ def _read(
     return data
 
 
-class _Window:
+class Window:
     """A moving view of an object, or of its beginning.
 
     What can't be read looks like zeros, which are no record.

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import mmap
 
 from ebackup_service.repository import codec
+from ebackup_service.repository import copies
 from ebackup_service.repository import errors
 from ebackup_service.repository import ids
 from ebackup_service.repository import layout
@@ -29,6 +30,7 @@ class RecordReader:
 
     def __init__(self, repo: opened.OpenRepository) -> None:
         self._storage = repo.storage
+        self._packs = copies.PackReader(repo)
         self._hashers: dict[int, ids.Hasher] = {
             location.DATA: repo.hasher(),
             location.PAGE: repo.page_hasher(),
@@ -137,7 +139,7 @@ class RecordReader:
                 self._storage,
                 'pack',
                 key,
-                lambda: self._storage.read_into(key, begin, view),
+                lambda: self._packs.read_into(pack, begin, view),
             )
         except errors.ObjectMissing as error:
             unreadable.probe(self._storage)

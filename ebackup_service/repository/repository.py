@@ -184,7 +184,7 @@ class Repository(opened.OpenRepository):
         image_ids = set()
         for info in self.storage.list(''):
             used += info.size
-            if layout.parse_pack(info.key) is not None:
+            if layout.parse_pack(info.key) or layout.parse_compacted(info.key):
                 packs += 1
             parsed = layout.parse_image(info.key)
             if parsed is not None:

@@ -8,6 +8,7 @@ what was read is remembered by one number.
 
 from collections.abc import Callable, Iterator
 import dataclasses
+import itertools
 
 import blake3
 
@@ -37,17 +38,21 @@ class Sample:
     def packs(
         self, storage: base.Storage, check: Callable[[], None]
     ) -> Iterator[tuple[location.PackAddress, int]]:
-        """Address and size, as they are listed.
+        """Address and size, as they are listed, compacted or not.
+
+        One that is just being compacted may come twice.
 
         :param check: called for every pack that is listed
         """
-        for info in storage.list(layout.PACKS):
+        for info in itertools.chain(
+            storage.list(layout.PACKS), storage.list(layout.COMPACTED)
+        ):
             check()
             address = layout.parse_pack(info.key)
+            if address is None:
+                address = layout.parse_compacted(info.key)
             if address is None or address.kind != location.DATA:
                 continue
-            if (
-                self.begin <= place(info.key) < self.end
-                or address in self.also
-            ):
+            where = place(layout.pack_key(address))
+            if self.begin <= where < self.end or address in self.also:
                 yield address, info.size

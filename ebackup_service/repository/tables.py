@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
+from ebackup_service.repository import copies
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import location
@@ -58,7 +59,7 @@ class PackTables:
 
     def _load(self, address: location.PackAddress) -> pack_table.Table | None:
         try:
-            return pack_table.load(self._repo, address)
+            return copies.load(self._repo, address)
         except errors.ObjectMissing:
             unreadable.probe(self._repo.storage)
             self._tell(
@@ -70,7 +71,7 @@ class PackTables:
             return None
         except errors.Corrupt as error:
             self._tell(address, error)
-            return pack_table.scan(self._repo, address)
+            return copies.scan(self._repo, address)
 
     def _tell(
         self, address: location.PackAddress, error: errors.Corrupt

@@ -3,11 +3,11 @@
 
 from collections.abc import Callable, Iterator
 
+from ebackup_service.repository import copies
 from ebackup_service.repository import damage
 from ebackup_service.repository import errors
 from ebackup_service.repository import location
 from ebackup_service.repository import opened
-from ebackup_service.repository import pack_table
 from ebackup_service.repository import reader
 
 # Bytes read at a time, unless a single record is longer.
@@ -54,9 +54,9 @@ class PackVerifier:
 
     def _table(self, address: location.PackAddress) -> list[location.Locator]:
         try:
-            table = pack_table.load(self._repo, address)
+            table = copies.load(self._repo, address)
         except errors.Corrupt:
-            table = pack_table.scan(self._repo, address)
+            table = copies.scan(self._repo, address)
         return [
             location.Locator(row['id'].tobytes(), address, offset, length, 0)
             for row, offset, length in zip(

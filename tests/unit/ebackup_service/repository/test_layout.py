@@ -51,6 +51,47 @@ class PackKeyTestCase(base.BaseTestCase):
         self.assertIsNone(layout.parse_session(f'images/{SESSION}/root'))
 
 
+class CompactedKeyTestCase(base.BaseTestCase):
+    def address(self, kind=location.DATA):
+        return location.PackAddress(uuid.UUID(SESSION).bytes, kind, 0x1A)
+
+    def test_form(self):
+        key = layout.compacted_key(self.address(), 0xB, '0a' * 32)
+
+        self.assertEqual(
+            f'compacted/0b/{SESSION}/d-0000001a/0000000b-{"0a" * 32}', key
+        )
+        self.assertTrue(storage_base.valid_key(key))
+        self.assertTrue(key.startswith(layout.COMPACTED))
+        prefix = layout.compacted_prefix(self.address())
+        self.assertTrue(key.startswith(prefix))
+        self.assertEqual((0xB, '0a' * 32), layout.compacted_name(key))
+        self.assertEqual(self.address(), layout.parse_compacted(key))
+        self.assertIsNone(layout.parse_pack(key))
+
+    def test_keys_are_in_the_order_of_their_numbers(self):
+        keys = [
+            layout.compacted_key(self.address(), number, digest * 64)
+            for number in (1, 9, 10, 255, 256, 2**32 - 1)
+            for digest in 'af'
+        ]
+
+        self.assertEqual(sorted(keys), keys)
+
+    def test_foreign_names_are_no_compacted_packs(self):
+        digest = '0a' * 32
+        for key in (
+            f'compacted/0b/{SESSION}/p-0000001a/0000000b-{digest}',
+            f'compacted/ff/{SESSION}/d-0000001a/0000000b-{digest}',
+            f'compacted/0b/{SESSION}/d-0000001a/b-{digest}',
+            f'compacted/0b/{SESSION}/d-0000001a/0000000b-{digest[1:]}',
+            f'compacted/0b/{SESSION}/d-0000001a/0000000b-{digest}.bak',
+            f'compacted/0b/{SESSION}/d-0000001a/{digest}',
+            f'packs/0b/{SESSION}/d-0000001a',
+        ):
+            self.assertIsNone(layout.parse_compacted(key), key)
+
+
 class SessionTestCase(base.BaseTestCase):
     def test_bytes(self):
         self.assertEqual(
