@@ -58,8 +58,24 @@ OPTS: list[cfg.Opt] = [
         default=0,
         min=0,
         help='Bytes per second that all jobs of this proxy together read '
-        'from or write to volumes, or read to verify a repository; 0 means '
-        'no limit.',
+        'from or write to volumes, or read to verify or compact a repository; '
+        '0 means no limit.',
+    ),
+    cfg.IntOpt(
+        'compaction_percent',
+        default=25,
+        min=0,
+        max=90,
+        help='A garbage collection that looks at everything copies what is '
+        'needed of a pack, and removes the pack, if that is at most so many '
+        'percent of it; 0 means that packs stay as they are.',
+    ),
+    cfg.IntOpt(
+        'compaction_size',
+        default=64 << 30,
+        min=0,
+        help='Bytes that one such collection copies, at most; the packs that '
+        'give back most come first, the others next time.',
     ),
     cfg.FloatOpt(
         'announce_interval',

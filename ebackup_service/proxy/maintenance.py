@@ -12,6 +12,7 @@ from ebackup_service.proxy import patience
 from ebackup_service.proxy import repositories
 from ebackup_service.proxy import task as proxy_task
 from ebackup_service.repository import collector
+from ebackup_service.repository import compaction
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.repository import location
 from ebackup_service.repository import owner
@@ -64,8 +65,32 @@ def delete(task: proxy_task.Task) -> dict[str, Any]:
         return {'usage': repositories.room(repo)}
 
 
+class _Compaction:
+    """What a collection may compact, and how far it is."""
+
+    def __init__(self, task: proxy_task.Task) -> None:
+        self._control = task.control
+        self._read = 0
+        percent = task.conf.proxy.compaction_percent
+        self.limits = None
+        if percent:
+            self.limits = compaction.Limits(
+                percent / 100, task.conf.proxy.compaction_size, self._pace
+            )
+
+    def snapshot(self) -> dict[str, Any]:
+        """See task.Progress."""
+        return {'bytes_read': self._read}
+
+    def _pace(self, count: int) -> None:
+        self._control.throttle(count)
+        self._read += count
+
+
 def collect(task: proxy_task.Task) -> dict[str, Any]:
     """Free what no image, no pin and no session reaches."""
+    compacting = _Compaction(task)
+    task.progress = compacting
 
     def live(image_ids: list[str]) -> collector.Live:
         answer = patience.until_answered(
@@ -101,7 +126,14 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
             task.control.check,
             lambda: repositories.check_owner(repo, task.spec.repository),
             task.spec.whole,
+            compacting.limits,
         )
+        for problem in result.compaction_problems:
+            LOG.warning(
+                'A pack of repository %s was not compacted: %s',
+                task.spec.repository.id,
+                problem,
+            )
         if result.accounts_wrong:
             LOG.error(
                 'What the last collection of repository %s had counted was '

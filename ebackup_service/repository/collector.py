@@ -13,12 +13,15 @@ from typing import Any
 
 from ebackup_service.repository import account
 from ebackup_service.repository import accounts
+from ebackup_service.repository import compaction
 from ebackup_service.repository import errors
 from ebackup_service.repository import images
 from ebackup_service.repository import layout
+from ebackup_service.repository import location
 from ebackup_service.repository import marking
 from ebackup_service.repository import opened
 from ebackup_service.repository import pack_set
+from ebackup_service.repository.storage import base
 from ebackup_service.repository import survey
 from ebackup_service.repository import tombstones
 
@@ -57,6 +60,9 @@ class CollectResult:
         that were counted anew
     :ivar lost_images: ids of those that the catalog takes for available, and
         of which neither root nor marker is there, nor all of the pages
+    :ivar packs_compacted: of which only what is needed was kept
+    :ivar bytes_compacted: that this has freed
+    :ivar compaction_problems: what was left as it is, and why
     """
 
     packs_removed: int
@@ -66,6 +72,9 @@ class CollectResult:
     tombstones_removed: int = 0
     accounts_wrong: int = 0
     lost_images: tuple[str, ...] = ()
+    packs_compacted: int = 0
+    bytes_compacted: int = 0
+    compaction_problems: tuple[str, ...] = ()
 
 
 def _owned() -> None:
@@ -78,6 +87,7 @@ def collect(
     check: Check,
     check_owner: Check = _owned,
     whole: bool = False,
+    limits: compaction.Limits | None = None,
 ) -> CollectResult:
     """Remove dead images, and packs and temporary files that nobody needs.
 
@@ -90,12 +100,14 @@ def collect(
         over: before images are removed, and again before packs are
     :param whole: read all roots and all that differs between images, whatever
         is known from the last collection; and remove old tombstones
+    :param limits: of compaction, which goes with ``whole``; None: there is
+        none
     :raises ForeignOwner: see check_owner; or another service was noticed
     :raises Corrupt: a root or a page can't be read; no pack is removed then,
         since what it reaches is unknown. Delete the image, or repair it
     :raises RepositoryError: the storage's
     """
-    collection = Collection(repo, live, check, check_owner, whole)
+    collection = Collection(repo, live, check, check_owner, whole, limits)
     for step in collection.steps():
         step()
     return collection.result
@@ -111,6 +123,7 @@ class Collection:
         check: Check,
         check_owner: Check,
         whole: bool,
+        limits: compaction.Limits | None = None,
     ) -> None:
         repo.config.require_write()
         repo.config.require_check()
@@ -121,9 +134,18 @@ class Collection:
         self._check = check
         self._check_owner = check_owner
         self._whole = whole
+        self._compaction = (
+            compaction.Compaction(repo, limits, check)
+            if whole and limits is not None
+            else None
+        )
         self._began = time.monotonic()
         self._accounts = accounts.Accounts()
         self._counted: list[account.Account] = []
+        # What compaction needs of those before it: the candidates, all trees.
+        self._sources: tuple[
+            pack_set.PackSet, Sequence[account.Account], Sequence[Pin]
+        ] = (pack_set.PackSet(), [], [])
         # Packs that may go: the candidates, then without what is needed.
         self._packs = pack_set.PackSet()
         self._found: dict[str, survey.Image] = {}
@@ -145,6 +167,7 @@ class Collection:
             self._remove_images,
             self._write_accounts,
             self._remove_packs,
+            self._compact,
             self._remove_accounts,
             self._remove_temporaries,
             self._remove_tombstones,
@@ -154,11 +177,8 @@ class Collection:
         self._accounts = accounts.Accounts.load(self._storage, self._check)
 
     def _list_candidates(self) -> None:
-        for info in self._storage.list(layout.PACKS):
-            self._check()
-            address = layout.parse_pack(info.key)
-            if address is not None:
-                self._packs.add(address)
+        for _, address in self._listed():
+            self._packs.add(address)
 
     def _look(self) -> None:
         remembered = {
@@ -194,6 +214,7 @@ class Collection:
         entries = _needed(self._found, self._later, self._answer)
         latest = {**self._found, **self._later}
         lost: list[str] = []
+        candidates = self._packs.copy()
         self._counted = marking.mark(
             self._repo,
             list(entries),
@@ -204,10 +225,17 @@ class Collection:
             self._check,
             _owners(self._answer, latest),
             lost.append,
+            self._compaction.visit if self._compaction else marking.unseen,
         )
         self._note(
             accounts_wrong=self._accounts.wrong, lost_images=tuple(lost)
         )
+        if self._compaction is not None:
+            newest = {
+                **self._accounts.newest,
+                **{counted.chain: counted for counted in self._counted},
+            }
+            self._sources = candidates, [*newest.values()], self._answer.pins
         # All that the steps below need to know.
         self._present = set(latest)
         self._doubtful = [
@@ -239,14 +267,58 @@ class Collection:
         # What is dead has a tombstone by now, also for whoever takes over.
         self._check_owner()
         removed = size = 0
-        for info in self._storage.list(layout.PACKS):
-            self._check()
-            address = layout.parse_pack(info.key)
-            if address is not None and address in self._packs:
+        # Packs of which compaction has left something; and those of which
+        # there is more than one object, since one was interrupted.
+        compacted = pack_set.PackSet()
+        several = pack_set.PackSet()
+        for info, address in self._listed():
+            if address in self._packs:
                 self._storage.delete(info.key)
                 removed += 1
                 size += info.size
+            elif address in compacted:
+                several.add(address)
+            elif not info.key.startswith(layout.PACKS):
+                compacted.add(address)
         self._note(packs_removed=removed, bytes_removed=size)
+        for address in several:
+            self._settle(address)
+
+    def _compact(self) -> None:
+        if self._compaction is None:
+            return
+        # What is left out is as good as deleted.
+        self._check_owner()
+        for address in self._compaction.run(*self._sources):
+            self._settle(address)
+        self._note(
+            bytes_compacted=max(
+                self.result.bytes_compacted - self._compaction.written, 0
+            ),
+            compaction_problems=tuple(self._compaction.problems),
+        )
+
+    def _settle(self, address: location.PackAddress) -> None:
+        self._check()
+        freed = compaction.settle(self._repo, address)
+        self._note(
+            packs_compacted=self.result.packs_compacted + bool(freed),
+            bytes_compacted=self.result.bytes_compacted + freed,
+        )
+
+    def _listed(
+        self,
+    ) -> Iterator[tuple[base.ObjectInfo, location.PackAddress]]:
+        """What compaction has left of packs, then packs."""
+        for prefix, parse in (
+            (layout.COMPACTED, layout.parse_compacted),
+            (layout.PACKS, layout.parse_pack),
+        ):
+            for info in self._storage.list(prefix):
+                self._check()
+                address = parse(info.key)
+                if address is not None:
+                    yield info, address
 
     def _remove_temporaries(self) -> None:
         removed = self._storage.remove_stale(
@@ -265,8 +337,8 @@ class Collection:
         removed = tombstones.expire(self._storage, self._present, self._check)
         self._note(tombstones_removed=removed)
 
-    def _note(self, **numbers: Any) -> None:
-        self.result = dataclasses.replace(self.result, **numbers)
+    def _note(self, **changes: Any) -> None:
+        self.result = dataclasses.replace(self.result, **changes)
 
 
 def _needed(

@@ -13,6 +13,7 @@ from ebackup_service.repository import location
 from ebackup_service.repository import opened
 from ebackup_service.repository import pack_counts
 from ebackup_service.repository import pack_set
+from ebackup_service.repository import page
 from ebackup_service.repository import survey
 from ebackup_service.repository import tree
 from ebackup_service.repository import walk
@@ -31,10 +32,17 @@ class Owner(NamedTuple):
     gone: bool
 
 
+# Called with a page that is needed, and the generation of the tree beside its
+# own, -1 if there is none.
+Visit = Callable[[page.Page, int], None]
 _NO_OWNERS: Mapping[Pin, Owner] = {}
 _Chain = tuple[str, str, int]
 # A tree of which to count the pages that another one hasn't at their places.
 _Pair = tuple[survey.Summary, survey.Summary | None]
+
+
+def unseen(visited: page.Page, since: int) -> None:
+    """Whoever counts pages need not look at them."""
 
 
 def mark(
@@ -47,6 +55,7 @@ def mark(
     check: Callable[[], None],
     owners: Mapping[Pin, Owner] = _NO_OWNERS,
     lost: Callable[[str], None] = lambda image_id: None,
+    visit: Visit = unseen,
 ) -> list[account.Account]:
     """Take packs that images and pins reach out of the candidates.
 
@@ -60,6 +69,7 @@ def mark(
     :param owners: of the pins. Of an image that is gone, what is below a
         missing page is not looked for: nobody can find it
     :param lost: called with the id of each such image
+    :param visit: called for each page of a chain that is counted anew
     :returns: the accounts that are new
     :raises Corrupt: a page can't be read
     :raises RepositoryError: the storage's
@@ -81,7 +91,7 @@ def mark(
     for chain in _doubtful(candidates, known, found):
         del found[chain]
     for chain in chains.keys() - found.keys():
-        found[chain] = count(repo, chains[chain], check)
+        found[chain] = count(repo, chains[chain], check, visit)
         needed.update(found[chain])
     candidates.subtract(needed)
     return [
@@ -134,16 +144,18 @@ def count(
     repo: opened.OpenRepository,
     entries: Sequence[account.Entry],
     check: Callable[[], None],
+    visit: Visit = unseen,
 ) -> pack_counts.PackCounts:
     """Count the references of the trees of one chain.
 
     :param check: called for each page; raises to stop
+    :param visit: called for each page
     :raises Corrupt: a page can't be read
     :raises RepositoryError: the storage's
     """
     counts = pack_counts.PackCounts()
     if trees := _trees(entries):
-        _apply(repo, counts, [], trees, check)
+        _apply(repo, counts, [], trees, check, visit)
     return counts
 
 
@@ -183,9 +195,9 @@ def _pin(
     lost: Callable[[str], None],
 ) -> None:
     """Add pinned trees to the entries of their chains, or walk them."""
-    seen = {_pinned(entry) for entry in entries}
+    seen = {pinned(entry) for entry in entries}
     counted = {
-        _pinned(entry): entry
+        pinned(entry): entry
         for before in known.newest.values()
         for entry in before.entries
     }
@@ -203,7 +215,8 @@ def _pin(
                 lost(owner.image_id)
 
 
-def _pinned(entry: account.Entry) -> Pin:
+def pinned(entry: account.Entry) -> Pin:
+    """The tree of an entry."""
     summary = entry.summary
     return summary.tree, summary.size, summary.chunk_size
 
@@ -252,6 +265,7 @@ def _apply(
     old: Sequence[survey.Summary],
     new: Sequence[survey.Summary],
     check: Callable[[], None],
+    visit: Visit = unseen,
 ) -> None:
     """Let the counts of some trees be those of others, one at least."""
     for trees, times in ((new, 1), (old, -1)):
@@ -263,9 +277,10 @@ def _apply(
         pages = walker.located(
             _opened(repo, one), other and _opened(repo, other)
         )
-        for page_id, page in pages:
+        for page_id, visited in pages:
             check()
-            counts.add(page.packs, _weight(page_id), times)
+            counts.add(visited.packs, _weight(page_id), times)
+            visit(visited, -1 if other is None else other.generation)
 
 
 def _opened(repo: opened.OpenRepository, summary: survey.Summary) -> tree.Tree:

@@ -27,6 +27,11 @@ class PackSet:
         for address in addresses:
             self.add(address)
 
+    def copy(self) -> 'PackSet':
+        made = PackSet()
+        made._blocks = {k: bytearray(b) for k, b in self._blocks.items()}
+        return made
+
     def subtract(self, other: 'PackSet') -> None:
         """Take all out that another set has."""
         for key, block in other._blocks.items():

@@ -9,6 +9,7 @@ from ebackup_service.proxy import check
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import maintenance
 from ebackup_service.proxy import restore
+from ebackup_service.repository import collector
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import markers
@@ -135,6 +136,78 @@ class TestCollect(UpkeepTestCase):
         maintenance.collect(self.collect())
         self.assertEqual(before, self.packs())
         self.assertTrue(self.fixture.open_repository().is_marked(image.id))
+
+    def sparse_pack(self):
+        """Two chunks, of which one is garbage."""
+        volume_id = catalog_fixture.new_id()
+        first = self.fixture.backup(self.path, volume_id=volume_id)
+        with open(self.path, 'r+b') as volume:
+            volume.seek(CHUNK)
+            volume.write(os.urandom(CHUNK))
+        second = self.fixture.backup(self.path, volume_id=volume_id)
+        self.delete(first)
+        return second
+
+    def compacted(self):
+        return [
+            name
+            for name in self.fixture.objects()
+            if name.startswith('compacted/')
+        ]
+
+    def test_packs_that_are_mostly_garbage(self):
+        self.fixture.conf.set_override('compaction_percent', 60, 'proxy')
+        image = self.sparse_pack()
+        before = len(self.packs())
+        task = self.collect()
+
+        result = maintenance.collect(task)
+
+        self.assertEqual(1, result['packs_compacted'])
+        self.assertGreater(result['bytes_compacted'], CHUNK // 2)
+        self.assertEqual(1, len(self.compacted()))
+        self.assertLess(len(self.packs()), before)
+        self.assertGreater(task.snapshot()['bytes_read'], CHUNK)
+        target = self.fixture.write_volume(b'', 'target')
+        restore.run(self.fixture.restore_task(image, target))
+        with open(self.path, 'rb') as volume, open(target, 'rb') as copy:
+            self.assertEqual(volume.read(), copy.read())
+
+    def test_compaction_is_an_option(self):
+        for percent, size in ((0, 1 << 30), (60, CHUNK // 2)):
+            self.fixture.conf.set_override(
+                'compaction_percent', percent, 'proxy'
+            )
+            self.fixture.conf.set_override('compaction_size', size, 'proxy')
+            self.sparse_pack()
+            task = self.collect()
+
+            result = maintenance.collect(task)
+
+            self.fixture.finish(task.spec)
+            self.assertEqual(0, result['packs_compacted'])
+            self.assertEqual([], self.compacted())
+
+    def test_compaction_is_throttled(self):
+        self.fixture.conf.set_override('compaction_percent', 60, 'proxy')
+        self.sparse_pack()
+        task = self.collect()
+        with mock.patch.object(task.control, 'throttle') as throttle:
+            maintenance.collect(task)
+
+        throttle.assert_called()
+
+    def test_pack_that_is_damaged_is_named(self):
+        self.fixture.conf.set_override('compaction_percent', 60, 'proxy')
+        self.sparse_pack()
+        result = collector.CollectResult(
+            0, 0, 0, compaction_problems=('Damaged chunk in packs/x',)
+        )
+        with mock.patch.object(collector, 'collect', return_value=result):
+            with self.assertLogs(maintenance.__name__, 'WARNING') as logs:
+                maintenance.collect(self.collect())
+
+        self.assertIn('packs/x', logs.output[0])
 
     def test_image_that_is_being_restored_is_kept_until_then(self):
         image = self.fixture.backup(self.path)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import contextlib
 import functools
 import random
+from typing import Any
 
 from ebackup_service.repository import collector
 from ebackup_service.repository import images
@@ -16,6 +17,7 @@ from ebackup_service.repository.storage import nas
 from ebackup_service.repository import tree
 from ebackup_service.repository import walk
 from tests.unit.ebackup_service.repository import base
+from tests.unit.ebackup_service.repository import proxy
 from tests.unit.ebackup_service.repository import service as services
 from tests.unit.ebackup_service.repository.storage import disk
 from tests.unit.ebackup_service.repository.storage import power_loss
@@ -83,6 +85,10 @@ class Aftermath:
         self._collect()
         self._nothing_else_is_left()
         self._restore_all()
+        if any(self._storage.list(layout.COMPACTED)):
+            self._compact()
+            self._nothing_else_is_left()
+            self._restore_all()
         self._next_backup()
 
     def _look(self, record: services.Record) -> None:
@@ -104,11 +110,15 @@ class Aftermath:
             self._repo.mark(record.id)
             self._facts[record.id] = services.moved(record, State.AVAILABLE)
 
-    def _collect(self) -> None:
+    def _compact(self) -> None:
+        self._collect(whole=True, limits=proxy.ANY)
+
+    def _collect(self, **kwargs: Any) -> None:
         collector.collect(
             self._repo,
             lambda ids: services.live(self._facts, ids),
             base.nothing_to_check,
+            **kwargs,
         )
 
     def _nothing_else_is_left(self) -> None:
@@ -124,11 +134,13 @@ class Aftermath:
             *map(layout.root_key, available),
             *map(layout.commit_key, available),
         }
-        left = {
+        paths = [
             path
             for path, data in self._disk.tree().items()
             if data is not None
-        }
+        ]
+        left = set(map(uncompacted, paths))
+        _true(len(left) == len(paths), 'a pack has more than one object')
         left -= {path for path in left if layout.parse_tombstone(path)}
         accounts = {path for path in left if layout.is_account(path)}
         _equal(known, left - accounts, 'objects')
@@ -184,12 +196,28 @@ def packs(
     repo: repository.Repository, source: tree.Tree
 ) -> set[location.PackAddress]:
     """All packs that a tree reaches."""
+    return set(records(repo, source))
+
+
+def records(
+    repo: repository.Repository, source: tree.Tree
+) -> dict[location.PackAddress, set[int]]:
+    """Offsets of all records that a tree reaches, by pack."""
+    reached: dict[location.PackAddress, set[int]] = {}
     if source.root is None:
-        return set()
-    reached = {source.root.pack}
+        return reached
+    reached[source.root.pack] = {source.root.offset}
     for page in walk.Walker(repo).pages(source, None):
-        reached.update(page.packs)
+        for slot in page.present.nonzero()[0].tolist():
+            where = page.locator(slot)
+            reached.setdefault(where.pack, set()).add(where.offset)
     return reached
+
+
+def uncompacted(path: str) -> str:
+    """The pack of which an object is what compaction has left."""
+    address = layout.parse_compacted(path)
+    return path if address is None else layout.pack_key(address)
 
 
 @functools.lru_cache(8)

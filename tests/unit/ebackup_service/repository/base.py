@@ -9,6 +9,7 @@ import fixtures
 
 from ebackup_service.repository import checker
 from ebackup_service.repository import collector
+from ebackup_service.repository import compaction
 from ebackup_service.repository import damage
 from ebackup_service.repository import layout
 from ebackup_service.repository import page
@@ -43,6 +44,10 @@ def _directory() -> str | None:
     except OSError:
         return None
     return _MEMORY if space.f_bavail * space.f_frsize > _ENOUGH else None
+
+
+# Half of a pack, and any number of bytes.
+COMPACT = compaction.Limits(0.5, 2**40, lambda count: None)
 
 
 def new_id() -> str:
@@ -164,6 +169,7 @@ class RepositoryTestCase(base.BaseTestCase):
         pins: list[collector.Pin] | None = None,
         sessions: set[str] | None = None,
         whole: bool = False,
+        limits: compaction.Limits | None = None,
     ) -> collector.CollectResult:
         """Collect with a catalog that knows just this."""
         return collector.collect(
@@ -173,7 +179,12 @@ class RepositoryTestCase(base.BaseTestCase):
             ),
             nothing_to_check,
             whole=whole,
+            limits=limits,
         )
+
+    def compact(self, **kwargs) -> collector.CollectResult:
+        """Collect, and compact all that half of is garbage."""
+        return self.collect(whole=True, limits=COMPACT, **kwargs)
 
     def check(self, read_data: bool = True) -> checker.CheckReport:
         """Check everything, and read all chunks if asked to."""

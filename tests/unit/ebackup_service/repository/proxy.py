@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a process does in a repository on a simulated disk, job by job."""
 
+from typing import Any
+
 from ebackup_service.repository import collector
+from ebackup_service.repository import compaction
 from ebackup_service.repository import discard
 from ebackup_service.repository import repository
 from ebackup_service.repository import root as image_root
@@ -11,6 +14,8 @@ from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import service as services
 
 PATH = '/disk'
+# What compaction may do: it takes each pack that gets smaller.
+ANY = compaction.Limits(0.95, 2**40, lambda count: None)
 
 
 class Proxy:
@@ -69,7 +74,16 @@ class Proxy:
         self.service.move(image_id, services.State.DELETED)
 
     def collect(self) -> None:
-        collector.collect(self.repo, self.service.live, base.nothing_to_check)
+        self._collect(whole=False)
+
+    def compact(self) -> None:
+        """A collection that looks at everything."""
+        self._collect(whole=True, limits=ANY)
+
+    def _collect(self, **kwargs: Any) -> None:
+        collector.collect(
+            self.repo, self.service.live, base.nothing_to_check, **kwargs
+        )
 
     def restore(self, image_id: str) -> None:
         """:raises AssertionError: other bytes than were backed up"""

@@ -6,10 +6,15 @@ import contextlib
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from ebackup_service.repository import account
 from ebackup_service.repository import accounts
 from ebackup_service.repository import collector
+from ebackup_service.repository import compaction
+from ebackup_service.repository import errors
 from ebackup_service.repository import layout
+from ebackup_service.repository import live_bytes
 from ebackup_service.repository import pack_set
 from ebackup_service.repository import root as image_root
 from ebackup_service.repository import survey
@@ -25,7 +30,7 @@ Powers = scripts.Powers
 # What is the same in all collections, or never looked at by them.
 _NO_KNOWLEDGE = frozenset(
     ['result', '_repo', '_storage', '_live', '_check', '_check_owner',
-     '_began']
+     '_began', '_limits']
 )  # fmt: skip
 
 
@@ -54,16 +59,42 @@ class Job:
         powers = Powers(keys, keys, keys, (), frozenset(['doom', 'bury']))
         return self._actor(powers, lambda one: one.delete(image))
 
+    def begin_to_delete(self, image: str) -> explorer.Actor:
+        """A deletion that comes no further than the catalog."""
+
+        def run(one: proxy.Proxy) -> None:
+            one.service.move(image, services.State.DELETING)
+
+        actor = self._actor(Powers(asks=frozenset(['doom'])), run)
+        return dataclasses.replace(actor, killed=None)
+
     def restore(self, image: str) -> explorer.Actor:
         """To others it is all the same whether it ends or is killed."""
         powers = Powers(
-            misses=(layout.PACKS,), asks=frozenset(['pin', 'unpin'])
+            reads=(layout.COMPACTED,),
+            misses=(layout.PACKS,),
+            asks=frozenset(['pin', 'unpin']),
         )
         actor = self._actor(powers, lambda one: one.restore(image))
         return dataclasses.replace(actor, killed=None)
 
-    def collect(self) -> explorer.Actor:
-        return self._actor(_COLLECT, lambda one: one.collect())
+    def collect(self, late: bool = False) -> explorer.Actor:
+        """:param late: it may go on although others have begun since"""
+        return self._collect(proxy.Proxy.collect, late)
+
+    def compact(self, late: bool = False) -> explorer.Actor:
+        """A collection that looks at everything."""
+        return self._collect(proxy.Proxy.compact, late)
+
+    def _collect(
+        self, collect: Callable[[proxy.Proxy], None], late: bool
+    ) -> explorer.Actor:
+        def run(one: proxy.Proxy) -> None:
+            # What was needed when it asked may be gone when it is late.
+            with contextlib.suppress(*[errors.Corrupt] if late else []):
+                collect(one)
+
+        return self._actor(_COLLECT, run)
 
     def _actor(
         self,
@@ -72,8 +103,7 @@ class Job:
         owns: tuple[str, ...] = (),
     ) -> explorer.Actor:
         def run(caller: stepwise.Caller) -> None:
-            reads = (*powers.reads, layout.REPOSITORY)
-            teller = _Teller(caller, powers._replace(reads=reads))
+            teller = _Teller(caller, powers)
             service = _Service(
                 caller, self.name, self.image, self.session, self._data
             )
@@ -95,6 +125,9 @@ class _Teller:
     def tell(self, knowledge: Any = None, **powers: Any) -> None:
         """Say what has changed of what may come."""
         self._powers = self._powers._replace(**powers)
+        # Whoever misses a pack looks whether the storage is there.
+        reads = {*self._powers.reads, layout.REPOSITORY}
+        self._powers = self._powers._replace(reads=tuple(sorted(reads)))
         scripts.tell(self._caller, self._powers, knowledge)
 
 
@@ -122,13 +155,13 @@ class _Service(stepwise_service.StepwiseService):
 class _Proxy(proxy.Proxy):
     service: _Service
 
-    def collect(self) -> None:
+    def _collect(self, **kwargs: Any) -> None:
         collection = collector.Collection(
             self.repo,
             self.service.live,
             base.nothing_to_check,
             base.nothing_to_check,
-            whole=False,
+            **kwargs,
         )
         for step in collection.steps():
             step()
@@ -143,35 +176,72 @@ class _Proxy(proxy.Proxy):
 
 
 _COLLECT = Powers(
-    creates=(layout.TOMBSTONES, layout.ACCOUNTS),
-    deletes=(layout.PACKS, layout.IMAGES, layout.ACCOUNTS),
-    reads=(layout.PACKS, layout.IMAGES, layout.TOMBSTONES, layout.ACCOUNTS),
+    creates=(layout.TOMBSTONES, layout.ACCOUNTS, layout.COMPACTED),
+    deletes=(layout.PACKS, layout.IMAGES, layout.ACCOUNTS, layout.COMPACTED),
+    reads=(
+        layout.PACKS,
+        layout.IMAGES,
+        layout.TOMBSTONES,
+        layout.ACCOUNTS,
+        layout.COMPACTED,
+    ),
     asks=frozenset(['live']),
 )
 # What may still come after a step of a collection. Packs that were no
 # candidates may come, it doesn't look at them.
 _AFTERWARDS: dict[str, Callable[[Any], dict[str, Any]]] = {
     '_list_candidates': lambda collection: {
-        'reads': (layout.IMAGES, layout.TOMBSTONES),
+        'reads': (layout.IMAGES, layout.TOMBSTONES, layout.COMPACTED),
         'misses': (layout.PACKS,),
     },
     '_ask': lambda collection: {'asks': frozenset()},
     '_mark': lambda collection: {
-        'creates': (layout.ACCOUNTS, *_doubtful(collection)),
-        'deletes': (layout.ACCOUNTS, layout.PACKS, *_doubtful(collection)),
-        'reads': _doubtful(collection),
+        'creates': (
+            layout.ACCOUNTS,
+            layout.COMPACTED,
+            *_doubtful(collection),
+        ),
+        'deletes': (
+            layout.ACCOUNTS,
+            layout.PACKS,
+            layout.COMPACTED,
+            *_doubtful(collection),
+        ),
+        'reads': (
+            layout.COMPACTED,
+            *_tombstones(collection),
+            *_doubtful(collection),
+        ),
     },
     '_remove_images': lambda collection: {
-        'creates': (layout.ACCOUNTS,),
-        'deletes': (layout.ACCOUNTS, layout.PACKS),
-        'reads': (),
+        'creates': (layout.ACCOUNTS, layout.COMPACTED),
+        'deletes': (layout.ACCOUNTS, layout.PACKS, layout.COMPACTED),
+        'reads': (layout.COMPACTED, *_tombstones(collection)),
     },
-    '_remove_packs': lambda collection: {
+    '_remove_packs': lambda collection: (
+        {
+            'creates': (layout.COMPACTED,),
+            'deletes': (layout.ACCOUNTS, layout.PACKS, layout.COMPACTED),
+        }
+        if collection._compaction
+        else _without_packs(collection)
+    ),
+    '_compact': lambda collection: _without_packs(collection),
+}
+
+
+def _without_packs(collection: Any) -> dict[str, Any]:
+    return {
         'creates': (),
         'deletes': (layout.ACCOUNTS,),
+        'reads': _tombstones(collection),
         'misses': (),
-    },
-}
+    }
+
+
+def _tombstones(collection: Any) -> tuple[str, ...]:
+    """Read at the end by those that look at everything."""
+    return (layout.TOMBSTONES,) if collection._whole else ()
 
 
 def _doubtful(collection: Any) -> tuple[str, ...]:
@@ -190,8 +260,16 @@ def _keys(image_id: str) -> tuple[str, ...]:
 
 def _frozen(value: Any) -> Any:
     """Something hashable that is equal where the value is."""
-    if isinstance(value, pack_set.PackSet | accounts.Accounts):
+    if isinstance(
+        value, pack_set.PackSet | accounts.Accounts | live_bytes.LiveBytes
+    ):
         return _frozen(vars(value))
+    if isinstance(value, compaction.Compaction):
+        return _frozen(
+            {k: v for k, v in vars(value).items() if k not in _NO_KNOWLEDGE}
+        )
+    if isinstance(value, np.ndarray):
+        return value.tobytes()
     if isinstance(value, account.Account):
         # What the counts are follows from the rest.
         return value.number, value.entries

@@ -294,3 +294,25 @@ class MarkingTestCase(base.RepositoryTestCase):
             pack_counts.PackCounts(),
             marking.count(self.repo, [], base.nothing_to_check),
         )
+
+    def test_pages_are_shown_with_the_generation_beside_them(self):
+        images = self.three()
+        entries = [self.entry(image) for image in images]
+        seen = []
+
+        marking.count(
+            self.repo,
+            entries,
+            base.nothing_to_check,
+            lambda visited, since: seen.append(since),
+        )
+
+        walker = walk.Walker(self.repo)
+        trees = [self.repo.tree(image.root) for image in images]
+        expected = [-1 for _ in walker.pages(trees[0], None)]
+        for number in (1, 2):
+            expected += [
+                images[number - 1].root.generation
+                for _ in walker.pages(trees[number], trees[number - 1])
+            ]
+        self.assertEqual(expected, sorted(seen))

@@ -45,6 +45,16 @@ class PackSetTestCase(base.BaseTestCase):
         for address in members | others:
             self.assertEqual(address in members - others, address in packs)
 
+    @strategies.given(st.sets(FEW), st.sets(FEW))
+    def test_copy(self, members, others):
+        packs = pack_set.PackSet()
+        packs.update(members)
+
+        packs.copy().update(others)
+
+        self.assertEqual(sorted(members), sorted(packs))
+        self.assertEqual(sorted(members), sorted(packs.copy()))
+
     @strategies.given(st.sets(FEW))
     def test_discard_sessions(self, members):
         packs = pack_set.PackSet()

@@ -15,6 +15,7 @@ import fixtures
 
 from ebackup_service.repository import account
 from ebackup_service.repository import collector
+from ebackup_service.repository import compacted_pack
 from ebackup_service.repository import config
 from ebackup_service.repository import fields
 from ebackup_service.repository import layout
@@ -54,14 +55,19 @@ class Promises:
 
     def __init__(self):
         self._reached = {}
+        self._tables = {}
         self._right = set()
 
     def look(self, world):
         """Everything is there that an image or a job needs."""
         for record in world.catalog.needed():
-            missing = self._needs(world, record) - set(world.objects)
-            assert not missing, f'{record.id} lacks {sorted(missing)}'
+            for address, offsets in self._needs(world, record).items():
+                assert self._has(world, address, offsets), (
+                    f'{record.id} lacks {layout.pack_key(address)}'
+                )
             if record.state is State.AVAILABLE:
+                missing = _documents(record) - set(world.objects)
+                assert not missing, f'{record.id} lacks {sorted(missing)}'
                 assert layout.tombstone_key(record.id) not in world.objects
 
     def look_at_the_end(self, world):
@@ -77,36 +83,62 @@ class Promises:
         )
         assert after.objects == storage.objects, f'{result}, and accounts'
         self.look(after)
-        needed = {layout.REPOSITORY}
+        needed = [layout.REPOSITORY]
+        packs = set()
         for record in world.catalog.needed():
-            needed |= self._needs(after, record)
+            needed += _documents(record)
+            packs |= set(self._needs(after, record))
             assert record.state is State.AVAILABLE
             data = base.restored(repo, repo.tree(record.root))
             assert data == record.data, f'{record.id} is another volume'
-        left = {
-            key
+        needed += map(layout.pack_key, packs)
+        left = [
+            aftermath.uncompacted(key)
             for key in after.objects
             if not key.startswith((layout.TOMBSTONES, layout.ACCOUNTS))
-        }
-        assert left == needed, f'{sorted(left - needed)} is left'
+        ]
+        assert sorted(left) == sorted(needed), (
+            f'{sorted(left)} is left, {sorted(needed)} is needed'
+        )
         self._right.add(after)
 
     def _needs(self, world, record):
+        """Offsets of the records that a tree reaches, by pack."""
         known = self._reached.get(record.root.tree)
         if known is None:
             repo = repository.Repository.open(
                 stepwise.ObjectsStorage(world.objects)
             )
-            known = {
-                layout.pack_key(address)
-                for address in aftermath.packs(repo, repo.tree(record.root))
-            }
+            known = aftermath.records(repo, repo.tree(record.root))
             self._reached[record.root.tree] = known
-        if record.state is not State.AVAILABLE:
-            return known
-        return known | {
-            layout.root_key(record.id), layout.commit_key(record.id)
-        }  # fmt: skip
+        return known
+
+    def _has(self, world, address, offsets):
+        """Whether some object has records of a pack, and all that may be read.
+
+        All that compaction has left must have all that is needed.
+        """
+        prefix = layout.compacted_prefix(address)
+        keys = [key for key in world.objects if key.startswith(prefix)]
+        return (keys or layout.pack_key(address) in world.objects) and all(
+            offsets <= self._offsets(world, address, key) for key in keys
+        )
+
+    def _offsets(self, world, address, key):
+        """Of the records that an object has."""
+        if key not in self._tables:
+            repo = repository.Repository.open(
+                stepwise.ObjectsStorage(world.objects)
+            )
+            found = compacted_pack.load(repo, address, key)
+            self._tables[key] = set(found.table['offset'].tolist())
+        return self._tables[key]
+
+
+def _documents(record):
+    if record.state is not State.AVAILABLE:
+        return set()
+    return {layout.root_key(record.id), layout.commit_key(record.id)}
 
 
 class ExplorerTestCase(test_base.BaseTestCase):
@@ -220,10 +252,7 @@ class SeededBugTestCase(ExplorerTestCase):
     """What is wrong is found, and how it came to it is told."""
 
     def assert_found(self, explore, problem):
-        error = self.assertRaises(explorer.Broken, explore)
-
-        self.assertIn('collection: catalog live', str(error))
-        self.assertIn(problem, str(error))
+        assert_found(self, explore, problem)
 
     def with_steps(self, change):
         """A collection with other steps."""
@@ -291,6 +320,13 @@ class SeededBugTestCase(ExplorerTestCase):
     def test_collection_that_leaves_dead_images(self):
         with mock.patch.object(collector, '_remove_image', return_value=0):
             self.assert_found(self.base_is_deleted, 'is left')
+
+
+def assert_found(case, explore, problem):
+    error = case.assertRaises(explorer.Broken, explore)
+
+    case.assertIn(': catalog live', str(error))
+    case.assertIn(problem, str(error))
 
 
 def _nothing(world):

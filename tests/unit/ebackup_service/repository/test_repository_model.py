@@ -78,14 +78,14 @@ class RepositoryMachine(stateful.RuleBasedStateMachine):
         self.case.repo.delete_image(image.id)
         del self.images[image.id]
 
-    @stateful.rule()
-    def collect(self):
+    @stateful.rule(collect=st.sampled_from(['collect', 'compact']))
+    def collect(self, collect):
         pins = [
             (older.root.tree, older.root.size, base.CHUNK)
             for _, older in self.running.values()
             if older is not None
         ]
-        self.case.collect(
+        getattr(self.case, collect)(
             pins=pins,
             sessions={i.session.id for i, _ in self.running.values()},
         )
@@ -96,10 +96,12 @@ class RepositoryMachine(stateful.RuleBasedStateMachine):
                 for image in self.images.values()
                 for where in every_record(self.case.repo, image)
             }
-            packs = {
-                layout.parse_pack(key) for key in self.case.keys(layout.PACKS)
-            }
-            assert packs == reached
+            packs = [
+                *map(layout.parse_pack, self.case.keys(layout.PACKS)),
+                *map(layout.parse_compacted, self.case.keys(layout.COMPACTED)),
+            ]
+            assert len(packs) == len(reached)
+            assert set(packs) == reached
 
     @stateful.invariant()
     def everything_restores(self):

@@ -115,6 +115,25 @@ class SeriesTestCase(PowerLossTestCase):
 
         self.assertLess(30, self.look(share=0.4 * MORE))
 
+    def test_compaction(self):
+        first = self.one.backup(ONE)
+        self.one.backup(ONE)
+        self.one.delete(first.id)
+        self.settle()
+        self.one.compact()
+
+        self.assertLess(30, self.look(share=0.5 * MORE))
+
+    def test_compaction_of_what_was_just_compacted(self):
+        records = [self.one.backup(ONE) for _ in range(3)]
+        self.one.delete(records[0].id)
+        self.settle()
+        self.one.compact()
+        self.one.delete(records[1].id)
+        self.one.compact()
+
+        self.assertLess(30, self.look(share=0.1 * MORE, limit=64))
+
     def test_backup_that_comes_to_nothing(self):
         self.one.backup(ONE)
         self.settle()
@@ -147,6 +166,17 @@ class SeriesTestCase(PowerLossTestCase):
 
 class WithoutLinksTestCase(PowerLossTestCase):
     """The same where names are taken by renames."""
+
+    def test_compaction(self):
+        self.system.has_links = False
+        one = self.proxy()
+        first = one.backup(ONE)
+        one.backup(ONE)
+        one.delete(first.id)
+        self.settle()
+        one.compact()
+
+        self.assertLess(30, self.look(limit=128))
 
     def test_backup_and_deletion(self):
         self.system.has_links = False
@@ -247,6 +277,13 @@ class KilledTestCase(PowerLossTestCase):
         for record in records[1:]:
             one.delete(record.id)
 
+    def sparse_packs(self):
+        one = self.proxy()
+        first = one.backup(ONE)
+        one.backup(ONE)
+        one.delete(first.id)
+        one.collect()
+
     def test_deletion_is_repeated(self):
         count = 0
         for two, (first, _) in self.each_kill(
@@ -283,6 +320,24 @@ class KilledTestCase(PowerLossTestCase):
             count += self.look(share=0.3 * MORE)
         self.assertLess(100, count)
 
+    def test_compaction_is_repeated(self):
+        count = 0
+        for two, _ in self.each_kill(
+            self.sparse_packs, lambda one, _: one.compact()
+        ):
+            two.compact()
+            count += self.look(share=0.02 * MORE, limit=32)
+        self.assertLess(100, count)
+
+    def test_collection_meets_half_a_compaction(self):
+        count = 0
+        for two, _ in self.each_kill(
+            self.sparse_packs, lambda one, _: one.compact()
+        ):
+            two.collect()
+            count += self.look(share=0.3 * MORE)
+        self.assertLess(100, count)
+
     def test_collection_meets_half_a_cleaning(self):
         count = 0
         for two, _ in self.each_kill(
@@ -309,7 +364,7 @@ class AtOnceTestCase(PowerLossTestCase):
                 functools.partial(two.backup, ONE),
                 functools.partial(three.delete, first.id),
                 functools.partial(four.restore, second.id),
-                five.collect,
+                self.generator.choice([five.collect, five.compact]),
             )
             self.look(share=0.1, limit=16, changes=0, sample=4)
 

@@ -8,6 +8,7 @@ import contextlib
 import unittest
 from unittest import mock
 
+from ebackup_service.repository import compaction
 from ebackup_service.repository import errors
 from ebackup_service.repository import images
 from ebackup_service.repository import layout
@@ -133,4 +134,20 @@ class SeededBugTestCase(base.BaseTestCase):
         with mock.patch.object(images, 'delete', trusting):
             self.assert_found(
                 'KilledTestCase', 'test_collection_meets_half_a_deletion'
+            )
+
+    def test_compaction_before_it_is_durable(self):
+        with self.on(careless.WithCompactedNotSynced):
+            self.assert_found('SeriesTestCase', 'test_compaction')
+
+    def test_collection_that_takes_what_is_compacted_for_durable(self):
+        settle = compaction.settle
+
+        def trusting(repo, address):
+            with mock.patch.object(repo.storage, 'create'):
+                return settle(repo, address)
+
+        with mock.patch.object(compaction, 'settle', trusting):
+            self.assert_found(
+                'KilledTestCase', 'test_collection_meets_half_a_compaction'
             )

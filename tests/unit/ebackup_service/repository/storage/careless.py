@@ -63,9 +63,17 @@ class TrustingWhatExists(nas.NasStorage):
 
 
 class WithRootsNotSynced(nas.NasStorage):
+    def is_careless(self, key):
+        return key.endswith(layout.ROOT)
+
     def _create(self, key, parts):
         hurry = contextlib.nullcontext()
-        if key.endswith(layout.ROOT):
+        if self.is_careless(key):
             hurry = mock.patch.object(self._files, 'sync')
         with hurry:
             super()._create(key, parts)
+
+
+class WithCompactedNotSynced(WithRootsNotSynced):
+    def is_careless(self, key):
+        return key.startswith(layout.COMPACTED)
