@@ -19,6 +19,7 @@ from ebackup_service.cmd import catalogs
 from ebackup_service.cmd import program
 from ebackup_service.cmd import transports
 from ebackup_service.proxy import service as proxy_service
+from ebackup_service.server import errors as server_errors
 from ebackup_service.server import repositories
 from ebackup_service.server import service as server_service
 
@@ -44,5 +45,9 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    expected = (*catalogs.EXPECTED, errors.Misconfigured)
+    expected = (
+        *catalogs.EXPECTED,
+        errors.Misconfigured,
+        server_errors.Refused,
+    )
     return program.run('ebackup-all', start, args, expected)

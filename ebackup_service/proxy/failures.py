@@ -12,6 +12,7 @@ from ebackup_service.rpc import messages
 LOG = log.getLogger(__name__)
 
 _REPOSITORY_KINDS: dict[type[repository_errors.RepositoryError], str] = {
+    repository_errors.InvalidUrl: 'repository-url',
     repository_errors.StorageUnavailable: 'repository-unavailable',
     repository_errors.StorageFull: 'repository-full',
     repository_errors.StorageReadOnly: 'repository-read-only',

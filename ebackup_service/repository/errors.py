@@ -14,6 +14,13 @@ class RepositoryError(Exception):
     retryable: ClassVar[bool] = False
 
 
+class InvalidUrl(RepositoryError):
+    """The URL names no place that a storage could know.
+
+    The message has no part of it that may be secret.
+    """
+
+
 class StorageUnavailable(RepositoryError):
     """The backup storage can't be reached, or answers with I/O errors."""
 

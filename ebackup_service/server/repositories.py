@@ -9,6 +9,8 @@ from oslo_config import cfg
 from oslo_log import log
 from sqlalchemy import orm
 
+from ebackup_service.repository import errors as repository_errors
+from ebackup_service.repository.storage import registry
 from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import image as image_rows
@@ -28,8 +30,10 @@ def create(
 
     After a failure the same call tries again.
 
+    :raises errors.Refused: it can't be its URL (``repository-url``).
     :raises errors.Conflict: the name is taken (``repository-exists``).
     """
+    check_url(url)
     with catalog.writer() as session:
         service.lock(session)
         known = repository_rows.named(session, name)
@@ -67,12 +71,19 @@ def ensure_default(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
 
     For the service that runs in one process; does nothing without a
     ``[repository] url``. A repository stays where it was made.
+
+    :raises errors.Refused: that can't be the URL of a repository.
     """
     name, url = conf.default_repository, conf.repository.url
     with catalog.reader() as session:
         known = repository_rows.named(session, name)
     if url and (known is None or known.state == repository_rows.ERROR):
-        create(catalog, name, url)
+        try:
+            create(catalog, name, url)
+        except errors.Refused as error:
+            raise errors.Refused(
+                error.kind, f'[repository]url: {error}'
+            ) from error
     elif url and known is not None and known.url != url:
         LOG.warning(
             'Repository %s stays at %s: [repository]url, which is %s now, '
@@ -83,6 +94,17 @@ def ensure_default(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
             known.public_url,
             repository_rows.without_credentials(url),
         )
+
+
+def check_url(url: str) -> None:
+    """Refuse what no proxy could open, and secrets, before it is recorded.
+
+    :raises errors.Refused: it can't be a repository's (``repository-url``).
+    """
+    try:
+        registry.check_url(url)
+    except repository_errors.InvalidUrl as error:
+        raise errors.Refused('repository-url', str(error)) from error
 
 
 def list(

@@ -13,6 +13,7 @@ from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server import errors
 from ebackup_service.server import jobs
+from ebackup_service.server import repositories
 
 LOG = log.getLogger(__name__)
 
@@ -30,10 +31,12 @@ def begin(
     of which the catalog holds nothing, because it could not be made, is
     replaced.
 
+    :raises errors.Refused: it can't be its URL (``repository-url``).
     :raises errors.Conflict: the name, or the repository, is known otherwise
         (``repository-exists``), or what would be replaced is in use
         (``repository-busy``).
     """
+    repositories.check_url(url)
     with catalog.writer() as session:
         service.lock(session)
         named = repository_rows.named(session, name)

@@ -53,14 +53,9 @@ class NasStorage:
     ) -> Self:
         """Open file:///path.
 
-        :raises ValueError: the URL has a host, a query, or no absolute path
+        :raises InvalidUrl: see directory()
         """
-        path = urllib.parse.unquote(url.path)
-        if url.netloc or url.query or url.fragment or path[:1] != '/':
-            raise ValueError(
-                f'{url.geturl()!r} is no file:///absolute/path URL'
-            )
-        return cls(path, make)
+        return cls(directory(url), make)
 
     def create(self, key: str, parts: Sequence[base.Buffer]) -> None:
         with self._writing(key):
@@ -195,6 +190,27 @@ class NasStorage:
                     'damaged'
                 )
             done += count
+
+
+def directory(url: urllib.parse.SplitResult) -> str:
+    """The path in file:///path.
+
+    :raises InvalidUrl: the URL has a host, a query, or no absolute path
+    """
+    path = urllib.parse.unquote(url.path)
+    others = {
+        'a host': url.netloc,
+        'a query': url.query,
+        'a fragment': url.fragment,
+    }
+    found = [part for part, content in others.items() if content]
+    if found or path[:1] != '/' or '\0' in path:
+        raise errors.InvalidUrl(
+            'The URL of the repository has '
+            f'{" and ".join(found) or "no absolute path"}; that of a '
+            'directory is file:///absolute/path'
+        )
+    return path
 
 
 def _check(key: str) -> None:

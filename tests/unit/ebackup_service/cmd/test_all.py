@@ -148,6 +148,19 @@ class ProcessTest(base.ProgramTestCase):
         self.assertEqual(401, wrong.status_code)
         self._stop(process, signal.SIGINT)
 
+    def test_url_that_no_proxy_could_open_is_one_line(self):
+        with open(self.path, 'a') as options:
+            options.write('[repository]\nurl = s3://bucket\n')
+        done = subprocess.run(
+            [sys.executable, '-c', PROGRAM, '--config-file', self.path],
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+        )
+        self.assertEqual(1, done.returncode)
+        self.assertIn('ebackup-all: [repository]url: No', done.stderr)
+        self.assertNotIn('Traceback', done.stderr)
+
 
 class MainTest(base.ProgramTestCase):
     def test_options_come_from_the_command_line(self):

@@ -46,6 +46,7 @@ class TestDescribe(base.BaseTestCase):
                 repository_errors.StorageReadOnly('x'),
                 'repository-read-only',
             ),
+            (repository_errors.InvalidUrl('x'), 'repository-url'),
             (repository_errors.NotARepository('x'), 'repository-missing'),
             (repository_errors.ForeignOwner('x'), 'repository-foreign'),
             (

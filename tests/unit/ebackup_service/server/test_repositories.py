@@ -40,6 +40,11 @@ class TestCreate(RepositoriesTestCase):
         self.create()
         self.refused('repository-exists', 409, self.create)
 
+    def test_url_that_no_proxy_could_open_is_not_recorded(self):
+        for url in ('s3://bucket', 'file://host/path', 'file://u:p@host/a'):
+            self.refused('repository-url', 400, self.create, 'default', url)
+        self.assertEqual([], self.names())
+
     def test_failed_one_is_tried_again_under_the_same_id(self):
         first, job = self.create(url='file:///missing/r')
         self.fixture.finish(self.fixture.run(job.id), 'failed')
@@ -67,11 +72,11 @@ class TestEnsureDefault(RepositoriesTestCase):
 
     def test_url_that_was_changed_is_told_to_be_ignored(self):
         log = self.useFixture(fixtures.FakeLogger())
-        self.ensure(url='s3://key:old-secret@h/r')
+        self.ensure(url='file:///r')
         self.ensure()
         self.assertNotIn('stays', log.output)
         self.ensure(url='s3://key:new-secret@h/s')
-        self.assertIn('Repository default stays at s3://h/r: ', log.output)
+        self.assertIn('Repository default stays at file:///r: ', log.output)
         self.assertIn('[repository]url, which is s3://h/s now', log.output)
         self.assertNotIn('secret', log.output)
         self.assertEqual(['default'], self.names())
@@ -86,6 +91,14 @@ class TestEnsureDefault(RepositoriesTestCase):
         self.ensure(url='file:///r')
         found = repositories.show(self.catalog, 'default')
         self.assertEqual('creating', found.state)
+
+    def test_url_that_can_not_be_one_names_the_option(self):
+        error = self.refused(
+            *('repository-url', 400),
+            lambda: self.ensure(url='file://user:sekret@host/r'),
+        )
+        self.assertIn('[repository]url: ', str(error))
+        self.assertNotIn('sekret', str(error))
 
 
 class TestLook(RepositoriesTestCase):

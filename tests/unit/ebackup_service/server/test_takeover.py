@@ -52,6 +52,10 @@ class TestUnknown(TakeoverTestCase):
         )
         self.assertEqual(('takeover', 'pending'), (job.kind, job.state))
 
+    def test_url_that_no_proxy_could_open_is_not_recorded(self):
+        self.assertRaises(errors.Refused, self.begin, url='s3://bucket')
+        self.assertEqual([], repositories.list(self.catalog))
+
     def test_it_is_ours_by_the_generation_that_the_proxy_chose(self):
         _, job = self.begin()
         spec = self.fixture.run(job.id)

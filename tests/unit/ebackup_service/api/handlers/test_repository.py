@@ -40,10 +40,17 @@ class CreateTest(RepositoryTestCase):
             error = self._create(400, **values)['error']
             self.assertIn(field, error['message'])
 
-    def test_credentials_in_a_url_are_not_shown(self):
-        url = 's3://key:secret@host:9000/bucket?region=x'
-        shown = self._create(202, url=url)['repository']['url']
-        self.assertEqual('s3://host:9000/bucket?region=x', shown)
+    def test_urls_that_no_proxy_could_open(self):
+        for url, said in (
+            ('s3://bucket', "No storage for 's3'"),
+            ('file://host/path', 'a host'),
+            ('file://user:sekret@host/path', 'a password'),
+        ):
+            error = self._create(400, url=url)['error']
+            self.assertEqual('repository-url', error['kind'])
+            self.assertIn(said, error['message'])
+            self.assertNotIn('sekret', error['message'])
+        self.assertEqual([], self.call(200, 'GET')['repositories'])
 
 
 class ShowTest(RepositoryTestCase):

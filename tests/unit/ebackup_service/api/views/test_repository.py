@@ -8,19 +8,16 @@ from tests.unit.ebackup_service.api import base
 
 
 class RepositoryTest(base.CatalogTestCase):
-    def _url(self, name, url):
-        row, _job = repositories.create(self.catalog, name, url)
-        return repository.show(row)['url']
-
     def test_urls_are_shown_without_credentials(self):
-        for number, (url, shown) in enumerate(
-            (
-                ('file:///srv/backup', 'file:///srv/backup'),
-                ('s3://k:s@host:9000/b?region=x', 's3://host:9000/b?region=x'),
-                ('s3://k:p@ss@host/b', 's3://host/b'),
-            )
+        """Such are refused now, and there may be some from before."""
+        row, _job = repositories.create(self.catalog, 'r', 'file:///r')
+        for url, shown in (
+            ('file:///srv/backup', 'file:///srv/backup'),
+            ('s3://k:s@host:9000/b?region=x', 's3://host:9000/b?region=x'),
+            ('s3://k:p@ss@host/b', 's3://host/b'),
         ):
-            self.assertEqual(shown, self._url(f'r{number}', url))
+            found = repository.show(dataclasses.replace(row, url=url))
+            self.assertEqual(shown, found['url'])
 
 
 class VerificationTest(base.CatalogTestCase):

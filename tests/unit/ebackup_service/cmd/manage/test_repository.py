@@ -15,6 +15,13 @@ class RepositoryTest(base.ManageTestCase):
             said = self.refused(2, 'repository', 'create', name, url)
             self.assertIn('repository.', said)
 
+    def test_create_and_takeover_of_a_url_that_no_proxy_could_open(self):
+        for url in ('s3://foo', 'file://user:sekret@host/path'):
+            for words in (('create', 'a', url), ('takeover', 'a', url, ID)):
+                said = self.refused(1, 'repository', *words)
+                self.assertNotIn('sekret', said)
+        self.assertEqual([], self.ask('repository', 'list')['repositories'])
+
     def test_create_of_a_name_that_is_taken(self):
         self.make_repository('a')
         said = self.refused(1, 'repository', 'create', 'a', 'file:///srv/a')

@@ -109,9 +109,16 @@ class OpenTestCase(NasTestCase):
         self.assertTrue(os.path.exists(f'{self.path}/a b/one'))
 
     def test_other_urls_are_refused(self):
-        for url in ('file://host/path', 'file:path', 'file:///a?b', 'file:'):
+        for url in (
+            'file://host/path',
+            'file:path',
+            'file:///a?b',
+            'file:///a#b',
+            'file:///a%00b',
+            'file:',
+        ):
             self.assertRaises(
-                ValueError,
+                errors.InvalidUrl,
                 nas.NasStorage.from_url,
                 urllib.parse.urlsplit(url),
             )
