@@ -37,15 +37,26 @@ def create(task: proxy_task.Task) -> dict[str, Any]:
             except repository_errors.NotARepository:
                 raise occupied from None
             except repository_errors.RepositoryMismatch:
-                raise another(storage) from None
+                raise another(storage, spec.owner.service_id) from None
         repo.claim(spec.owner.service_id, spec.owner.generation)
         return {'usage': _usage(repo)}
 
 
-def another(storage: base.Storage) -> repository_errors.RepositoryMismatch:
-    """What to tell of a repository that is in the way, and what to do."""
+def another(
+    storage: base.Storage, service_id: str
+) -> repository_errors.RepositoryMismatch:
+    """What to tell of a repository that is in the way, and what to do.
+
+    :param service_id: ours
+    """
     repo = repository.Repository.open(storage)
     found = owner.read(storage)
+    if found is not None and found.service_id == service_id:
+        return repository_errors.RepositoryMismatch(
+            f'Repository {repo.id} of this very service is there already: use '
+            'it by its name, or take another place. If no repository has that '
+            'id: ebackup-manage repository takeover NAME URL ID'
+        )
     whose = (
         'that nobody owns'
         if found is None

@@ -83,7 +83,7 @@ class PackMissing(Corrupt):
 
 
 class NotARepository(RepositoryError):
-    """The place holds no repository."""
+    """The place holds no repository, or there is no such place."""
 
 
 class UnsupportedFormat(RepositoryError):

@@ -8,6 +8,7 @@ name is in use, so nothing is ever overwritten, and works on NFS.
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
+import errno
 import os
 from typing import Self
 import urllib.parse
@@ -17,6 +18,14 @@ from ebackup_service.repository.storage import base
 from ebackup_service.repository.storage import oserror
 from ebackup_service.repository.storage import rooted
 
+# What says that a directory is missing, or that nobody may make one here.
+_NOT_MADE = {
+    errno.EACCES,
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EPERM,
+    errno.EROFS,
+}
 # Of a create whose temporary file somebody removes.
 _ATTEMPTS = 3
 
@@ -33,10 +42,10 @@ class NasStorage:
 
         :raises StorageUnavailable: it is missing or no directory
         :raises StorageDenied: this user may not open it
+        :raises NotARepository: it is missing, and can't be made
         """
         if make:
-            with oserror.writing(path), contextlib.suppress(FileExistsError):
-                os.mkdir(path, 0o750)
+            _make(path)
         try:
             with oserror.reading(path):
                 self._files = rooted.RootedDirectory(path)
@@ -211,6 +220,23 @@ def directory(url: urllib.parse.SplitResult) -> str:
             'directory is file:///absolute/path'
         )
     return path
+
+
+def _make(path: str) -> None:
+    """Make a directory that is missing."""
+    with oserror.writing(path):
+        try:
+            os.mkdir(path, 0o750)
+        except OSError as error:
+            if os.path.lexists(path):
+                return
+            if error.errno not in _NOT_MADE:
+                raise
+            raise errors.NotARepository(
+                "The repository's directory is missing or out of reach, and "
+                f"can't be made ({error.strerror}): {path}; mount it, make it "
+                "and let the proxy's user own it, or correct the URL"
+            ) from error
 
 
 def _check(key: str) -> None:

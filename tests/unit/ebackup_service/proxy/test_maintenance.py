@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import errno
 import os
 from unittest import mock
 
@@ -66,21 +67,49 @@ class TestCreate(MaintenanceTestCase):
             self.create(),
         )
 
-    def test_place_with_another_repository(self):
-        self.fixture.create_repository()
+    def refused(self):
+        """What is told of a second repository in the same place."""
         _, job = repositories.create(self.catalog, 'second', self.fixture.url)
         error = self.assertRaises(
             repository_errors.RepositoryMismatch,
             maintenance.create,
             self.task(job),
         )
-        repo = self.fixture.open_repository()
-        # what it takes to take it over
-        self.assertIn(repo.id, str(error))
-        self.assertIn('takeover', str(error))
+        self.assertIn(self.fixture.open_repository().id, str(error))
         self.assertLess(len(str(error)), 255)
-        repo.storage.delete('owner.json')
-        self.assertIn('nobody', str(maintenance.another(repo.storage)))
+        return str(error)
+
+    def test_place_with_another_repository_of_the_same_service(self):
+        self.fixture.create_repository()
+        said = self.refused()
+        self.assertIn('of this very service', said)
+        self.assertNotIn('is gone', said)
+
+    def test_place_with_a_repository_of_another_service(self):
+        self.fixture.create_repository()
+        other = catalog_fixture.new_id()
+        self.fixture.open_repository().take_over(other, 1)
+        said = self.refused()
+        self.assertIn(other, said)
+        # what it takes to take it over
+        self.assertIn('If that service is gone', said)
+        self.assertIn('takeover', said)
+
+    def test_place_with_a_repository_that_nobody_owns(self):
+        self.fixture.create_repository()
+        self.fixture.open_repository().storage.delete('owner.json')
+        self.assertIn('nobody', self.refused())
+
+    def test_place_that_is_missing_and_can_not_be_made(self):
+        with mock.patch(
+            'os.mkdir', side_effect=PermissionError(errno.EACCES, 'Denied')
+        ):
+            error = self.assertRaises(
+                repository_errors.NotARepository,
+                maintenance.create,
+                self.create(),
+            )
+        self.assertIn('is missing', str(error))
 
 
 class UpkeepTestCase(MaintenanceTestCase):

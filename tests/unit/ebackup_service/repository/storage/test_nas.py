@@ -90,13 +90,41 @@ class OpenTestCase(NasTestCase):
         self.assertTrue(os.path.isdir(f'{self.path}/new'))
 
     def test_directories_above_are_not_made(self):
-        self.assertRaises(
-            errors.StorageUnavailable,
+        error = self.assertRaises(
+            errors.NotARepository,
             nas.NasStorage,
             f'{self.path}/not/mounted',
             make=True,
         )
+        self.assertIn(f'{self.path}/not/mounted', str(error))
+        self.assertFalse(error.retryable)
         self.assertFalse(os.path.exists(f'{self.path}/not'))
+
+    def test_directory_that_nobody_may_make_is_missing(self):
+        for number in (errno.EACCES, errno.EPERM, errno.EROFS):
+            refusal = OSError(number, os.strerror(number))
+            with mock.patch('os.mkdir', side_effect=refusal):
+                error = self.assertRaises(
+                    errors.NotARepository,
+                    nas.NasStorage,
+                    f'{self.path}/none',
+                    make=True,
+                )
+                # of one that is there it says nothing
+                nas.NasStorage(self.path, make=True).close()
+            self.assertIn('is missing', str(error))
+            self.assertIn(os.strerror(number), str(error))
+
+    def test_other_failures_to_make_it_stay_what_they_are(self):
+        for number, kind in (
+            (errno.ENOSPC, errors.StorageFull),
+            (errno.EIO, errors.StorageUnavailable),
+        ):
+            refusal = OSError(number, os.strerror(number))
+            with mock.patch('os.mkdir', side_effect=refusal):
+                self.assertRaises(
+                    kind, nas.NasStorage, f'{self.path}/none', make=True
+                )
 
     def test_url_names_a_directory(self):
         os.mkdir(f'{self.path}/a b')
