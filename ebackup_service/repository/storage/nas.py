@@ -51,8 +51,8 @@ class NasStorage:
                 self._files = rooted.RootedDirectory(path)
         except errors.ObjectMissing as error:
             raise errors.StorageUnavailable(
-                f'Repository directory {path} is missing or no directory; '
-                'mount it, or correct the URL'
+                "The repository's directory is missing or no directory: "
+                f'{path}; mount it, or correct the URL'
             ) from error
         self._path = path
 

@@ -74,8 +74,16 @@ class OpenTestCase(NasTestCase):
         error = self.assertRaises(
             errors.StorageUnavailable, nas.NasStorage, f'{self.path}/none'
         )
-        self.assertIn(f'{self.path}/none is missing', str(error))
+        self.assertRegex(str(error), f'is missing .*: {self.path}/none;')
         self.assertTrue(error.retryable)
+
+    def test_long_path_hides_no_cause(self):
+        error = self.assertRaises(
+            errors.StorageUnavailable,
+            nas.NasStorage,
+            f'{self.path}/{"directory/" * 50}',
+        )
+        self.assertIn('is missing', str(error)[:255])
 
     def test_file_in_its_place_is_told(self):
         with open(f'{self.path}/file', 'w'):
