@@ -7,6 +7,9 @@ locked. What changed since the last image nobody tells: the engine compares
 chunk ids.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from oslo_config import cfg
 
 from ebackup_service.production import base
@@ -24,6 +27,8 @@ class AttachedStorage:
     :param host: the name that attachments to this host carry
     """
 
+    SETTINGS = None
+    CREDENTIALS = None
     capabilities = base.Capabilities(allocated_extents=True)
 
     def __init__(self, roots: list[str], host: str) -> None:
@@ -31,34 +36,20 @@ class AttachedStorage:
         self._host = host
 
     @classmethod
-    def from_conf(cls, conf: cfg.ConfigOpts) -> 'AttachedStorage':
+    def from_conf(
+        cls,
+        conf: cfg.ConfigOpts,
+        settings: Mapping[str, Any],
+        credentials: Mapping[str, Any],
+    ) -> 'AttachedStorage':
         return cls(conf.proxy.attached_roots, conf.proxy.host)
 
-    def open_source(
-        self, attachment: base.Attachment, size: int
-    ) -> base.Source:
-        place = self._look(attachment)
-        opener = device.open_source if place.is_device else file.open_source
-        try:
-            return opener(place, size, _hold(attachment))
-        except OSError as e:
-            raise errors.SourceUnavailable(
-                f'{e.strerror} while opening {place.given}: '
-                'check the storage behind it, then try again'
-            ) from e
+    def find(self, reference: base.Reference) -> 'AttachedLun':
+        attachment = reference.attachment or {}
+        return AttachedLun(self._look(attachment), _hold(attachment))
 
-    def open_target(
-        self, attachment: base.Attachment, size: int, volume_is_new: bool
-    ) -> base.Target:
-        place = self._look(attachment)
-        opener = device.open_target if place.is_device else file.open_target
-        try:
-            return opener(place, size, _hold(attachment))
-        except OSError as e:
-            raise errors.TargetUnavailable(
-                f'{e.strerror} while opening {place.given}: '
-                'check the storage behind it, then restore again'
-            ) from e
+    def close(self) -> None:
+        pass
 
     def _look(self, attachment: base.Attachment) -> paths.Place:
         texts = {key: attachment[key] for key in attachment if key != 'lock'}
@@ -78,6 +69,56 @@ class AttachedStorage:
                 'that host'
             )
         return paths.look(attachment['path'], self._roots)
+
+
+class AttachedLun:
+    """See base.Lun; it holds nothing open, and takes no snapshots."""
+
+    given = None
+
+    def __init__(self, place: paths.Place, hold: hold.Hold) -> None:
+        self.key = place.path
+        self._place = place
+        self._hold = hold
+
+    def take_snapshot(self, name: str) -> base.Snapshot:
+        raise NotImplementedError
+
+    def find_snapshot(self, name: str) -> base.Snapshot | None:
+        raise NotImplementedError
+
+    def drop_snapshot(self, snapshot: base.Snapshot) -> None:
+        raise NotImplementedError
+
+    def open_source(
+        self,
+        size: int,
+        snapshot: base.Snapshot | None = None,
+        since: base.Snapshot | None = None,
+    ) -> base.Source:
+        place = self._place
+        opener = device.open_source if place.is_device else file.open_source
+        try:
+            return opener(place, size, self._hold)
+        except OSError as e:
+            raise errors.SourceUnavailable(
+                f'{e.strerror} while opening {place.given}: '
+                'check the storage behind it, then try again'
+            ) from e
+
+    def open_target(self, size: int, volume_is_new: bool) -> base.Target:
+        place = self._place
+        opener = device.open_target if place.is_device else file.open_target
+        try:
+            return opener(place, size, self._hold)
+        except OSError as e:
+            raise errors.TargetUnavailable(
+                f'{e.strerror} while opening {place.given}: '
+                'check the storage behind it, then restore again'
+            ) from e
+
+    def close(self) -> None:
+        pass
 
 
 def _hold(attachment: base.Attachment) -> hold.Hold:

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The contract between the engine and whatever volumes live on.
 
-A production storage is asked for a :class:`Source` (to read a volume or a
-snapshot of it) or for a :class:`Target` (to restore to). What a storage can do
-beyond that it declares in its :class:`Capabilities`; nobody asks by
-``isinstance``. Offsets, lengths and sizes are bytes. All errors are
-:class:`ebackup_service.production.errors.ProductionError`.
+A production storage finds the :class:`Lun` of a Cinder volume. Of that the
+proxy opens a :class:`Source` (to read the volume, or a snapshot of it) or a
+:class:`Target` (to restore to), and takes and drops snapshots. What a storage
+can do beyond reading and writing it declares in its :class:`Capabilities`;
+nobody asks by ``isinstance``. Offsets, lengths and sizes are bytes. All errors
+are :class:`ebackup_service.production.errors.ProductionError`.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 import dataclasses
 import enum
 from typing import Any
+from typing import ClassVar
 from typing import NamedTuple
 from typing import Protocol
 
@@ -30,14 +32,62 @@ class Capabilities:
 
     allocated_extents: names holes, which then are not read
     changed_extents: names what changed since an earlier snapshot
-    snapshots: can take, list and drop snapshots itself
-    lan_free: any proxy with access to the storage network reaches it
+    snapshots: takes, finds and drops snapshots
+    anchors: a volume can be deleted, through Cinder, that has a snapshot of
+        ours
+    lan_free: any proxy with access to the storage network reaches it; if not,
+        the one on the host that the attachment names
     """
 
     allocated_extents: bool = False
     changed_extents: bool = False
     snapshots: bool = False
+    anchors: bool = False
     lan_free: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class CinderSnapshot:
+    """What Cinder says of a snapshot.
+
+    name: on the back end, such as 'snapshot-UUID'
+    """
+
+    id: str
+    name: str
+    provider_location: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """Which volume, or snapshot of it.
+
+    volume_id: Cinder's
+    attachment: what the driver said, for a storage that only knows a volume
+        by that. A registered storage has None, and goes by the rest
+    name: on the back end, such as 'volume-UUID'; the UUID is another one than
+        the volume's after a migration
+    host: Cinder's, 'node@backend#pool'
+    snapshot: that is to be read, and not the volume
+    """
+
+    volume_id: str
+    attachment: Attachment | None = dataclasses.field(default=None, repr=False)
+    name: str | None = None
+    host: str | None = None
+    provider_location: str | None = None
+    snapshot: CinderSnapshot | None = None
+
+
+class Snapshot(NamedTuple):
+    """A snapshot on production storage.
+
+    id: the storage's; of the LUN no other snapshot ever has it
+    name: which another one may have later
+    """
+
+    id: str
+    name: str
 
 
 class ExtentKind(enum.IntEnum):
@@ -130,31 +180,111 @@ class Target(Protocol):
         ...
 
 
-class ProductionStorage(Protocol):
-    capabilities: Capabilities
+class Lun(Protocol):
+    """A volume where it lives: a LUN, an image, a device.
 
-    @classmethod
-    def from_conf(cls, conf: cfg.ConfigOpts) -> 'ProductionStorage': ...
+    Whoever finds one closes it, after what was opened of it. Snapshots are
+    only for storages with that capability, and for one thread at a time.
 
-    def open_source(self, attachment: Attachment, size: int) -> Source:
-        """Any number of sources of one volume may be open at once.
+    key: names it among all of its storage; one that was made anew, under the
+        same name, has another key
+    given: the snapshot that the reference named
+    """
 
-        size: of the volume according to Cinder
+    key: str
+    given: Snapshot | None
 
-        :raises AttachmentInvalid: not what this storage understands
-        :raises PathUnknown: no such volume is reached from here
-        :raises SizeMismatch: the volume has another size
+    def take_snapshot(self, name: str) -> Snapshot:
+        """What the volume holds now. Crash consistent.
+
+        :raises SnapshotExists: the volume has one of that name
         """
         ...
 
-    def open_target(
-        self, attachment: Attachment, size: int, volume_is_new: bool
-    ) -> Target:
-        """size: of the volume to restore to, according to Cinder.
+    def find_snapshot(self, name: str) -> Snapshot | None:
+        """The snapshot that has the name now."""
+        ...
 
-        volume_is_new: made for this restore; a storage that knows that its new
-        volumes read as zeros says so by ``truncated``.
+    def drop_snapshot(self, snapshot: Snapshot) -> None:
+        """Remove it, if it is there; another one of that name stays.
 
-        :raises: what open_source() raises; the volume is as it was then
+        :raises SnapshotBusy: something depends on it, or reads it
         """
+        ...
+
+    def open_source(
+        self,
+        size: int,
+        snapshot: Snapshot | None = None,
+        since: Snapshot | None = None,
+    ) -> Source:
+        """Any number of sources of one volume may be open at once.
+
+        :param size: of what is read, according to Cinder
+        :param snapshot: to be read; None: the volume, which doesn't change
+            meanwhile
+        :param since: extents() names what is different from this earlier
+            snapshot of the volume; None: what is allocated
+        :raises SizeMismatch: the volume, or snapshot, has another size
+        :raises SnapshotUnknown: there is no such snapshot (any more)
+        :raises DifferenceUnavailable: ``since`` is none that the storage can
+            compare with; without it, it can be read
+        """
+        ...
+
+    def open_target(self, size: int, volume_is_new: bool) -> Target:
+        """For one at a time.
+
+        :param size: of the volume to restore to, according to Cinder
+        :param volume_is_new: made for this restore; a storage that knows that
+            its new volumes read as zeros says so by ``truncated``
+        :raises SizeMismatch: the volume has another size; it is as it was
+        """
+        ...
+
+    def close(self) -> None:
+        """May be called twice."""
+        ...
+
+
+class ProductionStorage(Protocol):
+    """For several threads at once.
+
+    SETTINGS, CREDENTIALS: JSON schemas of what a storage of this kind is
+        registered with; None where it needs no registration
+    """
+
+    SETTINGS: ClassVar[Mapping[str, Any] | None]
+    CREDENTIALS: ClassVar[Mapping[str, Any] | None]
+    capabilities: Capabilities
+
+    @classmethod
+    def from_conf(
+        cls,
+        conf: cfg.ConfigOpts,
+        settings: Mapping[str, Any],
+        credentials: Mapping[str, Any],
+    ) -> 'ProductionStorage':
+        """One that is not connected yet.
+
+        The class can be imported where the storage's own library is missing;
+        an instance says so.
+
+        :raises NotInstalled: the storage's library is missing here
+        """
+        ...
+
+    def find(self, reference: Reference) -> Lun:
+        """Where a volume lives.
+
+        :raises AttachmentInvalid: not what this storage understands
+        :raises PathUnknown, VolumeUnknown: no such volume is reached from here
+        :raises SnapshotUnknown: the volume has no such snapshot
+        :raises AccessDenied: the credentials are refused; never retried here
+        :raises SourceUnavailable: the storage can't be reached now
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the connection; may be called twice."""
         ...

@@ -85,3 +85,53 @@ class StorageUnknown(ProductionError):
     """No production storage of that name is installed."""
 
     kind = 'production-storage-unknown'
+
+
+class NotInstalled(ProductionError):
+    """The library that reaches a storage is not installed on this proxy."""
+
+    kind = 'production-storage-not-installed'
+
+
+class VolumeUnknown(ProductionError):
+    """The storage has no such volume."""
+
+    kind = 'volume-unknown'
+
+
+class VolumeBusy(ProductionError):
+    """Somebody else has the volume for himself."""
+
+    kind = 'volume-busy'
+    retryable = True
+
+
+class AccessDenied(ProductionError):
+    """The storage refuses what it was registered with."""
+
+    kind = 'access-denied'
+
+
+class SnapshotUnknown(ProductionError):
+    """The volume has no such snapshot, or none any more."""
+
+    kind = 'snapshot-unknown'
+
+
+class SnapshotExists(ProductionError):
+    """The volume has a snapshot of that name."""
+
+    kind = 'snapshot-exists'
+
+
+class SnapshotBusy(ProductionError):
+    """Something depends on a snapshot, or reads it."""
+
+    kind = 'snapshot-busy'
+    retryable = True
+
+
+class DifferenceUnavailable(ProductionError):
+    """What changed since a snapshot can't be told; all can be read."""
+
+    kind = 'difference-unavailable'

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Finds a production storage by the name that attachments carry."""
+"""Finds a production storage by the name of its kind."""
 
+from collections.abc import Mapping
+import types
 from typing import Any
 
 from oslo_config import cfg
@@ -12,15 +14,27 @@ from ebackup_service.production import errors
 
 NAMESPACE = 'ebackup.production'
 
+_NOTHING: Mapping[str, Any] = types.MappingProxyType({})
 
-def open_storage(name: str, conf: cfg.ConfigOpts) -> base.ProductionStorage:
+
+def storage_class(kind: str) -> type[base.ProductionStorage]:
     """:raises: StorageUnknown"""
     try:
-        manager: Any = stevedore.driver.DriverManager(NAMESPACE, name)
+        manager: Any = stevedore.driver.DriverManager(NAMESPACE, kind)
     except stevedore.exception.NoMatches as e:
         raise errors.StorageUnknown(
-            f'no production storage {name!r} is installed on this proxy: '
-            'install the package that provides it, or correct the attachment'
+            f'no production storage {kind!r} is installed here: '
+            'install the package that provides it, or correct the name'
         ) from e
-    storage: base.ProductionStorage = manager.driver.from_conf(conf)
-    return storage
+    found: type[base.ProductionStorage] = manager.driver
+    return found
+
+
+def open_storage(
+    kind: str,
+    conf: cfg.ConfigOpts,
+    settings: Mapping[str, Any] = _NOTHING,
+    credentials: Mapping[str, Any] = _NOTHING,
+) -> base.ProductionStorage:
+    """:raises: StorageUnknown, NotInstalled"""
+    return storage_class(kind).from_conf(conf, settings, credentials)

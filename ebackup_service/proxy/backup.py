@@ -96,10 +96,10 @@ def _store(
 ) -> repository_root.Root:
     """The volume is closed again before anything is committed."""
     image, base = task.image, _base(task, repo)
-    storage, attachment = task.production()
-    with contextlib.closing(
-        storage.open_source(attachment, image.size)
-    ) as source:
+    with (
+        task.lun() as lun,
+        contextlib.closing(lun.open_source(image.size)) as source,
+    ):
         task.progress = job_progress.Progress(image.size)
         result = engine.run_backup(
             source,

@@ -29,13 +29,15 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
     spec = task.spec
     if spec.tree is None or spec.target is None:
         raise errors.JobInvalid(f'Job {spec.id} has no tree or no target.')
-    storage, attachment = task.production()
     with repositories.opened(spec.repository) as repo:
         tree = repositories.tree(repo, spec.tree)
         is_new = spec.target.is_new
-        with contextlib.closing(
-            storage.open_target(attachment, spec.target.size, is_new)
-        ) as target:
+        with (
+            task.lun() as lun,
+            contextlib.closing(
+                lun.open_target(spec.target.size, is_new)
+            ) as target,
+        ):
             task.progress = job_progress.Progress(spec.tree.size)
             lost = restore_lost.Lost()
             statistics = engine.run_restore(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One job at its proxy, as the functions that do the work see it."""
 
+from collections.abc import Iterator
+import contextlib
 from typing import Any, Protocol
 
 from oslo_config import cfg
@@ -59,10 +61,25 @@ class Task:
             raise errors.JobInvalid(f'Job {self.spec.id} names no image.')
         return self.spec.image
 
-    def production(self) -> tuple[production.ProductionStorage, Any]:
-        """The storage that the job's attachment names, and the attachment."""
+    @contextlib.contextmanager
+    def lun(self) -> Iterator[production.Lun]:
+        """Where the volume lives that is read or written."""
         attachment = self.spec.attachment
         if attachment is None:
             raise errors.JobInvalid(f'Job {self.spec.id} has no attachment.')
+        reference = production.Reference(
+            volume_id=self._volume_id, attachment=attachment
+        )
         kind = str(attachment.get('kind'))
-        return registry.open_storage(kind, self.conf), attachment
+        with (
+            contextlib.closing(
+                registry.open_storage(kind, self.conf)
+            ) as storage,
+            contextlib.closing(storage.find(reference)) as lun,
+        ):
+            yield lun
+
+    @property
+    def _volume_id(self) -> str:
+        target = self.spec.target
+        return self.image.volume_id if target is None else target.volume_id

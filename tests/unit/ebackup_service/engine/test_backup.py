@@ -5,6 +5,7 @@ import time
 import fixtures
 
 from ebackup_service.production import attached
+from ebackup_service.production import base as production
 from tests.unit.ebackup_service.engine import volumes
 
 CHUNK, LEAF = volumes.CHUNK, volumes.LEAF
@@ -113,7 +114,8 @@ class FullBackupTest(volumes.EngineTestCase):
             file.write(b'content')
         storage = attached.AttachedStorage([os.path.dirname(path)], 'here')
         attachment = {'kind': 'attached', 'host': 'here', 'path': path}
-        source = storage.open_source(attachment, size)
+        lun = storage.find(production.Reference('volume', attachment))
+        source = lun.open_source(size)
         self.addCleanup(source.close)
         before = time.process_time()
         image, result = self.back_up(source, chunk_size=65536)
@@ -124,7 +126,7 @@ class FullBackupTest(volumes.EngineTestCase):
 
         with open(path, 'wb'):
             pass
-        target = storage.open_target(attachment, size, volume_is_new=True)
+        target = lun.open_target(size, volume_is_new=True)
         self.addCleanup(target.close)
         before = time.process_time()
         self.restore(image, target)

@@ -22,6 +22,7 @@ from ebackup_service.engine import control
 from ebackup_service.engine import progress
 from ebackup_service.engine import restore
 from ebackup_service.production import attached
+from ebackup_service.production import base as production
 from ebackup_service.production import punch
 from ebackup_service.repository import collector
 from ebackup_service.repository import discard
@@ -342,9 +343,12 @@ class History(stateful.RuleBasedStateMachine):
         if mark:
             session.mark_committed(image_id)
 
+    def lun(self, path):
+        attachment = {'kind': 'attached', 'host': 'here', 'path': path}
+        return self.storage.find(production.Reference('volume', attachment))
+
     def source(self, changed=None):
-        attachment = {'kind': 'attached', 'host': 'here', 'path': self.path}
-        source = self.storage.open_source(attachment, self.model.size)
+        source = self.lun(self.path).open_source(self.model.size)
         if changed is None:
             return volume_model.Closing(source, source)
         return volume_model.Closing(
@@ -352,8 +356,7 @@ class History(stateful.RuleBasedStateMachine):
         )
 
     def restore(self, image, path, size, volume_is_new=False):
-        attachment = {'kind': 'attached', 'host': 'here', 'path': path}
-        target = self.storage.open_target(attachment, size, volume_is_new)
+        target = self.lun(path).open_target(size, volume_is_new)
         with volume_model.Closing(target, target):
             restore.run_restore(
                 self.repo,
@@ -368,8 +371,7 @@ class History(stateful.RuleBasedStateMachine):
     def check(self, path, model):
         assert os.stat(path).st_size == model.size
         found = volume_model.Model(model.size)
-        attachment = {'kind': 'attached', 'host': 'here', 'path': path}
-        source = self.storage.open_source(attachment, model.size)
+        source = self.lun(path).open_source(model.size)
         with volume_model.Closing(source, source), open(path, 'rb') as file:
             for extent in source.extents():
                 file.seek(extent.offset)

@@ -2,7 +2,10 @@
 """What every production storage must do.
 
 Inherit from ConformanceTests and BaseTestCase, and write the methods that have
-no body. ExclusiveTests and HoldTests are for storages that promise that, too.
+no body. The other classes are for storages that promise that, too:
+AttachmentTests for those that go by what the driver says, SnapshotTests for
+those with snapshots, ChangedTests for those that tell what changed, and
+ExclusiveTests and HoldTests.
 """
 
 from collections.abc import Callable
@@ -16,6 +19,7 @@ from ebackup_service.production import errors
 
 MIB = 1 << 20
 PAGE = mmap.PAGESIZE
+VOLUME_ID = '5d7a8ad6-1f0b-4d3c-8c5e-0b5ab3c3d6a1'
 
 
 def noise(size: int, seed: int = 1) -> bytes:
@@ -38,8 +42,8 @@ class ConformanceTests:
         """Make a volume of SIZE zeros; return a storage that reaches it."""
         raise NotImplementedError
 
-    def attachment(self) -> base.Attachment:
-        """What the driver says of the volume."""
+    def reference(self) -> base.Reference:
+        """To the volume."""
         raise NotImplementedError
 
     def fill(self, content: bytes) -> None:
@@ -50,26 +54,37 @@ class ConformanceTests:
         """All of the volume, as somebody else reads it."""
         raise NotImplementedError
 
-    def missing(self) -> base.Attachment:
-        """Of a volume that isn't there."""
+    def missing(self) -> base.Reference:
+        """To a volume that isn't there."""
         raise NotImplementedError
+
+    # what find() says of that
+    UNKNOWN: type[errors.ProductionError] = errors.VolumeUnknown
 
     def setUp(self) -> None:
         super().setUp()
         self.storage = self.make_volume()
+        self.addCleanup(self.storage.close)
 
-    def source(self, attachment=None, size=None) -> base.Source:
-        source = self.storage.open_source(
-            attachment or self.attachment(), size or self.SIZE
+    def lun(self, reference=None) -> base.Lun:
+        lun = self.storage.find(reference or self.reference())
+        self.addCleanup(lun.close)
+        return lun
+
+    def source(
+        self, reference=None, size=None, snapshot=None, since=None
+    ) -> base.Source:
+        source = self.lun(reference).open_source(
+            size or self.SIZE, snapshot, since
         )
         self.addCleanup(source.close)
         return source
 
     def target(
-        self, attachment=None, size=None, volume_is_new=False
+        self, reference=None, size=None, volume_is_new=False
     ) -> base.Target:
-        target = self.storage.open_target(
-            attachment or self.attachment(), size or self.SIZE, volume_is_new
+        target = self.lun(reference).open_target(
+            size or self.SIZE, volume_is_new
         )
         self.addCleanup(target.close)
         return target
@@ -328,28 +343,242 @@ class ConformanceTests:
 
     def test_what_is_not_there_is_refused(self):
         for opener in self.openers():
-            self.assertRaises(errors.PathUnknown, opener, self.missing())
-
-    def test_what_is_no_attachment_is_refused(self):
-        for opener in self.openers():
-            for broken in (
-                {'kind': self.attachment()['kind']},
-                dict.fromkeys(self.attachment()),
-            ):
-                self.assertRaises(errors.AttachmentInvalid, opener, broken)
-
-    def test_no_secret_of_an_attachment_is_told(self):
-        broken = {**self.missing(), 'auth_password': 's3cret'}
-        for opener in self.openers():
-            error = self.assertRaises(errors.ProductionError, opener, broken)
-            self.assertNotIn('s3cret', str(error))
+            self.assertRaises(self.UNKNOWN, opener, self.missing())
 
     def test_refused_leaves_nothing_open(self):
         before = len(os.listdir('/proc/self/fd'))
         for opener in self.openers():
             self.assertRaises(errors.SizeMismatch, opener, size=self.SIZE + 1)
-            self.assertRaises(errors.PathUnknown, opener, self.missing())
+            self.assertRaises(self.UNKNOWN, opener, self.missing())
         self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+
+
+class AttachmentTests:
+    """Mixed in where a volume is known by what the driver says."""
+
+    UNKNOWN = errors.PathUnknown
+
+    def attachment(self) -> base.Attachment:
+        """What the driver says of the volume."""
+        raise NotImplementedError
+
+    def reference(self) -> base.Reference:
+        return self.attached(self.attachment())
+
+    def attached(self, attachment: base.Attachment) -> base.Reference:
+        return base.Reference(VOLUME_ID, attachment)
+
+    def test_what_is_no_attachment_is_refused(self):
+        for broken in (
+            None,
+            {'kind': self.attachment()['kind']},
+            dict.fromkeys(self.attachment()),
+        ):
+            self.assertRaises(
+                errors.AttachmentInvalid,
+                self.storage.find,
+                self.attached(broken),
+            )
+
+    def test_no_secret_of_an_attachment_is_told(self):
+        broken = self.attached(
+            {**self.missing().attachment, 'auth_password': 's3cret'}
+        )
+        self.assertNotIn('s3cret', repr(broken))
+        error = self.assertRaises(
+            errors.ProductionError, self.storage.find, broken
+        )
+        self.assertNotIn('s3cret', str(error))
+
+
+class SnapshotTests:
+    """Mixed in where a storage takes snapshots."""
+
+    def of_snapshot(self, name: str) -> base.Reference:
+        """To a snapshot that has the name, as if Cinder had taken it."""
+        raise NotImplementedError
+
+    def test_snapshot_holds_what_the_volume_held(self):
+        content = noise(self.SIZE)
+        self.fill(content)
+        snapshot = self.lun().take_snapshot('one')
+        self.fill(noise(self.SIZE, 2))
+
+        source = self.source(snapshot=snapshot)
+        self.assertEqual(content, self.read(source, 0, self.SIZE))
+        self.assertEqual(
+            noise(self.SIZE, 2), self.read(self.source(), 0, self.SIZE)
+        )
+
+    def test_snapshot_is_found_by_its_name(self):
+        lun = self.lun()
+        self.assertIsNone(lun.find_snapshot('one'))
+        snapshot = lun.take_snapshot('one')
+        self.assertEqual(snapshot, lun.find_snapshot('one'))
+        self.assertEqual(snapshot, self.lun().find_snapshot('one'))
+        self.assertIsNone(lun.find_snapshot('two'))
+
+    def test_name_is_taken_once(self):
+        content = noise(self.SIZE)
+        self.fill(content)
+        snapshot = self.lun().take_snapshot('one')
+        self.fill(bytes(self.SIZE))
+        self.assertRaises(
+            errors.SnapshotExists, self.lun().take_snapshot, 'one'
+        )
+        source = self.source(snapshot=snapshot)
+        self.assertEqual(content, self.read(source, 0, self.SIZE))
+
+    def test_dropped_snapshot_is_gone(self):
+        lun = self.lun()
+        snapshot = lun.take_snapshot('one')
+        lun.drop_snapshot(snapshot)
+        lun.drop_snapshot(snapshot)
+        self.assertIsNone(lun.find_snapshot('one'))
+        self.assertRaises(
+            errors.SnapshotUnknown, self.source, snapshot=snapshot
+        )
+
+    def test_another_snapshot_of_that_name_stays(self):
+        lun = self.lun()
+        first = lun.take_snapshot('one')
+        lun.drop_snapshot(first)
+        second = lun.take_snapshot('one')
+        self.assertNotEqual(first.id, second.id)
+        lun.drop_snapshot(first)
+        self.assertEqual(second, lun.find_snapshot('one'))
+        self.assertRaises(errors.SnapshotUnknown, self.source, snapshot=first)
+
+    def test_snapshot_that_cinder_names_is_given(self):
+        content = noise(self.SIZE)
+        self.fill(content)
+        reference = self.of_snapshot('one')
+        self.fill(bytes(self.SIZE))
+        lun = self.lun(reference)
+        self.assertEqual('one', lun.given.name)
+        source = self.source(reference, snapshot=lun.given)
+        self.assertEqual(content, self.read(source, 0, self.SIZE))
+
+    def test_snapshot_that_is_not_there(self):
+        lun = self.lun(reference := self.of_snapshot('one'))
+        lun.drop_snapshot(lun.given)
+        self.assertRaises(errors.SnapshotUnknown, self.storage.find, reference)
+
+    def test_volume_gives_no_snapshot(self):
+        self.assertIsNone(self.lun().given)
+
+    def test_key_is_the_volumes(self):
+        key = self.lun().key
+        self.assertEqual(key, self.lun().key)
+        self.assertEqual(key, self.lun(self.of_snapshot('one')).key)
+
+
+class ChangedTests:
+    """Mixed in where a storage tells what changed since a snapshot."""
+
+    def recreate(self) -> None:
+        """Make the volume anew, under the same name, without snapshots."""
+        raise NotImplementedError
+
+    def changed(self, source: base.Source) -> bytearray:
+        """One byte for each of the volume's: 1 if it may have changed."""
+        self.assertEqual(base.ExtentKind.UNCHANGED, source.gaps)
+        found = bytearray(self.SIZE)
+        end = 0
+        for offset, length, kind in source.extents():
+            self.assertLessEqual(end, offset)
+            self.assertLess(0, length)
+            end = offset + length
+            if kind is not base.ExtentKind.UNCHANGED:
+                found[offset:end] = b'\1' * length
+            if kind is base.ExtentKind.HOLE:
+                self.assertEqual(
+                    bytes(length), self.read(source, offset, length)
+                )
+        self.assertLessEqual(end, self.SIZE)
+        return found
+
+    def assert_told(self, before: bytes, after: bytes, told: bytes) -> None:
+        for page in range(0, self.SIZE, PAGE):
+            if before[page : page + PAGE] != after[page : page + PAGE]:
+                self.assertIn(1, told[page : page + PAGE])
+
+    def test_nothing_changed(self):
+        self.fill(noise(self.SIZE))
+        one = self.lun().take_snapshot('one')
+        two = self.lun().take_snapshot('two')
+        source = self.source(snapshot=two, since=one)
+        self.assertEqual(bytes(self.SIZE), self.changed(source))
+
+    def test_all_that_changed_is_told(self):
+        before = noise(self.SIZE)
+        self.fill(before)
+        one = self.lun().take_snapshot('one')
+        after = bytearray(before)
+        after[5:9] = b'1234'
+        after[MIB + 1 : MIB + PAGE + 3] = bytes(PAGE + 2)
+        after[-1] = after[-1] ^ 255
+        self.fill(bytes(after))
+        two = self.lun().take_snapshot('two')
+        self.fill(noise(self.SIZE, 3))
+
+        source = self.source(snapshot=two, since=one)
+        self.assertEqual(after, self.read(source, 0, self.SIZE))
+        self.assert_told(before, bytes(after), self.changed(source))
+        self.assertEqual(list(source.extents()), list(source.extents()))
+
+    def test_what_became_zeros_is_told(self):
+        before = noise(self.SIZE)
+        self.fill(before)
+        one = self.lun().take_snapshot('one')
+        target = self.target()
+        target.zero(MIB, 2 * MIB)
+        target.flush()
+        target.close()
+        two = self.lun().take_snapshot('two')
+        after = before[:MIB] + bytes(2 * MIB) + before[3 * MIB :]
+        told = self.changed(self.source(snapshot=two, since=one))
+        self.assert_told(before, after, told)
+
+    def test_volume_itself_is_compared(self):
+        before = noise(self.SIZE)
+        self.fill(before)
+        one = self.lun().take_snapshot('one')
+        after = before[:-PAGE] + b'x' * PAGE
+        self.fill(after)
+        told = self.changed(self.source(since=one))
+        self.assert_told(before, after, told)
+
+    def test_no_difference_backwards(self):
+        self.fill(noise(self.SIZE))
+        one = self.lun().take_snapshot('one')
+        self.fill(noise(self.SIZE, 2))
+        two = self.lun().take_snapshot('two')
+        self.assertRaises(
+            errors.DifferenceUnavailable, self.source, snapshot=one, since=two
+        )
+
+    def test_no_difference_to_what_is_gone(self):
+        lun = self.lun()
+        one = lun.take_snapshot('one')
+        lun.drop_snapshot(one)
+        lun.take_snapshot('one')
+        two = lun.take_snapshot('two')
+        for snapshot in (two, None):
+            self.assertRaises(
+                errors.DifferenceUnavailable,
+                self.source,
+                snapshot=snapshot,
+                since=one,
+            )
+
+    def test_volume_that_was_made_anew_is_another_one(self):
+        lun = self.lun()
+        key, one = lun.key, lun.take_snapshot('one')
+        lun.close()
+        self.recreate()
+        self.assertNotEqual(key, self.lun().key)
+        self.assertRaises(errors.DifferenceUnavailable, self.source, since=one)
 
 
 class ExclusiveTests:
@@ -371,41 +600,41 @@ class ExclusiveTests:
 class HoldTests:
     """Mixed in where the driver's end is seen by the volume."""
 
-    def hold(self) -> tuple[base.Attachment, Callable[[], None]]:
-        """An attachment of the volume that is held, and what lets go of it."""
+    def hold(self) -> tuple[base.Reference, Callable[[], None]]:
+        """To the volume, which is held; and what lets go of it."""
         raise NotImplementedError
 
     def test_held_volume_is_used(self):
-        attachment, _ = self.hold()
-        source = self.source(attachment)
+        reference, _ = self.hold()
+        source = self.source(reference)
         self.assertEqual(bytes(5), self.read(source, 0, 5))
         source.close()
-        target = self.target(attachment)
+        target = self.target(reference)
         target.write(0, memoryview(b'new'))
         target.flush()
         target.close()
         self.assertEqual(b'new\0\0', self.content()[:5])
 
     def test_volume_that_was_let_go_is_not_opened(self):
-        attachment, let_go = self.hold()
+        reference, let_go = self.hold()
         let_go()
         before = len(os.listdir('/proc/self/fd'))
         for opener in self.openers():
-            error = self.assertRaises(errors.DriverLost, opener, attachment)
+            error = self.assertRaises(errors.DriverLost, opener, reference)
             self.assertTrue(error.retryable)
         self.assertEqual(before, len(os.listdir('/proc/self/fd')))
 
     def test_source_that_is_let_go_is_left_alone_at_once(self):
-        attachment, let_go = self.hold()
-        source = self.source(attachment)
+        reference, let_go = self.hold()
+        source = self.source(reference)
         let_go()
         self.assertRaises(errors.DriverLost, self.read, source, 0, 1)
 
     def test_target_that_is_let_go_is_left_alone_at_once(self):
         content = noise(self.SIZE)
         self.fill(content)
-        attachment, let_go = self.hold()
-        target = self.target(attachment)
+        reference, let_go = self.hold()
+        target = self.target(reference)
         let_go()
         for action in (
             lambda: self.read(target, 0, 1),

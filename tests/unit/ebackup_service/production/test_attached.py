@@ -6,6 +6,7 @@ import fixtures
 from oslo_config import cfg
 
 from ebackup_service.production import attached
+from ebackup_service.production import base as production
 from ebackup_service.production import errors
 from tests import base
 from tests.unit.ebackup_service.production import conformance
@@ -15,14 +16,20 @@ from tests.unit.ebackup_service.production import loops
 MIB = 1 << 20
 
 
-class AttachedTests(conformance.HoldTests, conformance.ConformanceTests):
+class AttachedTests(
+    conformance.AttachmentTests,
+    conformance.HoldTests,
+    conformance.ConformanceTests,
+):
     """Of the volume at self.path."""
 
     def attachment(self):
         return {'kind': 'attached', 'host': 'here', 'path': self.path}
 
     def missing(self):
-        return {**self.attachment(), 'path': f'{self.path}-other'}
+        return self.attached(
+            {**self.attachment(), 'path': f'{self.path}-other'}
+        )
 
     def content(self):
         with open(self.path, 'rb') as file:
@@ -30,7 +37,8 @@ class AttachedTests(conformance.HoldTests, conformance.ConformanceTests):
 
     def hold(self):
         driver = self.useFixture(holder.Holder(self.path))
-        return {**self.attachment(), 'lock': driver.lock}, driver.let_go
+        reference = self.attached({**self.attachment(), 'lock': driver.lock})
+        return reference, driver.let_go
 
 
 class FileConformanceTest(AttachedTests, base.BaseTestCase):
@@ -79,14 +87,19 @@ class AttachedStorageTest(base.BaseTestCase):
             **changes,
         }
 
+    def find(self, attachment):
+        return self.storage.find(
+            production.Reference(conformance.VOLUME_ID, attachment)
+        )
+
     def open_source(self, size=MIB, **changes):
-        source = self.storage.open_source(self.attachment(**changes), size)
+        source = self.find(self.attachment(**changes)).open_source(size)
         self.addCleanup(source.close)
         return source
 
     def open_target(self, size=MIB, **changes):
-        target = self.storage.open_target(
-            self.attachment(**changes), size, volume_is_new=False
+        target = self.find(self.attachment(**changes)).open_target(
+            size, volume_is_new=False
         )
         self.addCleanup(target.close)
         return target
@@ -102,12 +115,7 @@ class AttachedStorageTest(base.BaseTestCase):
             self.attachment(more='fields'),
             self.attachment(lock='somewhere'),
         ):
-            self.assertRaises(
-                errors.AttachmentInvalid,
-                self.storage.open_source,
-                attachment,
-                MIB,
-            )
+            self.assertRaises(errors.AttachmentInvalid, self.find, attachment)
 
     def test_outside_the_roots(self):
         for opener in (self.open_source, self.open_target):
@@ -162,5 +170,8 @@ class AttachedStorageTest(base.BaseTestCase):
         conf([])
         conf.set_override('attached_roots', [self.root], group='proxy')
         conf.set_override('host', 'here', group='proxy')
-        storage = attached.AttachedStorage.from_conf(conf)
-        storage.open_source(self.attachment(), MIB).close()
+        storage = attached.AttachedStorage.from_conf(conf, {}, {})
+        reference = production.Reference(
+            conformance.VOLUME_ID, self.attachment()
+        )
+        storage.find(reference).open_source(MIB).close()

@@ -13,6 +13,11 @@ class OpenStorageTest(base.BaseTestCase):
         self.assertIsInstance(storage, attached.AttachedStorage)
         self.assertTrue(storage.capabilities.allocated_extents)
 
+    def test_attached_needs_no_registration(self):
+        found = registry.storage_class('attached')
+        self.assertIs(attached.AttachedStorage, found)
+        self.assertIsNone(found.SETTINGS)
+
     def test_unknown(self):
         error = self.assertRaises(
             errors.StorageUnknown, registry.open_storage, 'tape', conf.new()

@@ -256,16 +256,16 @@ class TestCollect(UpkeepTestCase):
         volume_id = catalog_fixture.new_id()
         image = self.fixture.backup(self.path, volume_id=volume_id)
         task = self.fixture.backup_task(self.path, volume_id=volume_id)
-        production = task.production
+        find = task.lun
 
         def late():
             self.delete(image)
             before = self.packs()
             maintenance.collect(self.collect())
             self.assertEqual(before, self.packs())
-            return production()
+            return find()
 
-        task.production = late
+        task.lun = late
         result = backup.run(task)
         self.assertEqual(0, result['chunks_stored'])
         self.fixture.finish(task.spec, result=result)

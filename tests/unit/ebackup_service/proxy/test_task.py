@@ -14,6 +14,11 @@ from tests import base
 from tests.unit.ebackup_service import proxy_fixture
 
 
+def find(task):
+    with task.lun():
+        pass
+
+
 class TestTask(base.BaseTestCase):
     def setUp(self):
         super().setUp()
@@ -45,17 +50,16 @@ class TestTask(base.BaseTestCase):
         self.assertEqual(1, self.task.workers)
 
     def test_attachment_names_its_storage(self):
-        storage, attachment = self.task.production()
-        self.assertIsInstance(storage, attached.AttachedStorage)
-        self.assertEqual('here', attachment['host'])
+        with self.task.lun() as lun:
+            self.assertIsInstance(lun, attached.AttachedLun)
 
     def test_unknown_storage(self):
         task = self.without(attachment={'kind': 'tape'})
-        self.assertRaises(production_errors.StorageUnknown, task.production)
+        self.assertRaises(production_errors.StorageUnknown, find, task)
 
     def test_what_is_missing_is_named(self):
         self.assertRaises(
-            errors.JobInvalid, self.without(attachment=None).production
+            errors.JobInvalid, find, self.without(attachment=None)
         )
         self.assertRaises(
             errors.JobInvalid, getattr, self.without(image=None), 'image'
