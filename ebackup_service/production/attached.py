@@ -36,6 +36,10 @@ class AttachedStorage:
         self._host = host
 
     @classmethod
+    def check_installed(cls) -> None:
+        pass
+
+    @classmethod
     def from_conf(
         cls,
         conf: cfg.ConfigOpts,

@@ -259,6 +259,14 @@ class ProductionStorage(Protocol):
     capabilities: Capabilities
 
     @classmethod
+    def check_installed(cls) -> None:
+        """Whether this host has what reaches such a storage.
+
+        :raises NotInstalled: it says what is missing
+        """
+        ...
+
+    @classmethod
     def from_conf(
         cls,
         conf: cfg.ConfigOpts,

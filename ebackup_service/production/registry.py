@@ -2,15 +2,19 @@
 """Finds a production storage by the name of its kind."""
 
 from collections.abc import Mapping
+import importlib.metadata
 import types
 from typing import Any
 
 from oslo_config import cfg
+from oslo_log import log
 import stevedore.driver
 import stevedore.exception
 
 from ebackup_service.production import base
 from ebackup_service.production import errors
+
+LOG = log.getLogger(__name__)
 
 NAMESPACE = 'ebackup.production'
 
@@ -38,3 +42,16 @@ def open_storage(
 ) -> base.ProductionStorage:
     """:raises: StorageUnknown, NotInstalled"""
     return storage_class(kind).from_conf(conf, settings, credentials)
+
+
+def usable() -> list[str]:
+    """Kinds of storages that this host has all for, by name."""
+    found = []
+    for kind in sorted(importlib.metadata.entry_points(group=NAMESPACE).names):
+        try:
+            storage_class(kind).check_installed()
+        except errors.NotInstalled as error:
+            LOG.debug('No volumes on storages of kind %s: %s', kind, error)
+        else:
+            found.append(kind)
+    return found

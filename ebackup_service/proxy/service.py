@@ -74,7 +74,7 @@ class ProxyService:
     def _announce(self) -> None:
         capabilities = {
             'max_jobs': self._crew.max_jobs,
-            'production': _production_storages(),
+            'production': registry.usable(),
             'messages': topics.VERSION,
             'stopping': self._crew.stopping,
         }
@@ -84,12 +84,6 @@ class ProxyService:
             )
         except rpc_errors.PeerUnreachable as error:
             LOG.warning('Proxy not announced: %s', error)
-
-
-def _production_storages() -> list[str]:
-    """Names of the production storages that are installed here."""
-    found = importlib.metadata.entry_points(group=registry.NAMESPACE)
-    return sorted({entry.name for entry in found})
 
 
 def _version() -> str:
