@@ -7,6 +7,7 @@ locked. What changed since the last image nobody tells: the engine compares
 chunk ids.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
 
@@ -45,6 +46,7 @@ class AttachedStorage:
         conf: cfg.ConfigOpts,
         settings: Mapping[str, Any],
         credentials: Mapping[str, Any],
+        check: Callable[[], None] = base.no_check,
     ) -> 'AttachedStorage':
         return cls(conf.proxy.attached_roots, conf.proxy.host)
 
@@ -89,6 +91,9 @@ class AttachedLun:
         raise NotImplementedError
 
     def find_snapshot(self, name: str) -> base.Snapshot | None:
+        raise NotImplementedError
+
+    def reduce_to_anchor(self, snapshot: base.Snapshot) -> None:
         raise NotImplementedError
 
     def drop_snapshot(self, snapshot: base.Snapshot) -> None:

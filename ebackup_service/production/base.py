@@ -9,6 +9,7 @@ nobody asks by ``isinstance``. Offsets, lengths and sizes are bytes. All errors
 are :class:`ebackup_service.production.errors.ProductionError`.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
 import dataclasses
@@ -24,6 +25,10 @@ from oslo_config import cfg
 # the production storage; the rest only that storage understands. It may hold
 # secrets, so it is never logged and never part of an error.
 Attachment = Mapping[str, Any]
+
+
+def no_check() -> None:
+    """Nobody stops what goes on."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,7 +136,11 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """No call may be under way; may be called twice."""
+        """No call may be under way; may be called twice.
+
+        :raises SnapshotUnknown: the snapshot was taken away meanwhile, and
+            what was read is not what it held
+        """
         ...
 
 
@@ -187,7 +196,7 @@ class Lun(Protocol):
     only for storages with that capability, and for one thread at a time.
 
     key: names it among all of its storage; one that was made anew, under the
-        same name, has another key
+        same name, has another key, if the storage can tell the two apart
     given: the snapshot that the reference named
     """
 
@@ -203,6 +212,19 @@ class Lun(Protocol):
 
     def find_snapshot(self, name: str) -> Snapshot | None:
         """The snapshot that has the name now."""
+        ...
+
+    def reduce_to_anchor(self, snapshot: Snapshot) -> None:
+        """From now on only differences since it are asked for.
+
+        A storage on which it costs something to keep what a snapshot holds
+        forgets that, and remembers what changes: to read it raises
+        SnapshotUnknown, but it is found and dropped as before, and ``since``
+        it can be compared. Others do nothing. May be called twice.
+
+        :raises SnapshotUnknown: there is no such snapshot (any more)
+        :raises SnapshotBusy: something reads it
+        """
         ...
 
     def drop_snapshot(self, snapshot: Snapshot) -> None:
@@ -272,12 +294,16 @@ class ProductionStorage(Protocol):
         conf: cfg.ConfigOpts,
         settings: Mapping[str, Any],
         credentials: Mapping[str, Any],
+        check: Callable[[], None] = no_check,
     ) -> 'ProductionStorage':
         """One that is not connected yet.
 
         The class can be imported where the storage's own library is missing;
         an instance says so.
 
+        :param check: raises when the job has to stop. Whoever waits for a
+            storage that doesn't answer calls it every second, in the thread
+            that waits, and lets pass what it raises
         :raises NotInstalled: the storage's library is missing here
         """
         ...

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds a production storage by the name of its kind."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import importlib.metadata
 import types
@@ -39,9 +40,10 @@ def open_storage(
     conf: cfg.ConfigOpts,
     settings: Mapping[str, Any] = _NOTHING,
     credentials: Mapping[str, Any] = _NOTHING,
+    check: Callable[[], None] = base.no_check,
 ) -> base.ProductionStorage:
     """:raises: StorageUnknown, NotInstalled"""
-    return storage_class(kind).from_conf(conf, settings, credentials)
+    return storage_class(kind).from_conf(conf, settings, credentials, check)
 
 
 def usable() -> list[str]:
