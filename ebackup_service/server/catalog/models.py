@@ -217,6 +217,27 @@ class Job(Base):
     finished_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
 
 
+class Storage(Base):
+    __tablename__ = 'storages'
+    __table_args__ = _table(sa.UniqueConstraint('name'))
+
+    id: orm.Mapped[str] = orm.mapped_column(UUID, primary_key=True)
+    name: orm.Mapped[str] = orm.mapped_column(NAME)
+    kind: orm.Mapped[str] = orm.mapped_column(sa.String(32))
+    # Cinder's that it serves: ["host@backend", ...]; each has one storage
+    backends: orm.Mapped[Any] = orm.mapped_column(Document, nullable=False)
+    settings: orm.Mapped[Any] = orm.mapped_column(Document, nullable=False)
+    # encrypted: see server.credentials
+    credentials: orm.Mapped[str | None] = orm.mapped_column(sa.Text)
+    trust: orm.Mapped[str] = orm.mapped_column(sa.String(16))
+    # whether each chain leaves one snapshot on it
+    anchors: orm.Mapped[bool] = orm.mapped_column(sa.Boolean)
+    # whether the service's configuration says what it is
+    configured: orm.Mapped[bool] = orm.mapped_column(sa.Boolean)
+    created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+    updated_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+
+
 class Proxy(Base):
     __tablename__ = 'proxies'
 

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Production storages in the catalog."""
+
+import dataclasses
+import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import models
+
+TRUSTED = 'trusted'
+SHADOW = 'shadow'
+TRUSTS = (TRUSTED, SHADOW)
+
+
+@dataclasses.dataclass(frozen=True)
+class Storage:
+    """One storage as it was when read; its credentials are encrypted."""
+
+    id: str
+    name: str
+    kind: str
+    backends: list[str]
+    settings: dict[str, Any]
+    credentials: str | None = dataclasses.field(repr=False)
+    trust: str
+    anchors: bool
+    configured: bool
+    created_at: datetime.datetime
+    updated_at: datetime.datetime
+
+
+def _storage(model: models.Storage) -> Storage:
+    values: dict[str, Any] = {
+        field.name: getattr(model, field.name)
+        for field in dataclasses.fields(Storage)
+    }
+    for name in ('created_at', 'updated_at'):
+        values[name] = clock.instant(values[name])
+    return Storage(**values)
+
+
+def named(session: orm.Session, name: str) -> Storage | None:
+    model = session.scalars(
+        sa.select(models.Storage).where(models.Storage.name == name)
+    ).one_or_none()
+    return None if model is None else _storage(model)
+
+
+def every(session: orm.Session) -> list[Storage]:
+    found = session.scalars(
+        sa.select(models.Storage).order_by(models.Storage.name)
+    )
+    return [_storage(model) for model in found]
+
+
+def insert(session: orm.Session, **values: Any) -> None:
+    now = clock.read(session)
+    session.execute(
+        sa.insert(models.Storage).values(
+            created_at=now, updated_at=now, **values
+        )
+    )
+
+
+def update(session: orm.Session, storage_id: str, **values: Any) -> None:
+    session.execute(
+        sa.update(models.Storage)
+        .where(models.Storage.id == storage_id)
+        .values(updated_at=clock.now(), **values),
+        execution_options={'synchronize_session': False},
+    )
+
+
+def remove(session: orm.Session, storage_id: str) -> None:
+    session.execute(
+        sa.delete(models.Storage).where(models.Storage.id == storage_id)
+    )
