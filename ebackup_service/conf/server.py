@@ -131,6 +131,22 @@ OPTS: list[cfg.Opt] = [
         'another availability zone than its own. Cinder creates the volume '
         'of a restore in its default zone.',
     ),
+    cfg.ListOpt(
+        'enabled_storages',
+        default=[],
+        help='Names of production storages that are registered when the '
+        'server starts, each as the section of its name says: kind, backends, '
+        'trust, anchors, and what a storage of that kind is set with. The '
+        'same on all servers.',
+    ),
+    cfg.StrOpt(
+        'key_file',
+        help='File with the keys that encrypt the credentials of production '
+        'storages in the catalog: the first one encrypts, all decrypt. The '
+        'same for all servers and APIs, readable for the user of the service '
+        'only. If it is not set, and the catalog is an sqlite file, a file '
+        'ebackup.keys is made beside that.',
+    ),
 ]
 
 
