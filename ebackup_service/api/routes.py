@@ -8,6 +8,7 @@ from ebackup_service.api.handlers import record
 from ebackup_service.api.handlers import repository
 from ebackup_service.api.handlers import restore
 from ebackup_service.api.handlers import root
+from ebackup_service.api.handlers import storage
 from ebackup_service.api import router
 
 # Answered without authentication.
@@ -68,6 +69,15 @@ ROUTES: router.Table = {
     },
     '/v1/repositories/{name}/rebuild': {
         'POST': repository.rebuild_catalog,
+    },
+    '/v1/storages': {
+        'GET': storage.list_storages,
+        'POST': storage.create_storage,
+    },
+    '/v1/storages/{name}': {
+        'GET': storage.show_storage,
+        'PATCH': storage.update_storage,
+        'DELETE': storage.delete_storage,
     },
     '/v1/proxies': {
         'GET': proxy.list_proxies,

@@ -15,6 +15,8 @@ NOTHING: Schema = {'type': 'object', 'additionalProperties': False}
 # Beyond this, what jsonschema says quotes a value at length.
 LONGEST_REASON = 160
 DEEPEST = 32
+# Of these jsonschema names members; of all others it quotes the value.
+NAMING = ('additionalProperties', 'required')
 
 
 def _is_integer(_checker: Any, value: Any) -> bool:
@@ -30,18 +32,20 @@ _Validator = jsonschema.validators.extend(
 )
 
 
-def body(req: request.Request, schema: Schema) -> dict[str, Any]:
+def body(
+    req: request.Request, schema: Schema, secret: bool = False
+) -> dict[str, Any]:
     """Return the request's JSON body.
 
     Raises UnsupportedMediaType, or BadRequest with the name of the field
-    that is wrong.
+    that is wrong; ``secret``: and never what its value was.
     """
     if req.content_type != 'application/json':
         raise errors.UnsupportedMediaType(
             'the body has to be JSON: send Content-Type: application/json'
         )
     document: dict[str, Any] = _parse(req.body)
-    check(document, schema, 'body')
+    check(document, schema, 'body', secret)
     return document
 
 
@@ -69,12 +73,14 @@ def query(req: request.Request, schema: Schema) -> dict[str, Any]:
     return found
 
 
-def check(document: Any, schema: Schema, place: str) -> None:
+def check(
+    document: Any, schema: Schema, place: str, secret: bool = False
+) -> None:
     """Raise BadRequest unless the document satisfies the schema."""
     error = schema_errors.best_match(_Validator(schema).iter_errors(document))
     if error is not None:
         field = '.'.join([place, *map(str, error.absolute_path)])
-        raise errors.BadRequest(f'{field}: {_reason(error)}')
+        raise errors.BadRequest(f'{field}: {_reason(error, secret)}')
     _check_storable(document, place, DEEPEST)
 
 
@@ -93,8 +99,9 @@ def _no_constant(name: str) -> None:
     raise ValueError(f'{name} is no JSON number')
 
 
-def _reason(error: jsonschema.ValidationError) -> str:
-    if len(error.message) <= LONGEST_REASON:
+def _reason(error: jsonschema.ValidationError, secret: bool) -> str:
+    hidden = secret and error.validator not in NAMING
+    if len(error.message) <= LONGEST_REASON and not hidden:
         return error.message
     return f'does not satisfy {error.validator} {error.validator_value!r}'
 

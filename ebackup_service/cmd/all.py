@@ -19,6 +19,7 @@ from ebackup_service.cmd import catalogs
 from ebackup_service.cmd import program
 from ebackup_service.cmd import transports
 from ebackup_service.proxy import service as proxy_service
+from ebackup_service.server import enabled_storages
 from ebackup_service.server import errors as server_errors
 from ebackup_service.server import repositories
 from ebackup_service.server import service as server_service
@@ -32,6 +33,7 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     catalog = catalogs.writable(conf, stack, make=True)
     with catalogs.explained(conf):
         repositories.ensure_default(catalog, conf)
+        enabled_storages.ensure(catalog, conf)
     transport = transports.opened(conf, stack, TRANSPORT)
     server = server_service.ServerService(conf, transport, catalog)
     app = deploy.application(conf, catalog, server.wake)
@@ -48,6 +50,6 @@ def main(args: Sequence[str] | None = None) -> int:
     expected = (
         *catalogs.EXPECTED,
         errors.Misconfigured,
-        server_errors.Refused,
+        server_errors.ServerError,
     )
     return program.run('ebackup-all', start, args, expected)

@@ -9,11 +9,15 @@ from oslo_config import cfg
 from ebackup_service.cmd import catalogs
 from ebackup_service.cmd import program
 from ebackup_service.cmd import transports
+from ebackup_service.server import enabled_storages
+from ebackup_service.server import errors
 from ebackup_service.server import service
 
 
 def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     catalog = catalogs.writable(conf, stack)
+    with catalogs.explained(conf):
+        enabled_storages.ensure(catalog, conf)
     transport = transports.opened(conf, stack)
     server = service.ServerService(conf, transport, catalog)
     server.start()
@@ -21,4 +25,5 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    return program.run('ebackup-server', start, args, catalogs.EXPECTED)
+    expected = (*catalogs.EXPECTED, errors.ServerError)
+    return program.run('ebackup-server', start, args, expected)

@@ -159,6 +159,25 @@ class SampleSpec(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class StorageSpec(Message):
+    """The registered production storage that a volume lives on.
+
+    ``trust``: 'trusted' or 'shadow'. ``anchors``: whether a snapshot of the
+    volume stays on it. What the others mean is known to storages of the kind.
+    """
+
+    SCHEMA = schemas.STORAGE
+
+    id: str
+    name: str
+    kind: str
+    settings: dict[str, Any]
+    credentials: dict[str, Any] | None = dataclasses.field(repr=False)
+    trust: str
+    anchors: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class JobSpec(Message):
     """All that a proxy must know of a job.
 
@@ -167,6 +186,7 @@ class JobSpec(Message):
     restore writes. ``sample``: what a check reads, besides what refers to it.
     ``partial``: a restore succeeds although some of the image is damaged.
     ``whole``: a collection looks at everything, not at what has changed.
+    ``storage``: that of the volume, if it is one that is registered.
     ``lease`` only says how long the server waits for the first renewal; I/O
     begins when that has been granted.
     """
@@ -180,6 +200,7 @@ class JobSpec(Message):
         'target': TargetSpec,
         'begun': Checkpoint,
         'sample': SampleSpec,
+        'storage': StorageSpec,
     }
 
     id: str
@@ -196,6 +217,7 @@ class JobSpec(Message):
     sample: SampleSpec | None = None
     partial: bool = False
     whole: bool = False
+    storage: StorageSpec | None = None
 
 
 @dataclasses.dataclass(frozen=True)

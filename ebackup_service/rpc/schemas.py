@@ -77,6 +77,15 @@ CHECKPOINT = record(
     total={'type': 'object', 'additionalProperties': COUNT},
 )
 SAMPLE = record(begin=COUNT, end=COUNT)
+STORAGE = record(
+    id=ID,
+    name=TEXT,
+    kind=TEXT,
+    settings=DOCUMENT,
+    credentials=OPTIONAL_DOCUMENT,
+    trust={'enum': ['trusted', 'shadow']},
+    anchors=FLAG,
+)
 JOB = record(
     id=ID,
     kind={
@@ -99,6 +108,7 @@ JOB = record(
     tree=optional(TREE),
     target=optional(TARGET),
     attachment=OPTIONAL_DOCUMENT,
+    storage=optional(STORAGE),
     sample=optional(SAMPLE),
     partial=FLAG,
     whole=FLAG,

@@ -10,7 +10,7 @@ where an older proxy must not ignore it.
 
 SERVER = 'ebackup-server'
 PROXY = 'ebackup-proxy'
-VERSION = '1.1'
+VERSION = '1.2'
 OLDEST = '1.1'
 
 # Seconds to wait for an answer. A renewal gets less: it has to be tried

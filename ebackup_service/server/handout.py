@@ -12,7 +12,10 @@ from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server.catalog import service
+from ebackup_service.server import credentials
+from ebackup_service.server import jobs
 from ebackup_service.server import leases
+from ebackup_service.server import storages
 from ebackup_service.server import verification
 
 
@@ -24,7 +27,10 @@ def hand_out(
     host: str,
     now: int,
 ) -> messages.JobSpec | None:
-    """Give a pending job to the proxy of a host; None if it has moved.
+    """Give a pending job to the proxy of a host.
+
+    None if it has moved; or has failed, since no key decrypts the credentials
+    of the storage that its volume lives on.
 
     The token grows: what was said under an older one counts no more. A
     backup's base is chosen and pinned here, under the catalog's lock, so no
@@ -32,6 +38,12 @@ def hand_out(
     the base that it has, since what an earlier run has left, or leaves yet,
     refers to that.
     """
+    try:
+        storage = storages.spec(session, conf, job)
+    except credentials.KeyUnusable as error:
+        failure = jobs.failure(error.kind, str(error))
+        jobs.end(session, job, job_rows.FAILED, failure)
+        return None
     image = job.image_id and image_rows.get(session, job.image_id)
     pin = job.pin
     if job.kind == job_rows.BACKUP and image and not job.runs:
@@ -67,6 +79,7 @@ def hand_out(
         sample=verification.arc(session, job),
         partial=bool(job.parameters.get('partial')),
         whole=bool(job.parameters.get('whole')),
+        storage=storage,
     )
 
 

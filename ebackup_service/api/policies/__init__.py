@@ -10,8 +10,9 @@ from ebackup_service.api.policies import proxy
 from ebackup_service.api.policies import record
 from ebackup_service.api.policies import repository
 from ebackup_service.api.policies import restore
+from ebackup_service.api.policies import storage
 
-NOUNS = (base, image, record, restore, job, repository, proxy)
+NOUNS = (base, image, record, restore, job, repository, storage, proxy)
 
 
 def list_rules() -> list[policy.RuleDefault]:

@@ -14,6 +14,7 @@ RESERVE = types.wrapped(
                     'id': types.UUID,
                     'size': types.SIZE,
                     'availability_zone': types.NAME,
+                    'host': types.NAME,
                 },
                 ['id', 'size'],
             ),

@@ -19,6 +19,7 @@ REPOSITORY: Schema = {
     'type': 'string',
     'pattern': f'^{router.VARIABLES["name"]}\\Z',
 }
+STORAGE: Schema = REPOSITORY
 SIZE: Schema = {'type': 'integer', 'minimum': 0, 'maximum': 2**63 - 1}
 MARKER: Schema = UUID
 LIMIT: Schema = {'type': 'integer', 'minimum': 1, 'maximum': 2**31 - 1}

@@ -4,7 +4,9 @@
 import uuid
 
 from ebackup_service.api import routes
+from ebackup_service.server import storages
 from tests.unit.ebackup_service.api import base
+from tests.unit.ebackup_service import storage_fixture
 
 EVERYBODY = {'admin', 'service', 'reader', 'stranger'}
 OWNER = {'admin', 'service', 'reader'}
@@ -35,6 +37,11 @@ ACCESS = {
     ('POST', '/v1/repositories/{name}/collect'): (ADMIN, set()),
     ('POST', '/v1/repositories/{name}/check'): (ADMIN, set()),
     ('POST', '/v1/repositories/{name}/rebuild'): (ADMIN, set()),
+    ('GET', '/v1/storages'): (ADMIN, set()),
+    ('POST', '/v1/storages'): (ADMIN, set()),
+    ('GET', '/v1/storages/{name}'): (ADMIN, set()),
+    ('PATCH', '/v1/storages/{name}'): (ADMIN, set()),
+    ('DELETE', '/v1/storages/{name}'): (ADMIN, set()),
     ('GET', '/v1/proxies'): (ADMIN, set()),
 }
 METHODS = ('GET', 'PUT', 'POST', 'DELETE', 'PATCH')
@@ -43,6 +50,7 @@ METHODS = ('GET', 'PUT', 'POST', 'DELETE', 'PATCH')
 class AccessTest(base.ApiTestCase):
     def setUp(self):
         super().setUp()
+        self.useFixture(storage_fixture.PlayedKind())
         self.make_repository()
         self.image = self.make_image()
         path = f'/v1/images/{self.image}/record'
@@ -51,6 +59,9 @@ class AccessTest(base.ApiTestCase):
     def _request(self, method, path, caller):
         """Send what would be right; everything is made anew each time."""
         job, image_id, body = str(uuid.uuid4()), self.image, None
+        name = 'default'
+        if '/storages' in path:
+            name, body = self._storage(method)
         if '{job_id}' in path and 'restores' not in path:
             reserved = self.answer(
                 202,
@@ -64,7 +75,7 @@ class AccessTest(base.ApiTestCase):
         elif method == 'PUT' and path == '/v1/images/{image_id}':
             image_id = str(uuid.uuid4())
             body = {'image': base.image_request()}
-        elif method == 'PATCH':
+        elif method == 'PATCH' and 'storages' not in path:
             body = {'image': {'restore_damaged': True}}
         elif path == '/v1/restores/{job_id}':
             body = {'restore': self._restore()}
@@ -75,10 +86,21 @@ class AccessTest(base.ApiTestCase):
                 'attachment': {'kind': 'attached', 'host': 'h', 'path': '/x'}
             }
         elif method == 'POST' and path == '/v1/repositories':
-            name = f'r-{uuid.uuid4()}'
-            body = {'repository': {'name': name, 'url': 'file:///x'}}
-        path = path.format(image_id=image_id, job_id=job, name='default')
+            new = f'r-{uuid.uuid4()}'
+            body = {'repository': {'name': new, 'url': 'file:///x'}}
+        path = path.format(image_id=image_id, job_id=job, name=name)
         return self.request(method, path, body, caller).status_int
+
+    def _storage(self, method):
+        """Make a storage; return its name, and what may be asked of it."""
+        values = storage_fixture.values(backends=[])
+        name = f's-{uuid.uuid4()}'
+        kind = storage_fixture.KIND
+        if method == 'POST':
+            return name, {'storage': {'name': name, 'kind': kind, **values}}
+        storages.create(self.catalog, self.conf, name, kind, **values)
+        patch = {'storage': {'trust': 'shadow'}} if method == 'PATCH' else None
+        return name, patch
 
     def _restore(self):
         return {
@@ -101,7 +123,7 @@ class AccessTest(base.ApiTestCase):
         for (method, path), (answered, unknown) in ACCESS.items():
             for caller in base.CALLERS:
                 expected = (
-                    {200, 202}
+                    {200, 201, 202, 204}
                     if caller in answered
                     or (caller == 'member' and 'reader' in answered)
                     else {404}

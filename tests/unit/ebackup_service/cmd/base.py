@@ -53,6 +53,17 @@ class ProgramTestCase(base.BaseTestCase):
         with contextlib.ExitStack() as stack:
             catalogs.opened(self.conf, stack, may_be_empty=True).upgrade()
 
+    def enable_storage(self, settings):
+        """Let the configuration name a storage that is set like this."""
+        with open(self.path) as options:
+            text = options.read()
+        server = '[server]\nenabled_storages = ceph1'
+        text = text.replace('[server]', server)
+        section = f'[ceph1]\nkind = played\nkey = secret\n{settings}\n'
+        with open(self.path, 'w') as options:
+            options.write(text + section)
+        self.conf = service_conf.new([self.path])
+
     def forbid_writing(self):
         """Let the catalog be one that can only be read, even by root."""
         path = f'{self.conf.state_path}/ebackup.sqlite'

@@ -13,6 +13,7 @@ from ebackup_service.api import errors
 from ebackup_service.cmd import all as cmd_all
 from ebackup_service.cmd import catalogs
 from tests.unit.ebackup_service.cmd import base
+from tests.unit.ebackup_service import storage_fixture
 
 PROGRAM = """
 import sys
@@ -46,6 +47,16 @@ class StartTest(base.ProgramTestCase):
             if thread.name in ('http', 'server-tick', 'proxy-announce')
         ]
         self.assertEqual([], left)
+
+    def test_storages_are_registered_that_the_configuration_names(self):
+        self.useFixture(storage_fixture.PlayedKind())
+        self.enable_storage('pool = volumes')
+        log = self.useFixture(fixtures.FakeLogger())
+        cmd_all.start(self.conf, self.stack)
+        path = '/v1/storages/ceph1'
+        found = self.get(self.port(log.output), path)['storage']
+        self.assertTrue(found['configured'] and found['has_credentials'])
+        self.assertIn('ebackup.keys', os.listdir(f'{self.directory}/state'))
 
     def test_address_in_use_stops_what_was_started(self):
         log = self.useFixture(fixtures.FakeLogger())

@@ -3,8 +3,11 @@ import fixtures
 
 from ebackup_service.cmd import catalogs
 from ebackup_service.cmd import server
+from ebackup_service.server import errors
 from ebackup_service.server import repositories
+from ebackup_service.server import storages
 from tests.unit.ebackup_service.cmd import base
+from tests.unit.ebackup_service import storage_fixture
 
 
 class ServerTest(base.ProgramTestCase):
@@ -15,6 +18,23 @@ class ServerTest(base.ProgramTestCase):
         repositories.create(catalog, 'a', 'file:///x')
         server.start(self.conf, self.stack)
         self.wait_for(lambda: repositories.show(catalog, 'a').state == 'error')
+
+    def test_storages_are_registered_that_the_configuration_names(self):
+        self.useFixture(storage_fixture.PlayedKind())
+        self.make_tables()
+        self.enable_storage('pool = volumes')
+        server.start(self.conf, self.stack)
+        catalog = catalogs.opened(self.conf, self.stack)
+        self.assertTrue(storages.show(catalog, 'ceph1').configured)
+
+    def test_storage_that_can_not_be_is_noticed_at_the_start(self):
+        self.useFixture(storage_fixture.PlayedKind())
+        self.make_tables()
+        self.enable_storage('')
+        error = self.assertRaises(
+            errors.ServerError, server.start, self.conf, self.stack
+        )
+        self.assertIn('[ceph1]: ', str(error))
 
     def test_catalog_without_tables_is_noticed_at_the_start(self):
         self.conf.set_override('state_path', self.directory)
@@ -37,5 +57,8 @@ class MainTest(base.ProgramTestCase):
         ).mock
         self.assertEqual(3, server.main(['x']))
         run.assert_called_once_with(
-            'ebackup-server', server.start, ['x'], catalogs.EXPECTED
+            'ebackup-server',
+            server.start,
+            ['x'],
+            (*catalogs.EXPECTED, errors.ServerError),
         )

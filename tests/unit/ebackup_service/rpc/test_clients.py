@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import logging
 import threading
 from unittest import mock
 
+import fixtures
 import oslo_messaging
 
 from ebackup_service.rpc import errors
@@ -182,6 +184,14 @@ class TestProxyClient(ClientsTestCase):
         self.assertEqual('run_job', method)
         self.assertEqual(job, messages.JobSpec.from_dict(arguments['job']))
         self.assertTrue(self.other.empty())
+
+    def test_credentials_are_not_logged_on_their_way(self):
+        log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
+        self.client.run_job('h', test_messages.EXAMPLES[2])
+        _, arguments = self.heard.get(timeout=10)
+        credentials = arguments['job']['storage']['credentials']
+        self.assertEqual({'key': 'secret'}, credentials)
+        self.assertNotIn('secret', log.output)
 
     def test_cancellation(self):
         self.client.cancel_job('h', 'j', 2, 'why')

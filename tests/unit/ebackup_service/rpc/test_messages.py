@@ -20,6 +20,15 @@ REPOSITORY = messages.RepositorySpec(
     compression_level=1,
     minimum_free=0,
 )
+STORAGE = messages.StorageSpec(
+    id='s',
+    name='ceph1',
+    kind='rbd',
+    settings={'pool': 'volumes'},
+    credentials={'key': 'secret'},
+    trust='shadow',
+    anchors=True,
+)
 TREE = messages.TreeSpec('i', {'id': 'x'}, 10, 65536)
 EXAMPLES = (
     messages.JobSpec(
@@ -45,6 +54,7 @@ EXAMPLES = (
         repository=REPOSITORY,
         tree=messages.TreeSpec('i', None, 0, 65536),
         target=messages.TargetSpec('v', 10, True),
+        storage=STORAGE,
     ),
     messages.Grant(True, 14.5),
     messages.Grant(False, 0.0, 'cancelled', 'Not today.'),
@@ -76,6 +86,10 @@ class TestMessages(base.BaseTestCase):
                 field,
                 None,
             )
+
+    def test_credentials_are_not_shown(self):
+        for message in (STORAGE, EXAMPLES[2]):
+            self.assertNotIn('secret', repr(message))
 
     def refused(self, cls, document):
         error = self.assertRaises(

@@ -1,13 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
+
+import sqlalchemy as sa
 
 from ebackup_service.rpc import messages
 from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import service
 from ebackup_service.server import handout
 from ebackup_service.server import jobs
 from ebackup_service.server import repositories
+from ebackup_service.server import storages
 from tests import base
 from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service import storage_fixture
 
 TREE = {'id': '00' * 32, 'offset': 1}
 
@@ -208,3 +214,72 @@ class TestHandOut(base.BaseTestCase):
         self.fixture.attach(job.id)
         self.assertIsNone(self.hand_out(job))
         self.assertEqual('pending', self.fixture.job(job.id).state)
+
+
+class TestStorage(base.BaseTestCase):
+    """Jobs of volumes on a storage that is registered."""
+
+    def setUp(self):
+        super().setUp()
+        self.fixture = self.useFixture(catalog_fixture.Catalog())
+        self.catalog = self.fixture.catalog
+        self.fixture.make_repository()
+        self.useFixture(storage_fixture.PlayedKind())
+        storages.create(
+            self.catalog,
+            self.fixture.conf,
+            'ceph1',
+            storage_fixture.KIND,
+            **storage_fixture.values(),
+        )
+
+    def reserve(self, host=storage_fixture.HOST):
+        _, job = self.fixture.reserve(volume={'host': host})
+        self.fixture.attach(job.id)
+        return job
+
+    def test_comes_with_its_credentials(self):
+        spec = self.fixture.run(self.reserve().id)
+        self.assertEqual('ceph1', spec.storage.name)
+        self.assertEqual(
+            {'key': storage_fixture.SECRET}, spec.storage.credentials
+        )
+        self.assertEqual(spec, messages.JobSpec.from_dict(spec.to_dict()))
+
+    def test_comes_to_no_other_job(self):
+        spec = self.fixture.run(self.reserve('node@two#pool').id)
+        self.assertIsNone(spec.storage)
+        spec = self.fixture.run(
+            repositories.collect(self.catalog, 'default').id
+        )
+        self.assertIsNone(spec.storage)
+
+    def test_every_run_has_those_that_are_registered_then(self):
+        job = self.reserve()
+        self.fixture.finish(self.fixture.run(job.id), 'returned')
+        storages.update(
+            self.catalog,
+            self.fixture.conf,
+            'ceph1',
+            credentials={'key': 'changed'},
+        )
+        spec = self.fixture.run(job.id)
+        self.assertEqual({'key': 'changed'}, spec.storage.credentials)
+
+    def test_catalog_holds_no_credentials(self):
+        self.fixture.run(self.reserve().id)
+        with self.catalog.engine.connect() as connection:
+            for table in models.Base.metadata.sorted_tables:
+                rows = connection.execute(sa.select(table)).all()
+                self.assertNotIn(storage_fixture.SECRET, str(rows))
+
+    def test_without_the_key_the_job_fails_and_no_other(self):
+        job, other = self.reserve(), self.reserve('node@two#pool')
+        os.unlink(f'{self.fixture.directory}/ebackup.keys')
+        self.fixture.announce()
+        self.assertEqual([other.id], [*self.fixture.assign()])
+        failed = self.fixture.job(job.id)
+        self.assertEqual(
+            ('failed', 'key-unusable'), (failed.state, failed.error['kind'])
+        )
+        self.assertIn('ebackup.keys is missing', failed.error['message'])

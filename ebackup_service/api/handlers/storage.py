@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Production storages."""
+
+import webob
+
+from ebackup_service.api import answer
+from ebackup_service.api.policies import storage as policies
+from ebackup_service.api import request
+from ebackup_service.api.schemas import storage as schemas
+from ebackup_service.api.schemas import types
+from ebackup_service.api import validation
+from ebackup_service.api.views import storage as views
+from ebackup_service.server import storages
+
+
+def list_storages(req: request.Request) -> webob.Response:
+    req.authorize(policies.LIST)
+    validation.query(req, types.EMPTY_QUERY)
+    found = storages.list(req.catalog)
+    return answer.json(200, {'storages': [views.show(s) for s in found]})
+
+
+def create_storage(req: request.Request) -> webob.Response:
+    req.authorize(policies.CREATE)
+    asked = validation.body(req, schemas.CREATE, secret=True)['storage']
+    storage = storages.create(req.catalog, req.conf, **asked)
+    return answer.json(201, {'storage': views.show(storage)})
+
+
+def show_storage(req: request.Request, name: str) -> webob.Response:
+    req.authorize(policies.SHOW)
+    validation.query(req, types.EMPTY_QUERY)
+    storage = storages.show(req.catalog, name)
+    return answer.json(200, {'storage': views.show(storage)})
+
+
+def update_storage(req: request.Request, name: str) -> webob.Response:
+    req.authorize(policies.UPDATE)
+    asked = validation.body(req, schemas.UPDATE, secret=True)['storage']
+    storage = storages.update(req.catalog, req.conf, name, **asked)
+    return answer.json(200, {'storage': views.show(storage)})
+
+
+def delete_storage(req: request.Request, name: str) -> webob.Response:
+    req.authorize(policies.DELETE)
+    validation.query(req, types.EMPTY_QUERY)
+    storages.delete(req.catalog, name)
+    return answer.empty()

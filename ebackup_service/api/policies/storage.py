@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules for production storages."""
+
+from oslo_policy import policy
+
+from ebackup_service.api.policies import base
+
+LIST = 'ebackup:storage:list'
+CREATE = 'ebackup:storage:create'
+SHOW = 'ebackup:storage:show'
+UPDATE = 'ebackup:storage:update'
+DELETE = 'ebackup:storage:delete'
+
+
+def list_rules() -> list[policy.RuleDefault]:
+    return [
+        policy.DocumentedRuleDefault(
+            LIST,
+            base.ADMIN,
+            'List production storages.',
+            [{'method': 'GET', 'path': '/v1/storages'}],
+            scope_types=base.SCOPE,
+        ),
+        policy.DocumentedRuleDefault(
+            CREATE,
+            base.ADMIN,
+            'Register a production storage.',
+            [{'method': 'POST', 'path': '/v1/storages'}],
+            scope_types=base.SCOPE,
+        ),
+        policy.DocumentedRuleDefault(
+            SHOW,
+            base.ADMIN,
+            'Show a production storage, without its credentials.',
+            [{'method': 'GET', 'path': '/v1/storages/{name}'}],
+            scope_types=base.SCOPE,
+        ),
+        policy.DocumentedRuleDefault(
+            UPDATE,
+            base.ADMIN,
+            'Change a production storage.',
+            [{'method': 'PATCH', 'path': '/v1/storages/{name}'}],
+            scope_types=base.SCOPE,
+        ),
+        policy.DocumentedRuleDefault(
+            DELETE,
+            base.ADMIN,
+            'Forget a production storage.',
+            [{'method': 'DELETE', 'path': '/v1/storages/{name}'}],
+            scope_types=base.SCOPE,
+        ),
+    ]
