@@ -8,7 +8,7 @@ these.
 from ebackup_service.api.schemas import types
 from ebackup_service.server.catalog import storage as storage_rows
 
-CHANGES: types.Schema = {
+VALUES: types.Schema = {
     'backends': {
         'type': 'array',
         'items': {'type': 'string', 'maxLength': 255},
@@ -24,13 +24,13 @@ STORAGE = types.strict(
     {
         'name': types.STORAGE,
         'kind': {'type': 'string', 'pattern': '^[a-z][a-z0-9_-]{0,31}\\Z'},
-        **CHANGES,
+        **VALUES,
     },
     ['name', 'kind', 'backends'],
 )
 
 CREATE = types.wrapped('storage', STORAGE)
 
-UPDATE = types.wrapped(
-    'storage', {**types.strict(CHANGES, []), 'minProperties': 1}
-)
+CHANGE = {**types.strict(VALUES, []), 'minProperties': 1}
+
+UPDATE = types.wrapped('storage', CHANGE)

@@ -20,11 +20,12 @@ from ebackup_service.cmd.manage import image
 from ebackup_service.cmd.manage import job
 from ebackup_service.cmd.manage import proxy
 from ebackup_service.cmd.manage import repository
+from ebackup_service.cmd.manage import storage
 from ebackup_service import conf as service_conf
 from ebackup_service.server import errors
 
 PROG = 'ebackup-manage'
-NOUNS = (db, image, job, repository, proxy)
+NOUNS = (db, image, job, repository, storage, proxy)
 EXIT_CODES = """\
 exit codes:
   0  done

@@ -22,7 +22,7 @@ class CommandLineTest(base.ManageTestCase):
     def test_help_names_nouns_and_exit_codes(self):
         code, text = self._usage('--help')
         self.assertEqual(0, code)
-        for noun in ('db', 'image', 'job', 'proxy', 'repository'):
+        for noun in ('db', 'image', 'job', 'proxy', 'repository', 'storage'):
             self.assertIn(noun, text)
         self.assertIn('exit codes:', text)
 
@@ -44,6 +44,13 @@ class CommandLineTest(base.ManageTestCase):
             ('repository', 'check'),
             ('repository', 'collect'),
             ('repository', 'gc'),
+            ('storage', 'create'),
+            ('storage', 'list'),
+            ('storage', 'show'),
+            ('storage', 'set'),
+            ('storage', 'delete'),
+            ('storage', 'create-key'),
+            ('storage', 'reencrypt'),
         ):
             code, text = self._usage(*words, '--help')
             self.assertEqual(0, code)
@@ -101,5 +108,8 @@ class TroubleTest(base.ManageTestCase):
             ('repository', 'show', 'x'),
             ('repository', 'usage', 'x'),
             ('repository', 'gc', 'x'),
+            ('storage', 'show', 'x'),
+            ('storage', 'set', 'x', '--trust', 'shadow'),
+            ('storage', 'delete', 'x'),
         ):
             self.refused(3, *words)
