@@ -159,7 +159,6 @@ class EBackupDriver(driver.BackupDriver):
     def _make_image(
         self, backup: cinder_backup.Backup, volume_file: Any
     ) -> resources.Image:
-        path = volume.path(volume_file)
         check = functools.partial(status.check_creating, backup)
         check()
         self._clear_parent(backup)
@@ -178,8 +177,7 @@ class EBackupDriver(driver.BackupDriver):
             'Job %(job)s makes backup %(backup)s',
             {'job': reservation.job.id, 'backup': backup.id},
         )
-        with hold.held(volume_file) as lock:
-            waiter.wait(reservation.job, _attachment(path, lock))
+        self._wait(waiter, reservation.job, volume_file)
         check()
         return waiter.persist(client.image, backup.id)
 
@@ -190,7 +188,6 @@ class EBackupDriver(driver.BackupDriver):
         volume_file: Any,
         volume_is_new: bool,
     ) -> None:
-        path = volume.path(volume_file)
         check = functools.partial(status.check_restoring, backup)
         check()
         client = self._client()
@@ -206,12 +203,30 @@ class EBackupDriver(driver.BackupDriver):
             'Job %(job)s restores backup %(backup)s to volume %(volume)s',
             {'job': job.id, 'backup': backup.id, 'volume': volume_id},
         )
-        with hold.held(volume_file) as lock:
-            job = waiter.wait(job, _attachment(path, lock))
+        job = self._wait(waiter, job, volume_file)
         if job.warning:
             LOG.warning('Job %s: %s', job.id, job.warning)
         if found.volume_metadata:
             self.put_metadata(volume_id, found.volume_metadata)
+
+    @staticmethod
+    def _wait(
+        waiter: waiting.Waiter, job: resources.Job, volume_file: Any
+    ) -> resources.Job:
+        """Return the job when it succeeded; attach the volume if it must be.
+
+        A proxy that reaches the volume over the storage network needs nothing
+        of this host.
+        """
+        if job.needs is None:
+            return waiter.wait(job, {})
+        try:
+            path = volume.path(volume_file)
+        except errors.VolumeNotSupported:
+            waiter.stop(job)
+            raise
+        with hold.held(volume_file) as lock:
+            return waiter.wait(job, _attachment(path, lock))
 
     def _clear_parent(self, backup: cinder_backup.Backup) -> None:
         """Let go of the parent that an incremental request named.

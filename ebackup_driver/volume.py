@@ -28,8 +28,9 @@ def path(volume_file: Any) -> str:
     if not isinstance(name, str) or not name.startswith('/'):
         raise errors.VolumeNotSupported(
             'Volume has no device or file path on this host (librbd images '
-            'and directories have none): this version of eBackup backs up '
-            'only volumes that are attached by a path'
+            'and directories have none), and the eBackup service knows no '
+            'storage that serves its back end: openstack ebackup storage '
+            'create registers it'
         )
     return name
 
@@ -48,9 +49,11 @@ def image_request(
         'size': _size(context, backup, volume),
         'name': volume.display_name,
         'availability_zone': volume.availability_zone,
-        'host': volume.host,
-        'provider_location': volume.provider_location,
         'type': volume.volume_type.name if volume.volume_type_id else None,
+        # A snapshot or clone that Cinder made for this backup alone.
+        'in_use': bool(backup.temp_snapshot_id or backup.temp_volume_id),
+        **_place(volume),
+        'snapshot': _snapshot(context, backup),
     }
     request = {
         'project_id': backup.project_id,
@@ -80,12 +83,37 @@ def restore_request(
         'id': volume.id,
         'size': volume.size * units.Gi,
         'availability_zone': volume.availability_zone,
+        **_place(volume),
     }
     return {
         'image_id': backup.id,
         'project_id': backup.project_id,
         'volume': _without_none(target),
         'volume_is_new': bool(volume_is_new),
+    }
+
+
+def _place(volume: cinder_volume.Volume) -> dict[str, Any]:
+    """Return what a registered storage finds the volume by."""
+    return {
+        'host': volume.host,
+        'backend_name': volume.name,
+        'provider_location': volume.provider_location,
+    }
+
+
+def _snapshot(
+    context: cinder_context.RequestContext, backup: cinder_backup.Backup
+) -> dict[str, Any] | None:
+    """Return the same of the snapshot that is backed up, if one is."""
+    if backup.snapshot_id is None:
+        return None
+    snapshot = cinder_snapshot.Snapshot.get_by_id(context, backup.snapshot_id)
+    return {
+        'id': snapshot.id,
+        'name': snapshot.name,
+        'provider_location': snapshot.provider_location,
+        'size': snapshot.volume_size * units.Gi,
     }
 
 

@@ -34,7 +34,7 @@ class ListJobs(output.Lister):
             '--kind',
             metavar='<kind>',
             help='of this kind only: backup, restore, delete, gc, check, '
-            'create, takeover or rebuild',
+            'create, takeover, rebuild or release',
         )
         parser.add_argument(
             '--image', metavar='<image-id>', help='of this image only'

@@ -175,22 +175,9 @@ def _plan(
         source.extents(),
         source.size,
         source.gaps,
-        _trusted(source.size, base, chunk_size),
+        plan.trusted(
+            source.size, None if base is None else base.size, chunk_size
+        ),
         damaged,
     )
     return plan.tasks(runs, source.size, chunk_size, page.FANOUT)
-
-
-def _trusted(
-    size: int, base: repository_tree.Tree | None, chunk_size: int
-) -> int:
-    """Up to which byte "unchanged" says that the base holds it.
-
-    The base's last chunk is another one if the volume has grown beyond it. Of
-    a volume that shrunk, nobody knows what a difference means.
-    """
-    if base is None or base.size > size:
-        return 0
-    if base.size == size:
-        return size
-    return base.size // chunk_size * chunk_size

@@ -9,6 +9,7 @@ the volume: holes and unchanged ranges of any size are one step.
 from collections.abc import Iterable
 from collections.abc import Iterator
 from typing import NamedTuple
+from typing import TypeAlias
 
 import numpy as np
 from numpy import typing as npt
@@ -22,6 +23,9 @@ DATA = base.ExtentKind.DATA
 HOLE = base.ExtentKind.HOLE
 UNCHANGED = base.ExtentKind.UNCHANGED
 
+# the ExtentKind of each of some chunks
+Kinds: TypeAlias = npt.NDArray[np.uint8]
+
 _NOTHING = extents.Extents()
 
 
@@ -32,7 +36,7 @@ class LeafTask(NamedTuple):
     """
 
     leaf: int
-    kinds: npt.NDArray[np.uint8] | None
+    kinds: Kinds | None
 
 
 class SkipTask(NamedTuple):
@@ -90,6 +94,22 @@ def cover(
         yield run
 
 
+def trusted(size: int, base_size: int | None, chunk_size: int) -> int:
+    """Up to which byte "unchanged" says that the base holds it.
+
+    The base's last chunk is another one if the volume has grown beyond it. Of
+    a volume that shrunk, nobody knows what a difference means.
+
+    :param size: of the volume
+    :param base_size: None: there is no base
+    """
+    if base_size is None or base_size > size:
+        return 0
+    if base_size == size:
+        return size
+    return base_size // chunk_size * chunk_size
+
+
 def tasks(
     cover: Iterable[Run], size: int, chunk_size: int, leaf_chunks: int
 ) -> Iterator[LeafTask | SkipTask]:
@@ -99,7 +119,7 @@ def tasks(
     :param leaf_chunks: chunks of a leaf
     """
     span = chunk_size * leaf_chunks
-    kinds: npt.NDArray[np.uint8] | None = None
+    kinds: Kinds | None = None
     for start, end, kind in cover:
         while start < end:
             leaf = start // span

@@ -106,6 +106,12 @@ class VolumeBusy(ProductionError):
     retryable = True
 
 
+class VolumeInUse(ProductionError):
+    """It changes while it is read, and the storage takes no snapshots."""
+
+    kind = 'volume-in-use'
+
+
 class AccessDenied(ProductionError):
     """The storage refuses what it was registered with."""
 

@@ -16,10 +16,13 @@ from oslo_log import log
 
 from ebackup_service.engine import backup as engine
 from ebackup_service.engine import progress as job_progress
+from ebackup_service.engine import shadow
+from ebackup_service.production import base as production
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import patience
 from ebackup_service.proxy import repositories
 from ebackup_service.proxy import task as proxy_task
+from ebackup_service.proxy import volumes
 from ebackup_service.repository import discard as discarding
 from ebackup_service.repository import extents
 from ebackup_service.repository import inventory
@@ -27,6 +30,7 @@ from ebackup_service.repository import location
 from ebackup_service.repository import repository
 from ebackup_service.repository import root as repository_root
 from ebackup_service.repository import session as repository_session
+from ebackup_service.repository import tree
 from ebackup_service.rpc import errors as rpc_errors
 from ebackup_service.rpc import messages
 
@@ -61,6 +65,7 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
             # Whoever took the repository over before there was a marker may
             # have removed what the image needs; after that, it sees the image.
             repositories.check_owner(repo, spec.repository)
+        volumes.leave(task)
         return {
             'kind': 'incremental' if root.base_image else 'full',
             'generation': image.generation,
@@ -70,6 +75,7 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
             'metadata_bytes': session.counters.metadata_bytes,
             'chunks_stored': root.statistics['chunks_stored'],
             'chunks_changed': root.statistics['chunks_changed'],
+            **task.notes,
             'usage': repositories.room(repo),
         }
 
@@ -96,16 +102,14 @@ def _store(
 ) -> repository_root.Root:
     """The volume is closed again before anything is committed."""
     image, base = task.image, _base(task, repo)
-    with (
-        task.lun() as lun,
-        contextlib.closing(lun.open_source(image.size)) as source,
-    ):
+    known = None if base is None else repositories.tree(repo, base)
+    with volumes.opened(task, base) as opened:
         task.progress = job_progress.Progress(image.size)
         result = engine.run_backup(
-            source,
+            opened.source,
             repo,
             session,
-            None if base is None else repositories.tree(repo, base),
+            known,
             image.chunk_size,
             task.workers,
             task.control,
@@ -116,7 +120,37 @@ def _store(
             task.share,
             None if base is None else extents.Extents(base.damaged),
         )
+        if opened.claims is not None:
+            session.flush()
+            shape = (image.size, image.chunk_size)
+            _check_claims(
+                task,
+                opened.claims,
+                known or tree.Tree(repo, None, *shape),
+                tree.Tree(repo, result.tree, *shape),
+            )
     return _root(image, base, result)
+
+
+def _check_claims(
+    task: proxy_task.Task,
+    claims: production.Source,
+    base: tree.Tree,
+    made: tree.Tree,
+) -> None:
+    """Report what would have been missed, had the storage been trusted."""
+    missed = shadow.missed(claims, base, made)
+    task.notes['missed_bytes'] = missed.bytes
+    task.notes['missed_extents'] = missed.to_json()
+    if missed:
+        LOG.error(
+            'Storage %s does not tell all that changes: %s bytes of volume %s '
+            'would have been missed, at %s. Leave it in shadow mode.',
+            task.spec.storage and task.spec.storage.name,
+            missed.bytes,
+            task.image.volume_id,
+            missed.to_json()[:3],
+        )
 
 
 def _base(

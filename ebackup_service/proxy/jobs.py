@@ -18,6 +18,7 @@ from ebackup_service.proxy import failures
 from ebackup_service.proxy import lease
 from ebackup_service.proxy import maintenance
 from ebackup_service.proxy import rebuild
+from ebackup_service.proxy import release
 from ebackup_service.proxy import restore
 from ebackup_service.proxy import takeover
 from ebackup_service.proxy import task as proxy_task
@@ -37,6 +38,7 @@ _KINDS: dict[str, Callable[[proxy_task.Task], dict[str, Any]]] = {
     'create': maintenance.create,
     'takeover': takeover.run,
     'rebuild': rebuild.run,
+    'release': release.run,
 }
 
 # Of these no other run goes on.

@@ -33,7 +33,7 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
         tree = repositories.tree(repo, spec.tree)
         is_new = spec.target.is_new
         with (
-            task.lun() as lun,
+            task.lun() as (_, lun),
             contextlib.closing(
                 lun.open_target(spec.target.size, is_new)
             ) as target,

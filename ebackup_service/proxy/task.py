@@ -46,6 +46,10 @@ class Task:
         # ended until the first renewal has been granted
         self.control = job_control.Control(0.0, limiter)
         self.progress: Progress | None = None
+        # what the result says of how it was done
+        self.notes: dict[str, Any] = {}
+        # that is read, and was taken for this job
+        self.taken: production.Snapshot | None = None
 
     def snapshot(self) -> dict[str, Any]:
         """The job's progress so far; empty when it has none to tell."""
@@ -62,24 +66,72 @@ class Task:
         return self.spec.image
 
     @contextlib.contextmanager
-    def lun(self) -> Iterator[production.Lun]:
-        """Where the volume lives that is read or written."""
-        attachment = self.spec.attachment
-        if attachment is None:
-            raise errors.JobInvalid(f'Job {self.spec.id} has no attachment.')
-        reference = production.Reference(
-            volume_id=self._volume_id, attachment=attachment
-        )
-        kind = str(attachment.get('kind'))
+    def storage(self) -> Iterator[production.ProductionStorage]:
+        """What the volume lives on; registered, or the attachment's.
+
+        :raises: ProductionError
+        """
+        known, attachment = self.spec.storage, self.spec.attachment
+        if known is not None and attachment is None:
+            storage = registry.open_storage(
+                known.kind,
+                self.conf,
+                known.settings,
+                known.credentials or {},
+                self.control.check,
+            )
+        elif attachment is not None:
+            kind = str(attachment.get('kind'))
+            storage = registry.open_storage(kind, self.conf)
+        else:
+            raise errors.JobInvalid(
+                f'Job {self.spec.id} has neither storage nor attachment.'
+            )
+        with contextlib.closing(storage):
+            yield storage
+
+    @contextlib.contextmanager
+    def lun(
+        self,
+    ) -> Iterator[tuple[production.ProductionStorage, production.Lun]]:
+        """Where the volume is that is read or written, and on what.
+
+        :raises: ProductionError
+        """
         with (
-            contextlib.closing(
-                registry.open_storage(kind, self.conf)
-            ) as storage,
-            contextlib.closing(storage.find(reference)) as lun,
+            self.storage() as storage,
+            contextlib.closing(storage.find(self._reference())) as lun,
         ):
-            yield lun
+            yield storage, lun
+
+    def _reference(self) -> production.Reference:
+        if self.spec.attachment is not None:
+            return production.Reference(self._volume_id, self.spec.attachment)
+        if self.spec.volume is None:
+            raise errors.JobInvalid(f'Job {self.spec.id} names no volume.')
+        return reference(self.spec.volume, self.spec.target is None)
 
     @property
     def _volume_id(self) -> str:
         target = self.spec.target
         return self.image.volume_id if target is None else target.volume_id
+
+
+def reference(
+    volume: messages.VolumeSpec, of_snapshot: bool
+) -> production.Reference:
+    """To a volume on a registered storage, or to the snapshot it names."""
+    snapshot = None
+    if of_snapshot and volume.snapshot is not None:
+        snapshot = production.CinderSnapshot(
+            volume.snapshot['id'],
+            volume.snapshot['name'],
+            volume.snapshot['provider_location'],
+        )
+    return production.Reference(
+        volume.id,
+        name=volume.name,
+        host=volume.host,
+        provider_location=volume.provider_location,
+        snapshot=snapshot,
+    )

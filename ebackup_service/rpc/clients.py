@@ -81,6 +81,33 @@ class ServerClient:
             )
         )
 
+    def plan_snapshot(
+        self, job_id: str, token: int, lun: str
+    ) -> messages.Plan:
+        return messages.Plan.from_dict(
+            self._call(
+                topics.CALL_TIMEOUT,
+                'plan_snapshot',
+                job_id=job_id,
+                token=token,
+                lun=lun,
+            )
+        )
+
+    def snapshot_taken(
+        self, job_id: str, token: int, name: str, snapshot_id: str
+    ) -> messages.Decision:
+        return messages.Decision.from_dict(
+            self._call(
+                topics.CALL_TIMEOUT,
+                'snapshot_taken',
+                job_id=job_id,
+                token=token,
+                name=name,
+                snapshot_id=snapshot_id,
+            )
+        )
+
     def finish(
         self, job_id: str, token: int, outcome: messages.Outcome
     ) -> messages.Decision:

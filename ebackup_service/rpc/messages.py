@@ -178,6 +178,53 @@ class StorageSpec(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class VolumeSpec(Message):
+    """What finds a volume, or a snapshot of it, on a registered storage.
+
+    ``name``: on the back end. ``in_use``: it changes while it is read.
+    ``snapshot``: Cinder's, that is to be read, with id, name and
+    provider_location.
+    """
+
+    SCHEMA = schemas.VOLUME
+
+    id: str
+    name: str | None = None
+    host: str | None = None
+    provider_location: str | None = None
+    in_use: bool = False
+    snapshot: dict[str, Any] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class SnapshotSpec(Message):
+    """One of our snapshots: of which LUN, and its name and id there."""
+
+    SCHEMA = schemas.SNAPSHOT
+
+    lun: str
+    name: str
+    snapshot_id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class ReleaseSpec(Message):
+    """One of our snapshots that is to be removed.
+
+    Without ``snapshot_id`` nobody knows whether it exists.
+    """
+
+    SCHEMA = schemas.RELEASE
+    PARTS = {'volume': VolumeSpec}
+
+    id: str
+    volume: VolumeSpec
+    lun: str
+    name: str
+    snapshot_id: str | None
+
+
+@dataclasses.dataclass(frozen=True)
 class JobSpec(Message):
     """All that a proxy must know of a job.
 
@@ -187,6 +234,9 @@ class JobSpec(Message):
     ``partial``: a restore succeeds although some of the image is damaged.
     ``whole``: a collection looks at everything, not at what has changed.
     ``storage``: that of the volume, if it is one that is registered.
+    ``volume``: where that has it. ``snapshot``: what an earlier run of the
+    backup has taken. ``anchor``: what the storage has of the base.
+    ``release``: the snapshots that are to be removed.
     ``lease`` only says how long the server waits for the first renewal; I/O
     begins when that has been granted.
     """
@@ -201,6 +251,9 @@ class JobSpec(Message):
         'begun': Checkpoint,
         'sample': SampleSpec,
         'storage': StorageSpec,
+        'volume': VolumeSpec,
+        'snapshot': SnapshotSpec,
+        'anchor': SnapshotSpec,
     }
 
     id: str
@@ -218,6 +271,15 @@ class JobSpec(Message):
     partial: bool = False
     whole: bool = False
     storage: StorageSpec | None = None
+    volume: VolumeSpec | None = None
+    snapshot: SnapshotSpec | None = None
+    anchor: SnapshotSpec | None = None
+    release: list[ReleaseSpec] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def _build(cls, document: dict[str, Any]) -> Self:
+        release = [ReleaseSpec._build(one) for one in document['release']]
+        return super()._build({**document, 'release': release})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -244,6 +306,19 @@ class Decision(Message):
 
     accepted: bool
     reason: str = ''
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan(Message):
+    """The name of a snapshot that a proxy may take now.
+
+    Not ``accepted``: the proxy no longer holds the job.
+    """
+
+    SCHEMA = schemas.PLAN
+
+    accepted: bool
+    name: str = ''
 
 
 @dataclasses.dataclass(frozen=True)

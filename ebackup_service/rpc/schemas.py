@@ -86,6 +86,20 @@ STORAGE = record(
     trust={'enum': ['trusted', 'shadow']},
     anchors=FLAG,
 )
+VOLUME = record(
+    id=ID,
+    name=OPTIONAL_TEXT,
+    host=OPTIONAL_TEXT,
+    provider_location=OPTIONAL_TEXT,
+    in_use=FLAG,
+    snapshot=optional(
+        record(id=ID, name=TEXT, provider_location=OPTIONAL_TEXT)
+    ),
+)
+SNAPSHOT = record(lun=TEXT, name=TEXT, snapshot_id=TEXT)
+RELEASE = record(
+    id=ID, volume=VOLUME, lun=TEXT, name=TEXT, snapshot_id=OPTIONAL_TEXT
+)
 JOB = record(
     id=ID,
     kind={
@@ -98,6 +112,7 @@ JOB = record(
             'create',
             'takeover',
             'rebuild',
+            'release',
         ]
     },
     token=COUNT,
@@ -112,9 +127,14 @@ JOB = record(
     sample=optional(SAMPLE),
     partial=FLAG,
     whole=FLAG,
+    volume=optional(VOLUME),
+    snapshot=optional(SNAPSHOT),
+    anchor=optional(SNAPSHOT),
+    release=array(RELEASE),
     begun=optional(CHECKPOINT),
 )
 GRANT = record(granted=FLAG, seconds=SECONDS, reason=TEXT, message=TEXT)
+PLAN = record(accepted=FLAG, name=TEXT)
 DECISION = record(accepted=FLAG, reason=TEXT)
 ERROR = record(kind=TEXT, message=TEXT, retryable=FLAG)
 OUTCOME = record(

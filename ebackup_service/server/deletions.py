@@ -12,6 +12,7 @@ from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server import jobs
+from ebackup_service.server import snapshots
 
 LOG = log.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def begin(
             return job
         if job.kind == job_rows.BACKUP:
             jobs.request_cancel(session, job.id, 'Its image was deleted.')
+    snapshots.forsake(session, image.id)
     job_id = str(uuid.uuid4())
     job_rows.insert(
         session,

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hands pending jobs to proxies that reach both ends and have room."""
 
+from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 import dataclasses
 
 from oslo_config import cfg
@@ -19,6 +21,7 @@ from ebackup_service.server.catalog import service
 from ebackup_service.server import handout
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
+from ebackup_service.server import storages
 
 LOG = log.getLogger(__name__)
 
@@ -81,14 +84,21 @@ def assign(
         now = clock.read(session)
         unfinished = job_rows.unfinished(session)
         proxies = proxy_rows.every(session)
-        board = _Board(conf, proxies, unfinished, now)
+        kinds = {
+            job.id: _production(session, job)
+            for job in unfinished
+            if job.state == job_rows.PENDING
+        }
+        board = _Board(conf, proxies, unfinished, kinds, now)
         assigned = []
         for job in unfinished:
             if not board.ready(job):
                 continue
             host = board.host(job)
             if host is None:
-                _fail_without_proxy(session, conf, job, proxies, now)
+                _fail_without_proxy(
+                    session, conf, job, kinds[job.id], proxies, now
+                )
             elif board.room(job, host):
                 spec = handout.hand_out(
                     session, conf, owner, job, host.name, now
@@ -97,6 +107,16 @@ def assign(
                     board.take(job, host)
                     assigned.append((host.name, spec))
         return assigned
+
+
+def _production(session: orm.Session, job: job_rows.Job) -> str | None:
+    """The kind of production storage that a job needs; None: none."""
+    storage = storages.of_job(session, job)
+    if storage is not None:
+        return storage.kind
+    if job.attachment is not None:
+        return str(job.attachment.get('kind'))
+    return None
 
 
 @dataclasses.dataclass
@@ -117,9 +137,12 @@ class _Board:
         conf: cfg.ConfigOpts,
         proxies: Iterable[proxy_rows.Proxy],
         unfinished: Iterable[job_rows.Job],
+        kinds: Mapping[str, str | None],
         now: int,
     ) -> None:
+        """:param kinds: of production storage, for each pending job"""
         self._conf = conf
+        self._kinds = kinds
         self._now = now
         self._max_jobs = conf.server.max_jobs
         self._hosts = {
@@ -170,15 +193,26 @@ class _Board:
 
     def host(self, job: job_rows.Job) -> _Host | None:
         """The host that reaches what the job needs, if any proxy does."""
-        if job.kind in job_rows.DATA_KINDS:
-            attachment = job.attachment or {}
-            host = self._hosts.get(attachment.get('host', ''))
-            if host and attachment.get('kind') in host.production:
-                return host
+        kind = self._kinds[job.id]
+        if job.kind in job_rows.DATA_KINDS and kind is None:
             return None
+        wanted = (job.attachment or {}).get('host')
         return min(
-            self._hosts.values(), key=lambda host: host.upkeep, default=None
+            (
+                host
+                for host in self._hosts.values()
+                if wanted in (None, host.name)
+                and (kind is None or kind in host.production)
+            ),
+            key=self._load(job),
+            default=None,
         )
+
+    @staticmethod
+    def _load(job: job_rows.Job) -> Callable[[_Host], int]:
+        if job.kind in job_rows.DATA_KINDS:
+            return lambda host: host.data
+        return lambda host: host.upkeep
 
     def room(self, job: job_rows.Job, host: _Host) -> bool:
         # Upkeep has room of its own, or a long collection would keep
@@ -194,11 +228,11 @@ def _fail_without_proxy(
     session: orm.Session,
     conf: cfg.ConfigOpts,
     job: job_rows.Job,
+    kind: str | None,
     proxies: Iterable[proxy_rows.Proxy],
     now: int,
 ) -> None:
-    attachment = job.attachment or {}
-    wanted = attachment.get('host')
+    wanted = (job.attachment or {}).get('host')
     timeout = (
         conf.server.resume_timeout if job.runs else conf.server.proxy_timeout
     )
@@ -223,7 +257,12 @@ def _fail_without_proxy(
     elif any(wanted == proxy.host for proxy in alive):
         message = (
             f'The proxy on host {wanted} can not reach volumes of kind '
-            f'{attachment.get("kind")}: install what provides that there.'
+            f'{kind}: install what provides that there.'
+        )
+    elif wanted is None and alive and kind is not None:
+        message = (
+            f'No proxy can reach volumes on a storage of kind {kind}: install '
+            'what provides that where one of them runs.'
         )
     elif wanted is None:
         message = (

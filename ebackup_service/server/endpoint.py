@@ -17,6 +17,7 @@ from ebackup_service.server import damage
 from ebackup_service.server import leases
 from ebackup_service.server import outcomes
 from ebackup_service.server import rebuild
+from ebackup_service.server import snapshots
 
 Context = dict[str, Any]
 
@@ -92,6 +93,25 @@ class ServerEndpoint:
             job_id,
             token,
             messages.Checkpoint.from_dict(checkpoint),
+        ).to_dict()
+
+    @listeners.answered
+    def plan_snapshot(
+        self, context: Context, job_id: str, token: int, lun: str
+    ) -> dict[str, Any]:
+        return snapshots.plan(self._catalog, job_id, token, lun).to_dict()
+
+    @listeners.answered
+    def snapshot_taken(
+        self,
+        context: Context,
+        job_id: str,
+        token: int,
+        name: str,
+        snapshot_id: str,
+    ) -> dict[str, Any]:
+        return snapshots.taken(
+            self._catalog, job_id, token, name, snapshot_id
         ).to_dict()
 
     @listeners.answered

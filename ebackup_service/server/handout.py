@@ -15,6 +15,7 @@ from ebackup_service.server.catalog import service
 from ebackup_service.server import credentials
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
+from ebackup_service.server import snapshots
 from ebackup_service.server import storages
 from ebackup_service.server import verification
 
@@ -46,8 +47,11 @@ def hand_out(
         return None
     image = job.image_id and image_rows.get(session, job.image_id)
     pin = job.pin
-    if job.kind == job_rows.BACKUP and image and not job.runs:
-        pin = _base(session, image)
+    given = None
+    if job.kind == job_rows.BACKUP and image:
+        given = snapshots.given(session, job)
+        if not job.runs:
+            pin = _base(session, image)
     seconds = max(leases.length(conf, job, now), 0.0)
     taken = job_rows.update(
         session,
@@ -80,6 +84,10 @@ def hand_out(
         partial=bool(job.parameters.get('partial')),
         whole=bool(job.parameters.get('whole')),
         storage=storage,
+        volume=_volume(session, job) if storage else None,
+        snapshot=given,
+        anchor=_anchor(session, image, pin) if image else None,
+        release=snapshots.to_release(session, job),
     )
 
 
@@ -101,9 +109,37 @@ def _begun(job: job_rows.Job) -> messages.Checkpoint | None:
 def _base(
     session: orm.Session, image: image_rows.Image
 ) -> dict[str, Any] | None:
+    """The image that the storage knows the difference to, or the newest."""
     assert image.chain_id is not None and image.chunk_size is not None
     base = image_rows.newest(session, image.chain_id, image.chunk_size)
+    anchor = snapshots.anchor(session, image.chain_id)
+    if anchor is not None:
+        known = image_rows.get(session, anchor.image_id)
+        if (
+            known is not None
+            and known.state == image_rows.AVAILABLE
+            and known.chunk_size == image.chunk_size
+        ):
+            base = known
     return None if base is None else image_rows.pin(base)
+
+
+def _anchor(
+    session: orm.Session, image: image_rows.Image, pin: dict[str, Any] | None
+) -> messages.SnapshotSpec | None:
+    """What the storage has of the image that a backup has as base."""
+    if pin is None or image.chain_id is None:
+        return None
+    return snapshots.anchor_of(session, image.chain_id, pin['image_id'])
+
+
+def _volume(
+    session: orm.Session, job: job_rows.Job
+) -> messages.VolumeSpec | None:
+    volume = storages.volume(session, job)
+    if not volume:
+        return None
+    return messages.VolumeSpec(**snapshots.reference(volume))
 
 
 def _repository(

@@ -15,10 +15,12 @@ from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import service
+from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import deletions
 from ebackup_service.server import errors
 from ebackup_service.server import jobs
 from ebackup_service.server import repositories
+from ebackup_service.server import storages
 from ebackup_service.server import volumes
 
 LOG = log.getLogger(__name__)
@@ -73,6 +75,7 @@ def _create(
         volume['id'],
         conf.repository.chunk_size,
     )
+    storage = storages.reaching(session, volume)
     job_id = str(uuid.uuid4())
     image_rows.insert(
         session,
@@ -86,7 +89,7 @@ def _create(
         user_id=request.get('user_id'),
         volume_id=volume['id'],
         snapshot_id=request.get('snapshot_id'),
-        size=volume['size'],
+        size=_size(volume, storage),
         name=request.get('name'),
         description=request.get('description'),
         volume=volume,
@@ -98,7 +101,8 @@ def _create(
         session,
         id=job_id,
         kind=job_rows.BACKUP,
-        needs=job_rows.ATTACHMENT,
+        needs=job_rows.ATTACHMENT if storage is None else None,
+        ready_at=None if storage is None else clock.now(),
         repository_id=repository.id,
         image_id=image_id,
         volume_id=volume['id'],
@@ -110,13 +114,30 @@ def _create(
     return created
 
 
+def _size(volume: dict[str, Any], storage: storage_rows.Storage | None) -> int:
+    """Of what is read, bytes: what Cinder attached, or a snapshot itself.
+
+    The two differ where Cinder attaches a clone of a snapshot whose volume
+    was extended after it.
+    """
+    snapshot = volume.get('snapshot')
+    of = volume if storage is None or snapshot is None else snapshot
+    size: int = of['size']
+    return size
+
+
 def _same(image: image_rows.Image, request: dict[str, Any]) -> None:
     if image.state in (image_rows.DELETING, image_rows.DELETED):
         raise errors.Conflict(
             'image-deleted',
             f'Image {image.id} was deleted; a new backup needs a new id.',
         )
-    known = (image.project_id, image.volume_id, image.snapshot_id, image.size)
+    known = (
+        image.project_id,
+        image.volume_id,
+        image.snapshot_id,
+        image.volume.get('size', image.size),
+    )
     asked = (
         request['project_id'],
         request['volume']['id'],

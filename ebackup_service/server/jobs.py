@@ -15,6 +15,7 @@ from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server import errors
+from ebackup_service.server import snapshots
 
 LOG = log.getLogger(__name__)
 
@@ -229,6 +230,9 @@ def settle(session: orm.Session, job: job_rows.Job, error: Failure) -> None:
             error=error,
         )
         repository_rows.littered(session, job.repository_id)
+        snapshots.settle(session, job)
+    elif job.kind == job_rows.RELEASE:
+        snapshots.postpone(session, job.parameters['snapshots'])
     elif job.kind == job_rows.GC:
         pause = clock.milliseconds(_COLLECT_AGAIN)
         repository_rows.update(

@@ -24,6 +24,7 @@ from ebackup_service.server import damage
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
 from ebackup_service.server import rebuild
+from ebackup_service.server import snapshots
 from ebackup_service.server import verification
 
 LOG = log.getLogger(__name__)
@@ -226,7 +227,7 @@ def _acknowledge(
     if image is None or image.root is None:
         return False
     damage.inherit(session, job)
-    return image_rows.move(
+    available = image_rows.move(
         session,
         job.image_id,
         (image_rows.CREATING,),
@@ -235,6 +236,9 @@ def _acknowledge(
         bytes_read=result.get('bytes_read'),
         bytes_stored=result.get('bytes_stored'),
     )
+    if available:
+        snapshots.keep(session, job)
+    return available
 
 
 def _conclude(
@@ -269,6 +273,8 @@ def _conclude(
         collection.conclude(session, job)
     elif job.kind == job_rows.CHECK:
         verification.conclude(session, job)
+    elif job.kind == job_rows.RELEASE:
+        snapshots.conclude(session, job, result)
 
 
 def _account(

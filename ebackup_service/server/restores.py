@@ -14,6 +14,7 @@ from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server import errors
 from ebackup_service.server import jobs
+from ebackup_service.server import storages
 from ebackup_service.server import volumes
 
 LOG = log.getLogger(__name__)
@@ -85,11 +86,13 @@ def _create(
     mismatch = _zone_mismatch(conf, image, volume)
     if mismatch:
         parameters['availability_zone_mismatch'] = mismatch
+    storage = storages.reaching(session, volume)
     job_rows.insert(
         session,
         id=job_id,
         kind=job_rows.RESTORE,
-        needs=job_rows.ATTACHMENT,
+        needs=job_rows.ATTACHMENT if storage is None else None,
+        ready_at=None if storage is None else clock.now(),
         repository_id=image.repository_id,
         image_id=image.id,
         volume_id=volume['id'],

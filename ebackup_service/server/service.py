@@ -23,6 +23,7 @@ from ebackup_service.server import dispatch
 from ebackup_service.server import endpoint
 from ebackup_service.server import history
 from ebackup_service.server import leases
+from ebackup_service.server import snapshots
 from ebackup_service.server import verification
 
 LOG = log.getLogger(__name__)
@@ -104,6 +105,7 @@ class ServerService:
         self._try(deletions.resume, self._catalog)
         self._try(collection.schedule, self._catalog, self._conf)
         self._try(verification.schedule, self._catalog, self._conf)
+        self._try(snapshots.schedule, self._catalog, self._conf)
         if self._clock.can_be_trusted:
             self._try(
                 dispatch.dispatch, self._catalog, self._conf, self._proxies

@@ -19,7 +19,9 @@ from ebackup_service.rpc import messages
 from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import service
+from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import credentials as encryption
 from ebackup_service.server import errors
@@ -122,9 +124,18 @@ def update(
             _check_free(session, checked['backends'], storage)
             gone = set(storage.backends) - set(checked['backends'])
             _check_idle(session, storage, gone)
+        if 'settings' in checked and checked['settings'] != storage.settings:
+            _check_bare(session, storage)
         storage_rows.update(
             session, storage.id, configured=configured, **checked
         )
+        if checked.get('anchors') is False:
+            snapshot_rows.condemn(
+                session,
+                (snapshot_rows.ANCHOR,),
+                0,
+                models.Snapshot.storage_id == storage.id,
+            )
         return _find(session, name)
 
 
@@ -142,6 +153,7 @@ def delete(catalog: database.Catalog, name: str) -> None:
         storage = _find(session, name)
         _check_changeable(storage)
         _check_idle(session, storage, storage.backends)
+        _check_bare(session, storage)
         storage_rows.remove(session, storage.id)
 
 
@@ -179,14 +191,38 @@ def serving(
     return None
 
 
+def reaching(
+    session: orm.Session, volume: Mapping[str, Any]
+) -> storage_rows.Storage | None:
+    """The storage by which proxies reach a volume, without its driver.
+
+    :param volume: what the driver says of it; without its name on the back
+        end, as of an older driver, no proxy finds it
+    """
+    if not volume.get('backend_name'):
+        return None
+    return serving(session, volume.get('host'))
+
+
+def of_job(
+    session: orm.Session, job: job_rows.Job
+) -> storage_rows.Storage | None:
+    """The storage by which a job reaches what it needs, if by any."""
+    if job.kind == job_rows.RELEASE:
+        return storage_rows.get(session, job.parameters['storage'])
+    if job.needs is not None or job.attachment is not None:
+        return None
+    return reaching(session, volume(session, job))
+
+
 def spec(
     session: orm.Session, conf: cfg.ConfigOpts, job: job_rows.Job
 ) -> messages.StorageSpec | None:
-    """What a proxy must know of the storage of a job's volume.
+    """What a proxy must know of the storage of a job.
 
     :raises credentials.KeyUnusable: its credentials can't be decrypted.
     """
-    storage = serving(session, volume_host(session, job))
+    storage = of_job(session, job)
     if storage is None:
         return None
     credentials = None
@@ -205,17 +241,15 @@ def spec(
     )
 
 
-def volume_host(session: orm.Session, job: job_rows.Job) -> str | None:
-    """Cinder's host of the volume that a job reads or writes, if known."""
+def volume(session: orm.Session, job: job_rows.Job) -> dict[str, Any]:
+    """What the driver says of the volume that a job reads or writes."""
     if job.kind == job_rows.RESTORE:
-        volume = job.parameters['request']['volume']
-    elif job.kind == job_rows.BACKUP and job.image_id is not None:
+        found: dict[str, Any] = job.parameters['request']['volume']
+        return found
+    if job.kind == job_rows.BACKUP and job.image_id is not None:
         image = image_rows.get(session, job.image_id)
-        volume = image.volume if image else {}
-    else:
-        return None
-    host: str | None = volume.get('host')
-    return host
+        return image.volume if image else {}
+    return {}
 
 
 def _find(session: orm.Session, name: str) -> storage_rows.Storage:
@@ -314,6 +348,18 @@ def _check_free(
                 )
 
 
+def _check_bare(session: orm.Session, storage: storage_rows.Storage) -> None:
+    """Refuse to lose sight of a storage on which snapshots of ours are."""
+    rows = snapshot_rows.find(session, storage_id=storage.id)
+    if rows:
+        raise errors.Conflict(
+            'storage-in-use',
+            f'{len(rows)} snapshots of ours are on storage {storage.name!r}: '
+            'switch its anchors off (openstack ebackup storage set '
+            '--no-anchors), and wait until they are removed.',
+        )
+
+
 def _check_idle(
     session: orm.Session,
     storage: storage_rows.Storage,
@@ -324,7 +370,7 @@ def _check_idle(
     if not gone:
         return
     for job in job_rows.unfinished(session):
-        host = volume_host(session, job)
+        host = volume(session, job).get('host')
         if host is not None and host.partition('#')[0] in gone:
             raise errors.Conflict(
                 'storage-in-use',

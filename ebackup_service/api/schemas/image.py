@@ -32,9 +32,18 @@ VOLUME = types.strict(
         'size': types.SIZE,
         'name': types.NAME,
         'availability_zone': types.NAME,
-        'host': types.NAME,
-        'provider_location': types.TEXT,
         'type': types.NAME,
+        'in_use': {'type': 'boolean'},
+        **types.PLACE,
+        'snapshot': types.strict(
+            {
+                'id': types.UUID,
+                'name': types.NAME,
+                'provider_location': types.TEXT,
+                'size': types.SIZE,
+            },
+            ['id', 'name', 'size'],
+        ),
     },
     ['id', 'size'],
 )

@@ -13,6 +13,7 @@ KINDS = [
     'create',
     'takeover',
     'rebuild',
+    'release',
 ]
 
 LIST_QUERY = types.strict(

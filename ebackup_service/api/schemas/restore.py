@@ -14,7 +14,7 @@ RESERVE = types.wrapped(
                     'id': types.UUID,
                     'size': types.SIZE,
                     'availability_zone': types.NAME,
-                    'host': types.NAME,
+                    **types.PLACE,
                 },
                 ['id', 'size'],
             ),

@@ -21,6 +21,12 @@ REPOSITORY: Schema = {
 }
 STORAGE: Schema = REPOSITORY
 SIZE: Schema = {'type': 'integer', 'minimum': 0, 'maximum': 2**63 - 1}
+# where a volume is: what a registered storage finds it by
+PLACE: Schema = {
+    'host': NAME,
+    'backend_name': NAME,
+    'provider_location': TEXT,
+}
 MARKER: Schema = UUID
 LIMIT: Schema = {'type': 'integer', 'minimum': 1, 'maximum': 2**31 - 1}
 

@@ -35,9 +35,20 @@ CHECK = 'check'
 CREATE = 'create'
 TAKEOVER = 'takeover'
 REBUILD = 'rebuild'
-# They touch a volume: a driver stands behind them and supplies access.
+RELEASE = 'release'
+# They touch a volume: a driver stands behind them, and supplies access if
+# no registered storage does.
 DATA_KINDS = (BACKUP, RESTORE)
-KINDS = (BACKUP, RESTORE, DELETE, GC, CHECK, CREATE, TAKEOVER, REBUILD)
+KINDS = (
+    *DATA_KINDS,
+    DELETE,
+    GC,
+    CHECK,
+    CREATE,
+    TAKEOVER,
+    REBUILD,
+    RELEASE,
+)
 
 ATTACHMENT = 'attachment'
 

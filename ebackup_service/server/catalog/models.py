@@ -238,6 +238,44 @@ class Storage(Base):
     updated_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
 
 
+class Snapshot(Base):
+    """One of ours on production storage."""
+
+    __tablename__ = 'snapshots'
+    __table_args__ = _table(
+        sa.UniqueConstraint('name'),
+        sa.Index(None, 'chain_id'),
+        sa.Index(None, 'image_id'),
+        sa.Index(None, 'job_id'),
+        sa.Index(None, 'state', 'release_after'),
+    )
+
+    id: orm.Mapped[str] = orm.mapped_column(UUID, primary_key=True)
+    state: orm.Mapped[str] = orm.mapped_column(sa.String(16))
+    storage_id: orm.Mapped[str] = orm.mapped_column(
+        UUID, sa.ForeignKey('storages.id')
+    )
+    repository_id: orm.Mapped[str] = orm.mapped_column(
+        UUID, sa.ForeignKey('repositories.id')
+    )
+    chain_id: orm.Mapped[int] = orm.mapped_column(
+        sa.Integer, sa.ForeignKey('chains.id')
+    )
+    image_id: orm.Mapped[str] = orm.mapped_column(UUID)
+    job_id: orm.Mapped[str] = orm.mapped_column(UUID)
+    # what finds the volume: a VolumeSpec
+    volume: orm.Mapped[Any] = orm.mapped_column(Document, nullable=False)
+    # key of the LUN that was found
+    lun: orm.Mapped[str] = orm.mapped_column(NAME)
+    name: orm.Mapped[str] = orm.mapped_column(NAME)
+    # the storage's; null while nobody has said that it exists
+    snapshot_id: orm.Mapped[str | None] = orm.mapped_column(NAME)
+    # how often it could not be removed, and when it may be tried again
+    failures: orm.Mapped[int] = orm.mapped_column(sa.Integer)
+    release_after: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+    created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+
+
 class Proxy(Base):
     __tablename__ = 'proxies'
 

@@ -43,6 +43,11 @@ def _storage(model: models.Storage) -> Storage:
     return Storage(**values)
 
 
+def get(session: orm.Session, storage_id: str) -> Storage | None:
+    model = session.get(models.Storage, storage_id, populate_existing=True)
+    return None if model is None else _storage(model)
+
+
 def named(session: orm.Session, name: str) -> Storage | None:
     model = session.scalars(
         sa.select(models.Storage).where(models.Storage.name == name)

@@ -152,15 +152,26 @@ class TestVolumeFile(BackupTestCase):
         (attachment,) = self.service.attachments.values()
         self.assertEqual(self.path, attachment['path'])
 
-    def test_an_rbd_image_is_refused_before_anything_is_asked(self):
+    def rbd_image(self):
         meta = linuxrbd.RBDImageMetadata(None, 'volumes', 'cinder', None)
+        return utils.tpool.Proxy(linuxrbd.RBDVolumeIOWrapper(meta))
+
+    def test_an_rbd_image_is_refused_and_its_job_cancelled(self):
         error = self.assertRaises(
-            exception.BackupDriverException,
-            self.make,
-            utils.tpool.Proxy(linuxrbd.RBDVolumeIOWrapper(meta)),
+            exception.BackupDriverException, self.make, self.rbd_image()
         )
         self.assertTrue(str(error).startswith('Volume has no device'))
-        self.assertEqual([], self.service.requests)
+        self.assertIn('ebackup storage create', str(error))
+        self.assertEqual(
+            ['cancelled'], [j['state'] for j in self.service.jobs.values()]
+        )
+
+    def test_an_rbd_image_that_proxies_reach_is_not_looked_at(self):
+        self.service.reaches_volumes = True
+        self.make(self.rbd_image())
+        self.assertEqual({}, self.service.attachments)
+        [image] = self.service.images.values()
+        self.assertEqual('available', image['state'])
 
     def test_a_directory_is_refused(self):
         # What some connectors give; not even an attribute "name".

@@ -61,11 +61,24 @@ class TestRestore(RestoreTestCase):
                     'id': self.target.id,
                     'size': 3 * units.Gi,
                     'availability_zone': 'nova',
+                    'host': 'lab@file#file',
+                    'backend_name': f'volume-{self.target.id}',
+                    'provider_location': '127.0.0.1:/exports',
                 },
                 'volume_is_new': False,
             },
             self.request(),
         )
+
+    def test_volume_that_proxies_reach_is_not_attached(self):
+        self.service.reaches_volumes = True
+        self.restore()
+        (job_id,) = [
+            job['id']
+            for job in self.service.jobs.values()
+            if job['kind'] == 'restore'
+        ]
+        self.assertNotIn(job_id, self.service.attachments)
 
     def test_says_when_the_volume_is_new(self):
         self.restore(is_new=True)

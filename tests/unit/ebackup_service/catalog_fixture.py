@@ -186,9 +186,13 @@ class Catalog(fixtures.Fixture):
         if self.job(job_id).needs:
             self.attach(job_id)
         spec = self.assign()[job_id]
-        grant = leases.renew(self.catalog, self.conf, job_id, spec.token, {})
-        assert grant.granted, grant
+        self.renew(spec)
         return spec
+
+    def renew(self, spec: messages.JobSpec) -> None:
+        """Begin a job that was handed out, or go on with it."""
+        grant = leases.renew(self.catalog, self.conf, spec.id, spec.token, {})
+        assert grant.granted, grant
 
     def finish(
         self, spec: messages.JobSpec, state: str = 'succeeded', **values: Any

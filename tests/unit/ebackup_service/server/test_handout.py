@@ -234,12 +234,24 @@ class TestStorage(base.BaseTestCase):
         )
 
     def reserve(self, host=storage_fixture.HOST):
-        _, job = self.fixture.reserve(volume={'host': host})
-        self.fixture.attach(job.id)
+        _, job = self.fixture.reserve(
+            volume={'host': host, 'backend_name': 'volume-1'}
+        )
+        if job.needs:
+            self.fixture.attach(job.id)
         return job
 
+    def announce(self):
+        self.fixture.announce(production=['attached', storage_fixture.KIND])
+
+    def run_job(self, job):
+        self.announce()
+        spec = self.fixture.assign()[job.id]
+        self.fixture.renew(spec)
+        return spec
+
     def test_comes_with_its_credentials(self):
-        spec = self.fixture.run(self.reserve().id)
+        spec = self.run_job(self.reserve())
         self.assertEqual('ceph1', spec.storage.name)
         self.assertEqual(
             {'key': storage_fixture.SECRET}, spec.storage.credentials
@@ -256,18 +268,18 @@ class TestStorage(base.BaseTestCase):
 
     def test_every_run_has_those_that_are_registered_then(self):
         job = self.reserve()
-        self.fixture.finish(self.fixture.run(job.id), 'returned')
+        self.fixture.finish(self.run_job(job), 'returned')
         storages.update(
             self.catalog,
             self.fixture.conf,
             'ceph1',
             credentials={'key': 'changed'},
         )
-        spec = self.fixture.run(job.id)
+        spec = self.run_job(job)
         self.assertEqual({'key': 'changed'}, spec.storage.credentials)
 
     def test_catalog_holds_no_credentials(self):
-        self.fixture.run(self.reserve().id)
+        self.run_job(self.reserve())
         with self.catalog.engine.connect() as connection:
             for table in models.Base.metadata.sorted_tables:
                 rows = connection.execute(sa.select(table)).all()
@@ -276,7 +288,7 @@ class TestStorage(base.BaseTestCase):
     def test_without_the_key_the_job_fails_and_no_other(self):
         job, other = self.reserve(), self.reserve('node@two#pool')
         os.unlink(f'{self.fixture.directory}/ebackup.keys')
-        self.fixture.announce()
+        self.announce()
         self.assertEqual([other.id], [*self.fixture.assign()])
         failed = self.fixture.job(job.id)
         self.assertEqual(

@@ -52,7 +52,9 @@ class StoragesTestCase(base.BaseTestCase):
         )['key']
 
     def reserve(self, host=HOST):
-        _, job = self.fixture.reserve(volume={'host': host})
+        _, job = self.fixture.reserve(
+            volume={'host': host, 'backend_name': 'volume-1'}
+        )
         return job
 
 
@@ -370,6 +372,8 @@ class TestSpec(StoragesTestCase):
     def test_that_of_a_restore_is_its_targets(self):
         self.create()
         image = self.fixture.make_image(volume={'host': 'node@two#pool'})
-        job = self.fixture.restore(image, volume={'host': HOST})
+        job = self.fixture.restore(
+            image, volume={'host': HOST, 'backend_name': 'v'}
+        )
         self.assertEqual('ceph1', self.spec(job).name)
         self.assertIsNone(self.spec(self.fixture.restore(image)))

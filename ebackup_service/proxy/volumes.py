@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a backup reads: the volume, or which snapshot of it, and how much.
+
+Of a storage with snapshots a snapshot is read: Cinder's if that is what is
+backed up, or one that is taken now, which the catalog knows before it exists.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import dataclasses
+
+from oslo_log import log
+
+from ebackup_service.engine import control as job_control
+from ebackup_service.engine import shadow
+from ebackup_service.production import base as production
+from ebackup_service.production import errors as production_errors
+from ebackup_service.proxy import errors
+from ebackup_service.proxy import patience
+from ebackup_service.proxy import task as proxy_task
+from ebackup_service.rpc import messages
+
+LOG = log.getLogger(__name__)
+
+# Of a storage's trust: see messages.StorageSpec.
+SHADOW = 'shadow'
+# How it was found out what has changed: see notes of the task.
+NAMED = 'named'
+COMPARED = 'compared'
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """What a backup reads.
+
+    claims: what would be read if the storage's word were trusted; None: it is
+    """
+
+    source: production.Source
+    claims: production.Source | None = None
+
+
+@contextlib.contextmanager
+def opened(
+    task: proxy_task.Task, base: messages.TreeSpec | None
+) -> Iterator[Opened]:
+    """Open what the backup reads; the task's notes tell how.
+
+    :param base: the image that it builds upon, and that the storage may know
+        the difference to
+    :raises: ProductionError, JobStopped, Fenced
+    """
+    with task.lun() as (storage, lun):
+        snapshot = _snapshot(task, storage, lun)
+        with contextlib.closing(
+            _open(task, storage, lun, snapshot, base)
+        ) as source:
+            if task.spec.storage is None or task.spec.storage.trust != SHADOW:
+                yield Opened(source)
+                return
+            with contextlib.closing(
+                lun.open_source(task.image.size, snapshot)
+            ) as all_of_it:
+                yield Opened(shadow.Whole(all_of_it), source)
+
+
+def leave(task: proxy_task.Task) -> None:
+    """Let the snapshot that was read cost no more than an anchor does.
+
+    What fails costs space on the storage, and nothing else.
+    """
+    storage, known = task.spec.storage, task.spec.snapshot
+    snapshot = task.taken
+    if snapshot is None and known is not None:
+        snapshot = production.Snapshot(known.snapshot_id, known.name)
+    if snapshot is None or storage is None or not storage.anchors:
+        return
+    try:
+        with task.lun() as (_, lun):
+            lun.reduce_to_anchor(snapshot)
+    except (
+        production_errors.ProductionError,
+        job_control.JobStopped,
+    ) as error:
+        LOG.warning(
+            'Snapshot %s of job %s stays as large as it is: %s',
+            snapshot.name,
+            task.spec.id,
+            error,
+        )
+
+
+def _snapshot(
+    task: proxy_task.Task,
+    storage: production.ProductionStorage,
+    lun: production.Lun,
+) -> production.Snapshot | None:
+    if lun.given is not None:
+        return lun.given
+    if not storage.capabilities.snapshots:
+        _check_still(task)
+        return None
+    known = task.spec.snapshot
+    if known is None:
+        task.taken = _take(task, lun)
+        return task.taken
+    if known.lun != lun.key:
+        raise production_errors.SnapshotUnknown(
+            f'volume {task.image.volume_id} was replaced while it was backed '
+            'up: back it up again'
+        )
+    return production.Snapshot(known.snapshot_id, known.name)
+
+
+def _check_still(task: proxy_task.Task) -> None:
+    """Refuse to read a volume itself that somebody writes to."""
+    volume = task.spec.volume
+    if volume is not None and volume.in_use:
+        raise production_errors.VolumeInUse(
+            f'volume {volume.id} is in use, and its storage takes no '
+            'snapshots: back up a snapshot of Cinder, or detach it'
+        )
+
+
+def _take(task: proxy_task.Task, lun: production.Lun) -> production.Snapshot:
+    spec, check = task.spec, task.control.check
+    plan = patience.until_answered(
+        lambda: task.server.plan_snapshot(spec.id, spec.token, lun.key), check
+    )
+    if not plan.accepted:
+        raise errors.Fenced(f'The server refused a snapshot for job {spec.id}')
+    check()
+    snapshot = lun.take_snapshot(plan.name)
+    LOG.info('Job %s has taken snapshot %s', spec.id, snapshot.name)
+    # Asked again after a lost answer it is the same snapshot.
+    decision = patience.until_answered(
+        lambda: task.server.snapshot_taken(
+            spec.id, spec.token, snapshot.name, snapshot.id
+        ),
+        check,
+    )
+    if not decision.accepted:
+        raise errors.Fenced(
+            f'The server refused the snapshot of job {spec.id}: '
+            f'{decision.reason}'
+        )
+    return snapshot
+
+
+def _open(
+    task: proxy_task.Task,
+    storage: production.ProductionStorage,
+    lun: production.Lun,
+    snapshot: production.Snapshot | None,
+    base: messages.TreeSpec | None,
+) -> production.Source:
+    size = task.image.size
+    if base is None or not storage.capabilities.changed_extents:
+        return lun.open_source(size, snapshot)
+    try:
+        opened = lun.open_source(size, snapshot, _since(task, lun))
+    except production_errors.DifferenceUnavailable as error:
+        LOG.info('Job %s compares all of its volume: %s', task.spec.id, error)
+        task.notes = {'changes': COMPARED, 'changes_reason': str(error)}
+        return lun.open_source(size, snapshot)
+    task.notes = {'changes': NAMED}
+    return opened
+
+
+def _since(task: proxy_task.Task, lun: production.Lun) -> production.Snapshot:
+    """:raises DifferenceUnavailable: the storage has nothing of the base"""
+    anchor = task.spec.anchor
+    if anchor is None:
+        raise production_errors.DifferenceUnavailable(
+            'no snapshot of the last image was left on the storage'
+        )
+    if anchor.lun != lun.key:
+        raise production_errors.DifferenceUnavailable(
+            'the volume is not the one that the last image was made of: it '
+            'was replaced, retyped or migrated'
+        )
+    return production.Snapshot(anchor.snapshot_id, anchor.name)

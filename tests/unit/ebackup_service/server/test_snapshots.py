@@ -1,0 +1,409 @@
+# SPDX-License-Identifier: Apache-2.0
+import sqlalchemy as sa
+
+from ebackup_service.rpc import messages
+from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import snapshot as snapshot_rows
+from ebackup_service.server import errors
+from ebackup_service.server import images
+from ebackup_service.server import jobs
+from ebackup_service.server import snapshots
+from ebackup_service.server import storages
+from tests import base
+from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service.production import folder
+
+
+class SnapshotsTestCase(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.useFixture(folder.FolderKind())
+        self.fixture = self.useFixture(catalog_fixture.Catalog())
+        self.catalog, self.conf = self.fixture.catalog, self.fixture.conf
+        self.fixture.make_repository()
+        self.storage = storages.create(
+            self.catalog,
+            self.conf,
+            'one',
+            folder.KIND,
+            backends=[folder.BACKEND],
+            settings={'directory': '/nowhere'},
+        )
+        self.volume_id = catalog_fixture.new_id()
+
+    def reserve(self, **volume):
+        image, job = self.fixture.reserve(
+            volume_id=self.volume_id,
+            volume={**folder.volume('volume'), **volume},
+        )
+        return image, job
+
+    def announce(self, host='here', **values):
+        self.fixture.announce(
+            host, production=['attached', folder.KIND], **values
+        )
+
+    def assign(self, job):
+        self.announce()
+        return self.fixture.assign()[job.id]
+
+    def begin(self, **volume):
+        """A backup that is running."""
+        _, job = self.reserve(**volume)
+        return self.renew(self.assign(job))
+
+    def renew(self, spec):
+        self.fixture.renew(spec)
+        return spec
+
+    def plan(self, spec, lun='lun'):
+        return snapshots.plan(self.catalog, spec.id, spec.token, lun)
+
+    def taken(self, spec, plan, snapshot_id='1'):
+        return snapshots.taken(
+            self.catalog, spec.id, spec.token, plan.name, snapshot_id
+        )
+
+    def take(self, spec, snapshot_id='1'):
+        plan = self.plan(spec)
+        self.assertTrue(self.taken(spec, plan, snapshot_id).accepted)
+        return plan.name
+
+    def back_up(self, snapshot_id='1'):
+        """An available image, and the name of its snapshot."""
+        spec = self.begin()
+        name = self.take(spec, snapshot_id)
+        self.fixture.commit(spec)
+        self.fixture.finish(spec, result={'kind': 'full'})
+        return images.show(self.catalog, spec.image.id), name
+
+    def rows(self, **values):
+        with self.catalog.reader() as session:
+            return snapshot_rows.find(session, **values)
+
+    def states(self):
+        """Of each row, by its snapshot's id."""
+        return {row.snapshot_id: row.state for row in self.rows()}
+
+    def schedule(self):
+        """What is to be released, by name, in the jobs that are made."""
+        self.announce()
+        snapshots.schedule(self.catalog, self.conf)
+        handed = self.fixture.assign().values()
+        return [
+            (spec, [one.name for one in spec.release])
+            for spec in handed
+            if spec.kind == 'release'
+        ]
+
+    def forget_grace(self):
+        with self.catalog.writer() as session:
+            session.execute(sa.update(models.Snapshot).values(release_after=0))
+
+
+class TestReservation(SnapshotsTestCase):
+    def test_driver_is_not_needed(self):
+        _, job = self.reserve()
+        self.assertIsNone(job.needs)
+        spec = self.assign(job)
+        self.assertEqual('one', spec.storage.name)
+        self.assertEqual(
+            messages.VolumeSpec(self.volume_id, 'volume', folder.HOST),
+            spec.volume,
+        )
+
+    def test_restore_neither(self):
+        image, _ = self.back_up()
+        target = catalog_fixture.new_id()
+        job = self.fixture.restore(
+            image, target, volume=folder.volume('target')
+        )
+        self.assertIsNone(job.needs)
+        spec = self.assign(job)
+        self.assertEqual(folder.KIND, spec.storage.kind)
+        self.assertEqual('target', spec.volume.name)
+        self.assertEqual(target, spec.volume.id)
+
+    def test_it_is_needed_for_other_back_ends(self):
+        for volume in ({'host': 'node@other#pool'}, {'backend_name': None}):
+            _, job = self.reserve(**volume)
+            self.assertEqual('attachment', job.needs)
+            self.fixture.attach(job.id)
+            spec = self.assign(job)
+            self.assertIsNone(spec.storage)
+            self.assertIsNone(spec.volume)
+            self.fixture.finish(spec, 'failed')
+
+    def test_any_proxy_that_reaches_the_storage(self):
+        _, job = self.reserve()
+        self.fixture.announce('one')
+        self.assertEqual({}, self.fixture.assign())
+        self.announce('two')
+        [spec] = self.fixture.assign().values()
+        self.assertEqual('two', self.fixture.job(job.id).proxy)
+        self.assertEqual(job.id, spec.id)
+
+    def test_the_one_with_the_least_to_do(self):
+        for host in ('one', 'two'):
+            self.announce(host)
+        for _ in range(4):
+            self.fixture.reserve(volume=folder.volume('volume'))
+        self.fixture.assign()
+        hosts = [job.proxy for job in jobs.list(self.catalog)[0]]
+        self.assertEqual(['one', 'one', 'two', 'two'], sorted(hosts))
+
+    def test_no_proxy_reaches_it(self):
+        _, job = self.reserve()
+        self.fixture.age(job.id, 6)
+        jobs.beat(self.catalog, job.id)
+        self.fixture.announce('one')
+        self.fixture.assign()
+        error = self.fixture.job(job.id).error
+        self.assertEqual('no-proxy', error['kind'])
+        self.assertIn(f'of kind {folder.KIND}', error['message'])
+
+
+class TestTaking(SnapshotsTestCase):
+    def test_row_is_there_before_the_snapshot(self):
+        spec = self.begin()
+        plan = self.plan(spec)
+        [row] = self.rows()
+        self.assertEqual('planned', row.state)
+        self.assertEqual((plan.name, 'lun'), (row.name, row.lun))
+        self.assertEqual(self.storage.id, row.storage_id)
+        self.assertIsNone(row.snapshot_id)
+        # as Cinder's driver for RBD recognises those of backups
+        self.assertRegex(
+            plan.name, rf'^backup\.{spec.image.id}\.snap\.[0-9.]+$'
+        )
+
+    def test_taken_is_noted_once(self):
+        spec = self.begin()
+        plan = self.plan(spec)
+        for _ in range(2):
+            self.assertTrue(self.taken(spec, plan, '7').accepted)
+        self.assertEqual({'7': 'taken'}, self.states())
+
+    def test_no_two_have_one_name(self):
+        spec = self.begin()
+        names = {self.plan(spec).name for _ in range(20)}
+        self.assertEqual(20, len(names))
+
+    def test_whoever_lost_the_job_plans_nothing(self):
+        spec = self.begin()
+        jobs.cancel(self.catalog, spec.id)
+        self.assertFalse(self.plan(spec).accepted)
+        self.assertEqual([], self.rows())
+
+    def test_what_one_took_that_lost_the_job_goes_at_once(self):
+        spec = self.begin()
+        plan = self.plan(spec)
+        self.fixture.finish(spec, 'failed')
+        [row] = self.rows()
+        self.assertEqual('condemned', row.state)
+        self.assertEqual([], self.schedule())
+        self.assertFalse(self.taken(spec, plan, '7').accepted)
+        [(_, names)] = self.schedule()
+        self.assertEqual([plan.name], names)
+
+    def test_next_run_reads_what_was_taken(self):
+        spec = self.begin()
+        name = self.take(spec, '7')
+        self.fixture.finish(spec, 'returned')
+        again = self.assign(self.fixture.job(spec.id))
+        self.assertEqual(
+            messages.SnapshotSpec('lun', name, '7'), again.snapshot
+        )
+        self.assertEqual({'7': 'taken'}, self.states())
+
+    def test_next_run_leaves_alone_what_was_planned(self):
+        spec = self.begin()
+        first = self.plan(spec)
+        self.fixture.finish(spec, 'returned')
+        again = self.renew(self.assign(self.fixture.job(spec.id)))
+        self.assertIsNone(again.snapshot)
+        self.assertNotEqual(first.name, self.plan(again).name)
+        self.assertEqual(
+            ['condemned', 'planned'], [row.state for row in self.rows()]
+        )
+
+
+class TestAnchor(SnapshotsTestCase):
+    def test_it_is_there_when_the_image_is(self):
+        spec = self.begin()
+        self.take(spec)
+        self.fixture.commit(spec)
+        self.assertEqual({'1': 'taken'}, self.states())
+        self.fixture.finish(spec, result={'kind': 'full'})
+        self.assertEqual({'1': 'anchor'}, self.states())
+
+    def test_next_backup_builds_upon_it(self):
+        image, name = self.back_up()
+        spec = self.begin()
+        self.assertEqual(image.id, spec.base.image_id)
+        self.assertEqual(messages.SnapshotSpec('lun', name, '1'), spec.anchor)
+
+    def test_newer_one_takes_its_place(self):
+        self.back_up('1')
+        self.back_up('2')
+        self.assertEqual({'1': 'condemned', '2': 'anchor'}, self.states())
+
+    def test_snapshot_of_cinder_does_not_move_it(self):
+        first, _ = self.back_up('1')
+        snapshot = {'id': catalog_fixture.new_id(), 'name': 's', 'size': 5}
+        spec = self.begin(snapshot=snapshot)
+        self.assertEqual('s', spec.volume.snapshot['name'])
+        self.assertEqual(5, spec.image.size)
+        self.fixture.commit(spec)
+        self.fixture.finish(spec, result={'kind': 'incremental'})
+        self.assertEqual({'1': 'anchor'}, self.states())
+        # and what comes next builds upon what the storage can compare with
+        spec = self.begin()
+        self.assertEqual(first.id, spec.base.image_id)
+        self.assertEqual('1', spec.anchor.snapshot_id)
+
+    def test_backup_that_fails_moves_nothing(self):
+        self.back_up('1')
+        spec = self.begin()
+        self.take(spec, '2')
+        self.fixture.finish(spec, 'failed')
+        self.assertEqual({'1': 'anchor', '2': 'condemned'}, self.states())
+
+    def test_image_that_was_deleted_meanwhile_leaves_none(self):
+        spec = self.begin()
+        self.take(spec)
+        self.fixture.commit(spec)
+        images.delete(self.catalog, spec.image.id)
+        self.fixture.finish(spec, result={'kind': 'full'})
+        self.assertEqual({'1': 'condemned'}, self.states())
+
+    def test_it_goes_with_its_image(self):
+        first, _ = self.back_up('1')
+        second, _ = self.back_up('2')
+        images.delete(self.catalog, second.id)
+        self.assertEqual({'1': 'condemned', '2': 'condemned'}, self.states())
+        spec = self.begin()
+        self.assertEqual(first.id, spec.base.image_id)
+        self.assertIsNone(spec.anchor)
+
+    def test_storage_that_keeps_none(self):
+        storages.update(self.catalog, self.conf, 'one', anchors=False)
+        self.back_up('1')
+        self.assertEqual({'1': 'condemned'}, self.states())
+
+    def test_storage_that_keeps_none_any_more(self):
+        self.back_up('1')
+        storages.update(self.catalog, self.conf, 'one', anchors=False)
+        self.assertEqual({'1': 'condemned'}, self.states())
+
+    def test_base_of_a_run_that_began_stays(self):
+        first, _ = self.back_up('1')
+        spec = self.begin()
+        self.back_up('2')
+        self.fixture.finish(spec, 'returned')
+        again = self.assign(self.fixture.job(spec.id))
+        self.assertEqual(first.id, again.base.image_id)
+        self.assertIsNone(again.anchor)
+
+
+class TestStorageInUse(SnapshotsTestCase):
+    def refused(self, action):
+        error = self.assertRaises(errors.Conflict, action, self.catalog)
+        self.assertEqual('storage-in-use', error.kind)
+        self.assertIn('--no-anchors', str(error))
+
+    def test_no_sight_is_lost_of_what_is_on_it(self):
+        self.back_up()
+        self.refused(lambda catalog: storages.delete(catalog, 'one'))
+        self.refused(
+            lambda catalog: storages.update(
+                catalog, self.conf, 'one', settings={'directory': '/else'}
+            )
+        )
+        storages.update(self.catalog, self.conf, 'one', anchors=False)
+        self.refused(lambda catalog: storages.delete(catalog, 'one'))
+        [(spec, _)] = self.schedule()
+        self.fixture.renew(spec)
+        ids = [one.id for one in spec.release]
+        self.fixture.finish(spec, result={'released': ids})
+        storages.delete(self.catalog, 'one')
+
+
+class TestRelease(SnapshotsTestCase):
+    def condemn(self, snapshot_id='1'):
+        spec = self.begin()
+        name = self.take(spec, snapshot_id)
+        self.fixture.finish(spec, 'failed')
+        return name
+
+    def test_nothing_to_do(self):
+        self.back_up()
+        self.assertEqual([], self.schedule())
+
+    def test_condemned_is_released_and_forgotten(self):
+        names = [self.condemn(number) for number in '12']
+        [(spec, released)] = self.schedule()
+        self.assertEqual(names, released)
+        self.assertEqual(['1', '2'], [x.snapshot_id for x in spec.release])
+        self.assertEqual('volume', spec.release[0].volume.name)
+        self.assertEqual(self.storage.id, spec.storage.id)
+        # one job at a time
+        self.assertEqual([], self.schedule())
+        ids = [one.id for one in spec.release]
+        self.fixture.renew(spec)
+        self.fixture.finish(spec, result={'released': ids})
+        self.assertEqual([], self.rows())
+
+    def test_what_stays_is_tried_again_later(self):
+        self.condemn('1')
+        self.condemn('2')
+        [(spec, _)] = self.schedule()
+        first = spec.release[0].id
+        self.fixture.renew(spec)
+        self.fixture.finish(spec, result={'released': [first], 'failed': 1})
+        [row] = self.rows()
+        self.assertEqual(('2', 1), (row.snapshot_id, row.failures))
+        self.assertEqual([], self.schedule())
+        self.forget_grace()
+        self.assertEqual(1, len(self.schedule()))
+
+    def test_job_that_failed_is_tried_again_later(self):
+        self.condemn()
+        [(spec, _)] = self.schedule()
+        self.fixture.renew(spec)
+        self.fixture.finish(
+            spec, 'failed', error=messages.JobError('gone', 'Storage away')
+        )
+        [row] = self.rows()
+        self.assertEqual(('condemned', 1), (row.state, row.failures))
+        self.assertEqual([], self.schedule())
+
+    def test_planned_has_a_time_of_grace(self):
+        spec = self.begin()
+        plan = self.plan(spec)
+        self.fixture.finish(spec, 'failed')
+        self.assertEqual([], self.schedule())
+        self.forget_grace()
+        [(release, names)] = self.schedule()
+        self.assertEqual([plan.name], names)
+        self.assertIsNone(release.release[0].snapshot_id)
+
+    def test_not_while_the_volume_is_backed_up(self):
+        self.condemn('1')
+        spec = self.begin()
+        self.assertEqual([], self.schedule())
+        self.fixture.finish(spec, 'failed')
+        self.assertEqual(1, len(self.schedule()))
+
+    def test_not_by_a_proxy_that_can_not_reach_the_storage(self):
+        self.condemn()
+        self.fixture.announce('one')
+        self.fixture.announce('here')
+        snapshots.schedule(self.catalog, self.conf)
+        self.assertEqual({}, self.fixture.assign())
+
+    def test_not_while_no_proxy_is_there(self):
+        self.condemn()
+        self.fixture.age_proxy('here', 60)
+        snapshots.schedule(self.catalog, self.conf)
+        self.assertEqual([], jobs.list(self.catalog, kind='release')[0])
