@@ -63,9 +63,7 @@ class Client:
         self, image_id: str, changes: Mapping[str, Any]
     ) -> resources.Image:
         """Change what an operator may change of an image."""
-        answer = self._transport.send(
-            'PATCH', _path('images', image_id), body={'image': changes}
-        )
+        answer = self._patch({'image': changes}, 'images', image_id)
         return resources.Image.from_dict(_part(answer, 'image'))
 
     def delete_image(
@@ -142,7 +140,7 @@ class Client:
         answer = self._transport.send('POST', _path('jobs', job_id, 'cancel'))
         return resources.Job.from_dict(_part(answer, 'job'))
 
-    # Repositories and proxies: the service's own words, for display
+    # Repositories, storages and proxies: the service's own words, for display
 
     def repositories(self) -> list[dict[str, Any]]:
         return _objects(_part(self._get('repositories'), 'repositories'))
@@ -190,6 +188,27 @@ class Client:
         answer = self._post(None, 'repositories', name, 'rebuild')
         return resources.Job.from_dict(_part(answer, 'job'))
 
+    def storages(self) -> list[dict[str, Any]]:
+        return _objects(_part(self._get('storages'), 'storages'))
+
+    def storage(self, name: str) -> dict[str, Any]:
+        return dict(_part(self._get('storages', name), 'storage'))
+
+    def create_storage(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Register a production storage; credentials don't come back."""
+        answer = self._post({'storage': request}, 'storages')
+        return dict(_part(answer, 'storage'))
+
+    def update_storage(
+        self, name: str, changes: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Change some of a storage; each replaces what was there."""
+        answer = self._patch({'storage': changes}, 'storages', name)
+        return dict(_part(answer, 'storage'))
+
+    def delete_storage(self, name: str) -> None:
+        self._transport.send('DELETE', _path('storages', name))
+
     def proxies(self) -> list[dict[str, Any]]:
         return _objects(_part(self._get('proxies'), 'proxies'))
 
@@ -200,6 +219,9 @@ class Client:
 
     def _put(self, body: Mapping[str, Any], *segments: str) -> Any:
         return self._transport.send('PUT', _path(*segments), body=body)
+
+    def _patch(self, body: Mapping[str, Any], *segments: str) -> Any:
+        return self._transport.send('PATCH', _path(*segments), body=body)
 
     def _post(self, body: Mapping[str, Any] | None, *segments: str) -> Any:
         return self._transport.send('POST', _path(*segments), body=body)

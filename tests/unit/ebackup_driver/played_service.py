@@ -61,6 +61,7 @@ class PlayedService:
         self.reaches_volumes = False
         self.hooks = []
         self.repositories = {}
+        self.storages = {}
         self.proxies = []
         self._lock = threading.RLock()
 
@@ -353,6 +354,39 @@ class PlayedService:
         self._get_repository(request, name)
         return 202, {'job': self._new_job('rebuild')}
 
+    def _list_storages(self, request):
+        return 200, {'storages': list(self.storages.values())}
+
+    def _create_storage(self, request):
+        asked = dict(request.body['storage'])
+        if asked['name'] in self.storages:
+            raise Refusal(409, 'storage-exists', 'There is one already.')
+        self.storages[asked['name']] = self._registered(asked)
+        return 201, {'storage': self.storages[asked['name']]}
+
+    @staticmethod
+    def _registered(asked):
+        """What is shown of a storage."""
+        credentials = asked.pop('credentials', None)
+        return {**asked, 'has_credentials': credentials is not None}
+
+    def _get_storage(self, request, name):
+        if name not in self.storages:
+            raise Refusal(404, 'storage-unknown', f'No storage {name}.')
+        return 200, {'storage': self.storages[name]}
+
+    def _patch_storage(self, request, name):
+        self._get_storage(request, name)
+        self.storages[name].update(
+            self._registered(dict(request.body['storage']))
+        )
+        return 200, {'storage': self.storages[name]}
+
+    def _delete_storage(self, request, name):
+        self._get_storage(request, name)
+        del self.storages[name]
+        return 204, None
+
     def _list_proxies(self, request):
         return 200, {'proxies': self.proxies}
 
@@ -390,5 +424,10 @@ _ROUTES = [
     ('POST', f'/v1/repositories/{_ID}/collect', PlayedService._collect),
     ('POST', f'/v1/repositories/{_ID}/check', PlayedService._check),
     ('POST', f'/v1/repositories/{_ID}/rebuild', PlayedService._rebuild),
+    ('GET', '/v1/storages', PlayedService._list_storages),
+    ('POST', '/v1/storages', PlayedService._create_storage),
+    ('GET', f'/v1/storages/{_ID}', PlayedService._get_storage),
+    ('PATCH', f'/v1/storages/{_ID}', PlayedService._patch_storage),
+    ('DELETE', f'/v1/storages/{_ID}', PlayedService._delete_storage),
     ('GET', '/v1/proxies', PlayedService._list_proxies),
 ]

@@ -177,6 +177,31 @@ class TestRepositories(ClientTestCase):
         self.assertEqual([{'host': 'p1'}], self.client.proxies())
 
 
+class TestStorages(ClientTestCase):
+    def setUp(self):
+        super().setUp()
+        self.created = self.client.create_storage(
+            {'name': 'ceph1', 'kind': 'rbd', 'credentials': {'key': 'k'}}
+        )
+
+    def test_are_created_listed_and_shown(self):
+        self.assertTrue(self.created['has_credentials'])
+        self.assertEqual([self.created], self.client.storages())
+        self.assertEqual(self.created, self.client.storage('ceph1'))
+
+    def test_changes_are_sent_and_no_more(self):
+        changed = self.client.update_storage('ceph1', {'trust': 'shadow'})
+        self.assertEqual('shadow', changed['trust'])
+        self.assertEqual('PATCH /v1/storages/ceph1', self.last())
+        self.assertEqual(
+            {'storage': {'trust': 'shadow'}}, self.service.requests[-1].body
+        )
+
+    def test_deletion_answers_nothing(self):
+        self.assertIsNone(self.client.delete_storage('ceph1'))
+        self.assertRaises(errors.NotFound, self.client.storage, 'ceph1')
+
+
 class TestStrangeAnswers(ClientTestCase):
     def answer(self, body):
         self.service._carry_out = lambda request: (200, body)

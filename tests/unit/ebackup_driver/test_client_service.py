@@ -189,6 +189,20 @@ class TestClient(RealServiceTestCase):
         ):
             self.waiter.wait_for_end(job)
 
+    def test_storages(self):
+        self.assertEqual([], self.operator.storages())
+        self.assertRaises(errors.NotFound, self.operator.storage, 'ceph1')
+        self.assertRaises(
+            errors.NotFound, self.operator.delete_storage, 'ceph1'
+        )
+        for kind in ('attached', 'tape'):
+            error = self.assertRaises(
+                errors.RequestRefused,
+                self.operator.create_storage,
+                {'name': 'a', 'kind': kind, 'backends': ['node@one']},
+            )
+            self.assertEqual('storage-kind', error.kind)
+
     def test_creation_of_a_repository(self):
         repository, job = self.operator.create_repository(
             {'name': 'more', 'url': f'file://{self.service.directory}/more'}

@@ -44,6 +44,11 @@ ENTRY_POINTS = {
             'ebackup_driver.osc.repository:ShowRepository'
         ),
         'ebackup_repository_usage': 'ebackup_driver.osc.repository:ShowUsage',
+        'ebackup_storage_create': 'ebackup_driver.osc.storage:CreateStorage',
+        'ebackup_storage_delete': 'ebackup_driver.osc.storage:DeleteStorage',
+        'ebackup_storage_list': 'ebackup_driver.osc.storage:ListStorages',
+        'ebackup_storage_set': 'ebackup_driver.osc.storage:SetStorage',
+        'ebackup_storage_show': 'ebackup_driver.osc.storage:ShowStorage',
         'ebackup_repository_collect': (
             'ebackup_driver.osc.repository:CollectRepository'
         ),
