@@ -316,7 +316,7 @@ class TestInterrupted(volumes_case.VolumesTestCase):
             return plan(*args)
 
         self.patch(server, 'plan_snapshot', planned)
-        self.assertRaises(control.Jobvolumes_case.Stopped, backup.run, task)
+        self.assertRaises(control.JobStopped, backup.run, task)
         self.assertEqual([], self.on_storage())
 
 

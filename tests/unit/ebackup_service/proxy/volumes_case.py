@@ -16,8 +16,8 @@ from ebackup_service.server import snapshots
 from ebackup_service.server import storages
 from tests import base
 from tests.unit.ebackup_service import catalog_fixture
-from tests.unit.ebackup_service import proxy_fixture
 from tests.unit.ebackup_service.production import folder
+from tests.unit.ebackup_service import proxy_fixture
 
 CHUNK = catalog_fixture.CHUNK
 SIZE = 40 * CHUNK
