@@ -233,6 +233,9 @@ def _mariadb(lab: lab_module.Lab) -> Service:
             '--no-defaults',
             *user,
             f'--datadir={home}',
+            # A server that starts removes all temporary tables that it finds
+            # there, whosever they are.
+            f'--tmpdir={home}-tmp',
             # Below the data directory: a longer path than that of a socket.
             '--socket=mariadb.sock',
             f'--pid-file={home}/pid',

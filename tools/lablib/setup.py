@@ -37,7 +37,7 @@ Work = Callable[[], None]
 
 def directories(lab: lab_module.Lab) -> None:
     """Make the directories of the services, each owned by its user."""
-    for name in 'keystone', 'cinder', 'rabbitmq':
+    for name in 'keystone', 'cinder', 'rabbitmq', 'mariadb-tmp':
         (lab.state / name).mkdir(exist_ok=True)
     (lab.state / 'cinder' / 'lock').mkdir(exist_ok=True)
     (lab.state / 'cinder' / 'keys').mkdir(mode=0o700, exist_ok=True)
@@ -120,6 +120,7 @@ def _mariadb(lab: lab_module.Lab) -> None:
     user = ['--user=root'] if system.is_root() else []
     command = ['mariadb-install-db', '--no-defaults', *user]
     command += [f'--datadir={home}', '--skip-test-db']
+    command.append(f'--tmpdir={home}-tmp')
     _empty(home)
     _run(lab, command, lab.log / 'mariadb-install.log')
 

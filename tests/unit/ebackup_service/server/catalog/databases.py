@@ -82,12 +82,17 @@ class MariaDb(_Server):
         self.directory = self.useFixture(fixtures.TempDir()).path
         data, socket = f'{self.directory}/data', f'{self.directory}/socket'
         user = getpass.getuser()
+        # A server that starts removes all temporary tables that it finds here,
+        # whosever they are.
+        temporary = f'{self.directory}/tmp'
+        os.mkdir(temporary)
         self._run(
             self._install,
             '--no-defaults',
             '--skip-test-db',
             '--auth-root-authentication-method=normal',
             f'--datadir={data}',
+            f'--tmpdir={temporary}',
             f'--user={user}',
         )
         self._start(
@@ -97,6 +102,7 @@ class MariaDb(_Server):
             '--innodb-flush-log-at-trx-commit=0',
             '--innodb-buffer-pool-size=16M',
             f'--datadir={data}',
+            f'--tmpdir={temporary}',
             f'--socket={socket}',
             f'--user={user}',
         )
