@@ -6,7 +6,8 @@ lost proxy would last for all that time. It is brought back.
 
 Set forward, all leases and beats are over at once, though proxies work on and
 drivers are there. Nobody is given up then until they are over by this host's
-monotonic clock, too.
+monotonic clock, too; and at no time by a later instant than the last that was
+compared with it.
 """
 
 from collections.abc import Callable
@@ -62,17 +63,17 @@ class Watch:
         self._last: tuple[float, int] | None = None
         self._until = 0.0
 
-    @property
-    def can_be_trusted(self) -> bool:
-        """Whether what is over by the database's clock is over."""
-        return self._monotonic() >= self._until
+    def look(self, catalog: database.Catalog) -> int | None:
+        """To be called often: a leap is seen from one call to the next.
 
-    def look(self, catalog: database.Catalog) -> None:
-        """To be called often: a leap is seen from one call to the next."""
+        Returns what the database's clock shows, in milliseconds. What is over
+        by then is over; None: it may not be, the clock was set forward.
+        """
         with self._lock:
-            self._look(catalog)
+            now = self._look(catalog)
+            return now if self._monotonic() >= self._until else None
 
-    def _look(self, catalog: database.Catalog) -> None:
+    def _look(self, catalog: database.Catalog) -> int:
         before = self._monotonic()
         with catalog.reader() as session:
             now = clock.read(session)
@@ -89,3 +90,4 @@ class Watch:
                 )
                 self._until = after + self._patience
         self._last = before, now
+        return now

@@ -39,11 +39,15 @@ def dispatch(
     catalog: database.Catalog,
     conf: cfg.ConfigOpts,
     proxies: clients.ProxyClient,
+    latest: int | None = None,
 ) -> None:
     """Hand out what can be handed out; pass on what is to be cancelled.
 
     A message that is lost costs time only: the job's lease runs out before
     it began, and it waits again.
+
+    :param latest: the instant, in milliseconds, as of which jobs wait and
+        proxies are there; None: now by the database's clock
     """
     with catalog.reader() as session:
         unfinished = job_rows.unfinished(session)
@@ -51,7 +55,7 @@ def dispatch(
         if job.state == job_rows.RUNNING and job.cancel_reason is not None:
             _send_cancel(proxies, job)
     if any(job.state == job_rows.PENDING for job in unfinished):
-        for host, spec in assign(catalog, conf):
+        for host, spec in assign(catalog, conf, latest):
             _send(proxies, host, spec)
 
 
@@ -76,14 +80,14 @@ def _send_cancel(proxies: clients.ProxyClient, job: job_rows.Job) -> None:
 
 @database.retried
 def assign(
-    catalog: database.Catalog, conf: cfg.ConfigOpts
+    catalog: database.Catalog, conf: cfg.ConfigOpts, latest: int | None = None
 ) -> list[tuple[str, messages.JobSpec]]:
     """Take what can be taken now; (host, job) pairs still to be sent."""
     with catalog.writer() as session:
         owner = service.lock(session)
-        now = clock.read(session)
+        now = clock.read(session, latest)
         unfinished = job_rows.unfinished(session)
-        proxies = proxy_rows.every(session)
+        proxies = proxy_rows.every(session, latest)
         kinds = {
             job.id: _production(session, job)
             for job in unfinished

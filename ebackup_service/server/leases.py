@@ -157,13 +157,19 @@ def _heartbeat_lost(conf: cfg.ConfigOpts, job: job_rows.Job) -> str:
 
 
 @database.retried
-def expire(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
-    """End, or take back, every job that waited or ran without a sign."""
+def expire(
+    catalog: database.Catalog, conf: cfg.ConfigOpts, latest: int | None = None
+) -> None:
+    """End, or take back, every job that waited or ran without a sign.
+
+    :param latest: the instant, in milliseconds, by which that is over; None:
+        now by the database's clock
+    """
     with catalog.reader() as session:
         if not job_rows.unfinished(session):
             return
     with catalog.writer() as session:
-        now = clock.read(session)
+        now = clock.read(session, latest)
         for job in job_rows.unfinished(session):
             if job.state == job_rows.PENDING:
                 _expire_pending(session, conf, job, now)

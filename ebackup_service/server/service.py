@@ -7,6 +7,7 @@ and several of them may run on one catalog.
 
 from collections.abc import Callable
 import threading
+from typing import TypeVar
 
 from oslo_config import cfg
 from oslo_log import log
@@ -27,6 +28,8 @@ from ebackup_service.server import snapshots
 from ebackup_service.server import verification
 
 LOG = log.getLogger(__name__)
+
+_Result = TypeVar('_Result')
 
 _STOP_SECONDS = 5.0
 
@@ -72,8 +75,7 @@ class ServerService:
 
     def _can_be_trusted(self) -> bool:
         """Whether what is over by the database's clock is over."""
-        self._clock.look(self._catalog)
-        return self._clock.can_be_trusted
+        return self._clock.look(self._catalog) is not None
 
     def stop(self) -> None:
         """Hand out nothing more; returns within some seconds.
@@ -99,24 +101,31 @@ class ServerService:
     def tick(self) -> None:
         """Do all that is due; what fails is tried again the next time."""
         self._try(clocks.bring_back, self._catalog, self._conf)
-        self._try(self._clock.look, self._catalog)
-        if self._clock.can_be_trusted:
-            self._try(leases.expire, self._catalog, self._conf)
+        now = self._try(self._clock.look, self._catalog)
+        if now is not None:
+            self._try(leases.expire, self._catalog, self._conf, now)
         self._try(deletions.resume, self._catalog)
         self._try(collection.schedule, self._catalog, self._conf)
         self._try(verification.schedule, self._catalog, self._conf)
         self._try(snapshots.schedule, self._catalog, self._conf)
-        if self._clock.can_be_trusted:
+        if now is not None:
             self._try(
-                dispatch.dispatch, self._catalog, self._conf, self._proxies
+                dispatch.dispatch,
+                self._catalog,
+                self._conf,
+                self._proxies,
+                now,
             )
         self._try(history.forget, self._catalog, self._conf)
 
-    def _try(self, step: Callable[..., None], *arguments: object) -> None:
+    def _try(
+        self, step: Callable[..., _Result], *arguments: object
+    ) -> _Result | None:
         if self._stopping.is_set():
-            return
+            return None
         try:
-            step(*arguments)
+            return step(*arguments)
         except Exception:
             # the database may be away for a while; nothing is half done
             LOG.exception('%s failed', step.__name__)
+            return None

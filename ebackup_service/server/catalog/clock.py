@@ -41,9 +41,10 @@ def _postgresql(element: now, compiler: Any, **kw: Any) -> str:
     return 'CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)'
 
 
-def read(session: orm.Session) -> int:
-    """The database's clock now, in milliseconds."""
-    return int(session.execute(sa.select(now())).scalar_one())
+def read(session: orm.Session, latest: int | None = None) -> int:
+    """The database's clock now, in milliseconds; at most ``latest``."""
+    shown = int(session.execute(sa.select(now())).scalar_one())
+    return shown if latest is None else min(shown, latest)
 
 
 def milliseconds(seconds: float) -> int:

@@ -28,8 +28,9 @@ class Proxy:
         return topics.understood(self.capabilities.get('messages', ''))
 
 
-def every(session: orm.Session) -> list[Proxy]:
-    now = clock.read(session)
+def every(session: orm.Session, latest: int | None = None) -> list[Proxy]:
+    """All of them, as old as they are now, or at the instant ``latest``."""
+    now = clock.read(session, latest)
     found = session.scalars(
         sa.select(models.Proxy).order_by(models.Proxy.host)
     )

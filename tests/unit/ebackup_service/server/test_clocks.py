@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 
+from unittest import mock
+
+import fixtures
+
 from ebackup_service.proxy import failures
 from ebackup_service.rpc import clients
 from ebackup_service.rpc import messages
+from ebackup_service.server.catalog import clock
 from ebackup_service.server import clocks
 from ebackup_service.server import dispatch
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
 from ebackup_service.server import proxies
 from ebackup_service.server import repositories
+from ebackup_service.server import service as server_service
 from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.server.catalog import clock_fixture
@@ -113,12 +119,17 @@ class TestWatch(ClockTestCase):
         """Whether it can be trusted when that many seconds have passed."""
         self.now += monotonic
         self.clock.ahead += database
-        self.watch.look(self.catalog)
-        return self.watch.can_be_trusted
+        return self.watch.look(self.catalog) is not None
 
     def test_clocks_that_run_alike(self):
         for _ in range(3):
             self.assertTrue(self.look_after(5.0, 5.0))
+
+    def test_it_shows_what_the_database_does(self):
+        with self.catalog.reader() as session:
+            before = clock.read(session)
+            now = self.watch.look(self.catalog)
+            self.assertTrue(before <= now <= clock.read(session))
 
     def test_set_forward_nobody_is_given_up_for_a_lease(self):
         self.assertFalse(self.look_after(1.0, DAY))
@@ -134,13 +145,16 @@ class TestWatch(ClockTestCase):
 
 
 class TestSetForward(base.BaseTestCase):
-    """A server that ticks when a test says so."""
+    """A server that ticks only when a test says so."""
 
     def setUp(self):
         super().setUp()
-        self.fixture = self.useFixture(
-            service_fixture.Service({'server': {'tick': 3600}}, proxy=False)
+        self.useFixture(
+            fixtures.MockPatchObject(
+                server_service.ServerService, '_tick_until_stopped'
+            )
         )
+        self.fixture = self.useFixture(service_fixture.Service(proxy=False))
         self.catalog = self.fixture.catalog
         self.clock = self.useFixture(clock_fixture.DatabaseClock(self.catalog))
         self.fixture.make_repository()
@@ -159,6 +173,33 @@ class TestSetForward(base.BaseTestCase):
             self.catalog, self.fixture.conf, job.id, spec.token, {}
         )
         self.assertEqual((False, 'lease-lost'), (grant.granted, grant.reason))
+
+    def leap_right_after_a_look(self):
+        look = clocks.Watch.look
+
+        def leaping(watch, catalog):
+            shown = look(watch, catalog)
+            self.clock.ahead += DAY
+            return shown
+
+        with mock.patch.object(clocks.Watch, 'look', leaping):
+            self.fixture.server.tick()
+
+    def test_nobody_is_given_up_where_the_clock_leaps_in_between(self):
+        """What follows in the same tick sees the time leap, too."""
+        _, waiting = self.fixture.reserve()
+        running = repositories.collect(self.catalog, 'default')
+        self.fixture.run(running.id)
+        self.leap_right_after_a_look()
+        self.assertEqual('running', self.fixture.job(running.id).state)
+        self.assertEqual('pending', self.fixture.job(waiting.id).state)
+
+    def test_no_proxy_is_gone_where_the_clock_leaps_in_between(self):
+        self.fixture.announce()
+        _, job = self.fixture.reserve()
+        self.fixture.attach(job.id, host='elsewhere')
+        self.leap_right_after_a_look()
+        self.assertEqual('pending', self.fixture.job(job.id).state)
 
     def test_jobs_that_wait_do_not_fail_for_want_of_a_proxy(self):
         self.fixture.announce()
