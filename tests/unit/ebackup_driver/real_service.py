@@ -30,6 +30,10 @@ auth_strategy = http_basic
 users_file = {directory}/users
 service_users = {SERVICE}
 admin_users = {ADMIN}
+# Nothing happens but what a test asks for.
+[server]
+gc_interval = 0
+verify_interval = 0
 [proxy]
 host = {HOST}
 attached_roots = {directory}/volumes

@@ -127,8 +127,10 @@ class Mischief(fixtures.Fixture):
         super().__init__()
         self._random = random.Random(seed)
         self._share = share
+        # Protects what follows, and the random numbers.
         self._lock = threading.Lock()
         self._late: list[threading.Timer] = []
+        self._over = False
 
     def _setUp(self) -> None:
         send = impl_fake.FakeDriver.send
@@ -175,10 +177,13 @@ class Mischief(fixtures.Fixture):
 
         timer = threading.Timer(delay, attempt)
         with self._lock:
-            self._late.append(timer)
-        timer.start()
+            if not self._over:
+                self._late.append(timer)
+                timer.start()
 
     def _end(self) -> None:
+        with self._lock:
+            self._over = True
         for timer in self._late:
             timer.cancel()
             timer.join(20)
