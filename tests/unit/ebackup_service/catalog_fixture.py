@@ -2,7 +2,9 @@
 """A catalog of a test's own, and the driver's part played on it."""
 
 from collections.abc import Callable
+import functools
 import os
+import tempfile
 import time
 from typing import Any
 import uuid
@@ -16,6 +18,7 @@ from ebackup_service.rpc import topics
 from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server.catalog import migration
 from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import proxy as proxy_rows
 from ebackup_service.server.catalog import repository as repository_rows
@@ -61,6 +64,34 @@ def wait_for(
         time.sleep(0.01)
 
 
+@functools.cache
+def _tables() -> bytes:
+    """An sqlite file with the tables of this version, and no rows."""
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, 'catalog')
+        engine = sa.create_engine(f'sqlite:///{path}')
+        migration.upgrade(engine)
+        engine.dispose()
+        with open(path, 'rb') as file:
+            return file.read()
+
+
+def upgraded(conf: Any) -> database.Catalog:
+    """An empty catalog; to be closed.
+
+    On sqlite it begins with tables that were made once for the whole process:
+    to make them takes longer than most tests.
+    """
+    url = sa.engine.make_url(conf.database.connection)
+    if url.get_backend_name() == 'sqlite':
+        assert url.database is not None
+        with open(url.database, 'xb') as file:
+            file.write(_tables())
+    catalog = database.Catalog(conf)
+    catalog.upgrade()
+    return catalog
+
+
 class Catalog(fixtures.Fixture):
     """Options read from a file, and an upgraded catalog on sqlite.
 
@@ -79,9 +110,8 @@ class Catalog(fixtures.Fixture):
     def _setUp(self) -> None:
         self.directory = self.useFixture(fixtures.TempDir()).path
         self.conf = self.make_conf()
-        self.catalog = database.Catalog(self.conf)
+        self.catalog = upgraded(self.conf)
         self.addCleanup(self.catalog.close)
-        self.catalog.upgrade()
 
     def make_conf(
         self, options: dict[str, dict[str, Any]] | None = None

@@ -9,12 +9,12 @@ import webob
 
 from ebackup_service.api import deploy
 from ebackup_service import conf
-from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server import repositories
 from tests import base
+from tests.unit.ebackup_service import catalog_fixture
 
 OWN = 'a' * 32
 OTHER = 'b' * 32
@@ -53,9 +53,8 @@ class CatalogTestCase(base.BaseTestCase):
         with open(path, 'w') as options:
             options.write(OPTIONS.format(directory=self.directory))
         self.conf = conf.new([path])
-        self.catalog = database.Catalog(self.conf)
+        self.catalog = catalog_fixture.upgraded(self.conf)
         self.addCleanup(self.catalog.close)
-        self.catalog.upgrade()
 
     def make_repository(self, name='default', state='available'):
         repository, _job = repositories.create(

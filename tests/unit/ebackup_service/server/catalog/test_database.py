@@ -3,6 +3,7 @@
 import os
 import threading
 
+import fixtures
 from oslo_db import exception as db_exception
 import sqlalchemy as sa
 
@@ -229,13 +230,16 @@ class TestOnSqlite(Concurrency, base.SqliteTestCase):
             service.lock(session)
 
     def test_files_are_not_for_everybody(self):
-        with self.catalog.writer() as session:
+        directory = self.useFixture(fixtures.TempDir()).path
+        conf = self.fixture.make_conf({'DEFAULT': {'state_path': directory}})
+        catalog = database.Catalog(conf)
+        self.addCleanup(catalog.close)
+        catalog.upgrade()
+        with catalog.writer() as session:
             service.touch(session)
-            files = os.listdir(self.fixture.directory)
             modes = {
-                name: os.stat(f'{self.fixture.directory}/{name}').st_mode
-                for name in files
-                if 'sqlite' in name
+                name: os.stat(f'{directory}/{name}').st_mode
+                for name in os.listdir(directory)
             }
         self.assertEqual(3, len(modes), modes)
         for name, mode in modes.items():
