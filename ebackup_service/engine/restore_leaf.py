@@ -2,6 +2,7 @@
 """One worker of a restore: leaf after leaf."""
 
 from collections.abc import Iterator
+import contextlib
 import dataclasses
 import enum
 from typing import NamedTuple
@@ -16,6 +17,7 @@ from ebackup_service.engine import places
 from ebackup_service.engine import progress
 from ebackup_service.engine import runs
 from ebackup_service.production import base as production
+from ebackup_service.repository import difference
 from ebackup_service.repository import errors
 from ebackup_service.repository import ids
 from ebackup_service.repository import page
@@ -56,7 +58,19 @@ class LostTask(NamedTuple):
     error: errors.Corrupt
 
 
-Task: TypeAlias = LeafTask | HoleTask | LostTask
+class KnownTask(NamedTuple):
+    """A leaf of which it is known what the target holds.
+
+    changed: which chunks are not what the known tree has; None: all
+    done: bytes that are dealt with when it is, up to its end
+    """
+
+    leaf: int
+    changed: runs.Mask | None
+    done: int
+
+
+Task: TypeAlias = LeafTask | HoleTask | LostTask | KnownTask
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +86,8 @@ class Job:
     share: places.Share
     # None: what is damaged ends the restore
     lost: restore_lost.Lost | None = None
+    # what the target held when that was made
+    known: repository_tree.Tree | None = None
 
 
 class Worker:
@@ -100,6 +116,8 @@ class Worker:
             elif isinstance(task, LostTask):
                 self._lose(*task)
                 self._counters.done += task.length
+            elif isinstance(task, KnownTask):
+                self._known_leaf(task)
             else:
                 self._leaf(task.leaf)
 
@@ -139,6 +157,27 @@ class Worker:
             self._zero_chunks(start, end, unwanted)
         self._fetch(leaf, start, end, wanted)
         self._counters.done += end - start
+
+    def _known_leaf(self, task: KnownTask) -> None:
+        """Write what differs from what the target is known to hold."""
+        tree, known = self._job.tree, self._job.known
+        start = task.leaf * tree.leaf_span
+        end = min(start + tree.leaf_span, tree.size)
+        self._counters.done += task.done
+        try:
+            leaf = tree.leaf(task.leaf) or page.Leaf(task.leaf)
+        except errors.Corrupt as error:
+            self._lose(start, end - start, error)
+            return
+        differ = np.ones(page.FANOUT, dtype=np.bool_)
+        if task.changed is not None and known is not None:
+            with contextlib.suppress(errors.Corrupt):
+                differ = difference.chunks(leaf, known.leaf(task.leaf))
+                differ[: len(task.changed)] |= task.changed
+        differ = differ[: tree.geometry.slots(0, task.leaf)]
+        present = leaf.present[: len(differ)]
+        self._zero_chunks(start, end, ~present & differ)
+        self._fetch(leaf, start, end, present & differ)
 
     def _differences(
         self, leaf: page.Page, start: int, end: int

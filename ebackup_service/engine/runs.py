@@ -24,3 +24,18 @@ def of_mask(mask: Mask, limit: int = sys.maxsize) -> Iterator[tuple[int, int]]:
             stop = min(first + limit, end)
             yield first, stop
             first = stop
+
+
+class Ahead:
+    """Ascending numbers, by ranges that ascend, too."""
+
+    def __init__(self, numbers: Iterator[int]) -> None:
+        self._numbers = numbers
+        self._next: int | None = -1
+
+    def within(self, start: int, stop: int) -> Iterator[int]:
+        while self._next is not None and self._next < start:
+            self._next = next(self._numbers, None)
+        while self._next is not None and self._next < stop:
+            yield self._next
+            self._next = next(self._numbers, None)

@@ -58,7 +58,7 @@ def missed(
         plan.cover(source.extents(), source.size, source.gaps, trusted),
         *(source.size, made.chunk_size, page.FANOUT),
     )
-    changed = _Ahead(difference.leaves(made, base))
+    changed = runs.Ahead(difference.leaves(made, base))
     for claim in claims:
         if isinstance(claim, plan.LeafTask):
             _compare(claim.leaf, claim.kinds, base, made, found)
@@ -69,21 +69,6 @@ def missed(
             for leaf in changed.within(claim.start, claim.stop):
                 _compare(leaf, _all(plan.UNCHANGED), base, made, found)
     return found
-
-
-class _Ahead:
-    """Ascending numbers, by ranges that ascend, too."""
-
-    def __init__(self, numbers: Iterator[int]) -> None:
-        self._numbers = numbers
-        self._next: int | None = -1
-
-    def within(self, start: int, stop: int) -> Iterator[int]:
-        while self._next is not None and self._next < start:
-            self._next = next(self._numbers, None)
-        while self._next is not None and self._next < stop:
-            yield self._next
-            self._next = next(self._numbers, None)
 
 
 def _all(kind: production.ExtentKind) -> plan.Kinds:

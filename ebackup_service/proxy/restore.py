@@ -1,20 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Writes one image to a volume; closed and durable before it is reported."""
 
+from collections.abc import Iterator
 import contextlib
 import functools
 from typing import Any
 
+from oslo_log import log
+
 from ebackup_service.engine import lost as restore_lost
 from ebackup_service.engine import progress as job_progress
 from ebackup_service.engine import restore as engine
+from ebackup_service.production import base as production
+from ebackup_service.production import errors as production_errors
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import patience
 from ebackup_service.proxy import repositories
 from ebackup_service.proxy import task as proxy_task
+from ebackup_service.proxy import volumes
 from ebackup_service.repository import extents
+from ebackup_service.repository import repository
 from ebackup_service.rpc import damage
 
+LOG = log.getLogger(__name__)
 
 # Places that an error names.
 _NAMED = 3
@@ -33,10 +41,11 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
         tree = repositories.tree(repo, spec.tree)
         is_new = spec.target.is_new
         with (
-            task.lun() as (_, lun),
+            task.lun() as (storage, lun),
             contextlib.closing(
                 lun.open_target(spec.target.size, is_new)
             ) as target,
+            _known(task, repo, storage, lun) as known,
         ):
             task.progress = job_progress.Progress(spec.tree.size)
             lost = restore_lost.Lost()
@@ -50,6 +59,7 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
                 task.progress,
                 task.share,
                 lost,
+                known,
             )
     if lost.extents:
         _tell(task, lost.extents)
@@ -57,9 +67,45 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
             raise errors.ImageDamaged(_describe(spec.tree.image_id, lost))
     return {
         **statistics,
+        **task.notes,
         'damaged_bytes': lost.extents.bytes,
         'damaged_extents': lost.extents.to_json(),
     }
+
+
+@contextlib.contextmanager
+def _known(
+    task: proxy_task.Task,
+    repo: repository.Repository,
+    storage: production.ProductionStorage,
+    lun: production.Lun,
+) -> Iterator[engine.Known | None]:
+    """What the target is known to hold, if its storage still has an anchor."""
+    spec = task.spec
+    if (
+        spec.target is None
+        or spec.target.is_new
+        or spec.base is None
+        or spec.storage is None
+        or spec.storage.trust == volumes.SHADOW
+        or not storage.capabilities.changed_extents
+    ):
+        yield None
+        return
+    try:
+        since = volumes.since(task, lun)
+        source = lun.open_source(spec.target.size, None, since)
+    except production_errors.DifferenceUnavailable as error:
+        LOG.info('Job %s reads all of its volume: %s', spec.id, error)
+        task.notes = {
+            'changes': volumes.COMPARED,
+            'changes_reason': str(error),
+        }
+        yield None
+        return
+    task.notes = {'changes': volumes.NAMED}
+    with contextlib.closing(source):
+        yield engine.Known(repositories.tree(repo, spec.base), source)
 
 
 def _tell(task: proxy_task.Task, lost: extents.Extents) -> None:

@@ -158,7 +158,7 @@ def _open(
     if base is None or not storage.capabilities.changed_extents:
         return lun.open_source(size, snapshot)
     try:
-        opened = lun.open_source(size, snapshot, _since(task, lun))
+        opened = lun.open_source(size, snapshot, since(task, lun))
     except production_errors.DifferenceUnavailable as error:
         LOG.info('Job %s compares all of its volume: %s', task.spec.id, error)
         task.notes = {'changes': COMPARED, 'changes_reason': str(error)}
@@ -167,8 +167,11 @@ def _open(
     return opened
 
 
-def _since(task: proxy_task.Task, lun: production.Lun) -> production.Snapshot:
-    """:raises DifferenceUnavailable: the storage has nothing of the base"""
+def since(task: proxy_task.Task, lun: production.Lun) -> production.Snapshot:
+    """The job's anchor.
+
+    :raises DifferenceUnavailable: the storage has nothing of the base
+    """
     anchor = task.spec.anchor
     if anchor is None:
         raise production_errors.DifferenceUnavailable(

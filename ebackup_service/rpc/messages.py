@@ -228,7 +228,8 @@ class ReleaseSpec(Message):
 class JobSpec(Message):
     """All that a proxy must know of a job.
 
-    ``base``: what a backup compares with. ``begun``: where it goes on, with
+    ``base``: what a backup compares with, or what the target of a restore held
+    once. ``begun``: where it goes on, with
     the same base, if an earlier run has left a checkpoint. ``tree``: what a
     restore writes. ``sample``: what a check reads, besides what refers to it.
     ``partial``: a restore succeeds although some of the image is damaged.

@@ -68,6 +68,11 @@ def hand_out(
     if not taken:
         return None
     tree = None if pin is None else messages.TreeSpec(**pin)
+    held, anchor = None, None
+    if job.kind == job_rows.BACKUP and image:
+        anchor = _anchor(session, image, pin)
+    elif job.kind == job_rows.RESTORE and storage:
+        held, anchor = _held(session, job)
     return messages.JobSpec(
         id=job.id,
         kind=job.kind,
@@ -75,7 +80,7 @@ def hand_out(
         lease=seconds,
         repository=_repository(session, conf, owner, job.repository_id),
         image=_image(image) if image else None,
-        base=tree if job.kind == job_rows.BACKUP else None,
+        base=tree if job.kind == job_rows.BACKUP else held,
         tree=tree if job.kind == job_rows.RESTORE else None,
         target=_target(job) if job.kind == job_rows.RESTORE else None,
         attachment=job.attachment,
@@ -86,7 +91,7 @@ def hand_out(
         storage=storage,
         volume=_volume(session, job) if storage else None,
         snapshot=given,
-        anchor=_anchor(session, image, pin) if image else None,
+        anchor=anchor,
         release=snapshots.to_release(session, job),
     )
 
@@ -131,6 +136,26 @@ def _anchor(
     if pin is None or image.chain_id is None:
         return None
     return snapshots.anchor_of(session, image.chain_id, pin['image_id'])
+
+
+def _held(
+    session: orm.Session, job: job_rows.Job
+) -> tuple[messages.TreeSpec | None, messages.SnapshotSpec | None]:
+    """What a volume held when one of its images was made, and its anchor.
+
+    Nobody pins that image: should it be deleted meanwhile, more is written.
+    """
+    assert job.volume_id is not None
+    for image_id, spec in snapshots.anchors_of_volume(session, job.volume_id):
+        image = image_rows.get(session, image_id)
+        if (
+            image is not None
+            and image.state == image_rows.AVAILABLE
+            and image.repository_id == job.repository_id
+            and image.chunk_size == (job.pin or {}).get('chunk_size')
+        ):
+            return messages.TreeSpec(**image_rows.pin(image)), spec
+    return None, None
 
 
 def _volume(

@@ -10,6 +10,7 @@ import uuid
 
 from oslo_config import cfg
 from oslo_log import log
+import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ebackup_service.rpc import messages
@@ -166,6 +167,22 @@ def anchor_of(
     if row is None or row.image_id != image_id:
         return None
     return _spec(row)
+
+
+def anchors_of_volume(
+    session: orm.Session, volume_id: str
+) -> list[tuple[str, messages.SnapshotSpec]]:
+    """The anchors of all chains of a volume, with their images' ids."""
+    rows = snapshot_rows.find(
+        session,
+        models.Snapshot.chain_id.in_(
+            sa.select(models.Chain.id).where(
+                models.Chain.volume_id == volume_id
+            )
+        ),
+        state=snapshot_rows.ANCHOR,
+    )
+    return [(row.image_id, _spec(row)) for row in reversed(rows)]
 
 
 def _spec(row: snapshot_rows.Snapshot) -> messages.SnapshotSpec:

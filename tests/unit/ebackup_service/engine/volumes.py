@@ -184,7 +184,7 @@ class EngineTestCase(base.BaseTestCase):
             file.seek(-1, os.SEEK_CUR)
             file.write(bytes([byte ^ 1]))
 
-    def restore(self, image, target, volume_is_new=False, lost=None):
+    def restore(self, image, target, volume_is_new=False, **values):
         self.progress = progress.Progress(image.size)
         return restore.run_restore(
             self.repo,
@@ -194,7 +194,7 @@ class EngineTestCase(base.BaseTestCase):
             self.WORKERS,
             self.control,
             self.progress,
-            lost=lost,
+            **values,
         )
 
     def content(self, image):

@@ -112,6 +112,23 @@ class VolumesTestCase(base.BaseTestCase):
         with open(path, 'rb') as volume:
             return volume.read()
 
+    def put_back(self, image, **volume):
+        """Restore to the volume itself; the job's result."""
+        job = self.fixture.restore(
+            image,
+            self.volume_id,
+            volume={
+                **folder.volume('volume'),
+                'size': os.path.getsize(self.path),
+                **volume,
+            },
+            volume_is_new=False,
+        )
+        task = self.again(job.id)
+        result = restore.run(task)
+        self.fixture.finish(task.spec, result=result)
+        return result
+
     def release(self):
         """Let a proxy remove what is condemned."""
         self.announce()
