@@ -22,7 +22,9 @@ on the loopback interface; labs in different directories run side by side.
 
 profiles: "default" has all of Cinder in one process, with sqlite, and
 ebackup-all; "processes" has RabbitMQ, MariaDB, and every service in a process
-of its own.
+of its own; "ceph" is "default" with a Ceph, in which Cinder has its volumes.
+
+What is missing of Debian's packages root installs on the way.
 """
 
 
@@ -113,8 +115,16 @@ def _parser() -> argparse.ArgumentParser:
         ('kill', 'end one service by SIGKILL'),
     ):
         add(name, text).add_argument('service')
-    command = add('volume-path', "print the file that has a volume's bytes")
-    command.add_argument('volume_id')
+    for name, numbers, text in (
+        ('path', [], "print the file that has a volume's bytes"),
+        ('digest', [], "print a hash of a volume's bytes"),
+        ('read', ['offset', 'length'], 'print bytes of a volume'),
+        ('write', ['offset'], 'write standard input into a volume'),
+    ):
+        command = add(f'volume-{name}', text)
+        command.add_argument('volume_id')
+        for number in numbers:
+            command.add_argument(number, type=int)
     return parser
 
 
@@ -164,6 +174,15 @@ def _run(arguments: argparse.Namespace) -> int:
             return _logs(lab, arguments.name, arguments.follow)
         case 'volume-path':
             print(volumes.find(lab, arguments.volume_id))
+        case 'volume-digest':
+            print(volumes.digest(lab, arguments.volume_id))
+        case 'volume-read':
+            where = arguments.offset, arguments.length
+            data = volumes.read(lab, arguments.volume_id, *where)
+            sys.stdout.buffer.write(data)
+        case 'volume-write':
+            data = sys.stdin.buffer.read()
+            volumes.write(lab, arguments.volume_id, arguments.offset, data)
     return 0
 
 

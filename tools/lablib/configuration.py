@@ -5,11 +5,13 @@ import os
 import pathlib
 import re
 
+from lablib import ceph
 from lablib import lab as lab_module
 from lablib import system
 
 Sections = dict[str, dict[str, object]]
 HOST = 'lab'
+# Of back ends that keep volumes in files.
 TYPES = ('block', 'file')
 
 
@@ -20,7 +22,10 @@ def write(lab: lab_module.Lab) -> None:
     _write(lab.etc / 'cinder.conf', _cinder(lab))
     _write(lab.etc / 'ebackup.conf', _ebackup(lab), user)
     (lab.etc / 'ebackup.d').mkdir(exist_ok=True)
-    if lab.settings.profile == 'processes':
+    if lab.settings.ceph:
+        ceph.directory(lab).mkdir(exist_ok=True)
+        _write(pathlib.Path(ceph.conf(lab)), ceph.configuration(lab), user)
+    if lab.settings.separate:
         _write(lab.etc / 'ebackup-proxy.conf', _ebackup_proxy(lab), user)
         second: Sections = {'server': {'host': f'{HOST}-2'}}
         _write(lab.etc / 'ebackup-server-2.conf', second, user)
@@ -29,7 +34,10 @@ def write(lab: lab_module.Lab) -> None:
 
 
 def volume_types(lab: lab_module.Lab) -> tuple[str, ...]:
-    """Return the types, each a back end; making block devices needs root."""
+    """Return the types, each a back end; the first one is the default."""
+    if lab.settings.ceph:
+        return 'rbd', 'file'
+    # Making block devices needs root.
     return TYPES if system.is_root() else TYPES[1:]
 
 
@@ -71,14 +79,14 @@ def _token_check(lab: lab_module.Lab, name: str) -> dict[str, object]:
 
 
 def _transport(lab: lab_module.Lab) -> str:
-    if lab.settings.profile == 'default':
+    if not lab.settings.separate:
         return 'fake:/'
     password = lab.settings.passwords['rabbitmq']
     return f'rabbit://lab:{password}@127.0.0.1:{lab.port("rabbitmq")}/'
 
 
 def _database(lab: lab_module.Lab, name: str, path: pathlib.Path) -> str:
-    if lab.settings.profile == 'default':
+    if not lab.settings.separate:
         return f'sqlite:///{path}'
     password = lab.settings.passwords[f'{name}-db']
     address = f'127.0.0.1:{lab.port("mariadb")}'
@@ -142,18 +150,35 @@ def _cinder(lab: lab_module.Lab) -> Sections:
         },
     }
     for name in types:
-        sections[name] = {
-            'volume_driver': 'labcloud.volume_driver.LabVolumeDriver',
-            'volume_backend_name': name,
-            'lab_directory': lab.volumes / name,
-            'lab_attach': name,
-            'lab_group': lab_module.DISK_GID
-            if name == 'block'
-            else lab.settings.volume_group,
-            # Both of the ways in which Cinder backs up a volume in use.
-            'backup_use_temp_snapshot': name == 'block',
-        }
+        sections[name] = _rbd() if name == 'rbd' else _files(lab, name)
     return sections
+
+
+def _files(lab: lab_module.Lab, name: str) -> dict[str, object]:
+    return {
+        'volume_driver': 'labcloud.volume_driver.LabVolumeDriver',
+        'volume_backend_name': name,
+        'lab_directory': lab.volumes / name,
+        'lab_attach': name,
+        'lab_group': lab_module.DISK_GID
+        if name == 'block'
+        else lab.settings.volume_group,
+        # Both of the ways in which Cinder backs up a volume in use.
+        'backup_use_temp_snapshot': name == 'block',
+    }
+
+
+def _rbd() -> dict[str, object]:
+    return {
+        'volume_driver': 'cinder.volume.drivers.rbd.RBDDriver',
+        'volume_backend_name': 'rbd',
+        'rbd_pool': ceph.POOL,
+        'rbd_user': 'cinder',
+        'rbd_ceph_conf': ceph.CONF,
+        # Seconds; librados would wait for five minutes.
+        'rados_connect_timeout': 10,
+        'backup_use_temp_snapshot': True,
+    }
 
 
 def _ebackup_common(lab: lab_module.Lab) -> Sections:
@@ -184,7 +209,7 @@ def _ebackup(lab: lab_module.Lab) -> Sections:
         # Those that stay away shall not keep a test waiting for long.
         'server': {'host': HOST, 'tick': 0.5, 'resume_timeout': 30},
     }
-    if lab.settings.profile == 'default':
+    if not lab.settings.separate:
         sections['proxy'] = _proxy(lab)
         sections['repository'] = {'url': f'file://{lab.repository}'}
     return sections

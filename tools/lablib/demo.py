@@ -211,6 +211,10 @@ class Demo:
 
 def run(lab: lab_module.Lab) -> int:
     """Return an exit code."""
+    if lab.settings.ceph:
+        raise console.Problem(
+            'the demonstration is of profiles "default" and "processes"'
+        )
     started = time.monotonic()
     good = Demo(lab).run()
     verdict = 'every byte is right' if good else 'BYTES DIFFER'

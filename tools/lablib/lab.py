@@ -16,7 +16,7 @@ from lablib import ports
 from lablib import system
 
 TREE = pathlib.Path(__file__).resolve().parents[2]
-PROFILES = ('default', 'processes')
+PROFILES = ('default', 'processes', 'ceph')
 ACCOUNTS = ('admin', 'demo', 'other', 'cinder', 'ebackup')
 # Debian's group of the block devices.
 DISK_GID = 6
@@ -31,6 +31,16 @@ class Settings:
     passwords: dict[str, str]
     # Of Cinder's backup service, in profile processes: eventlet or native.
     backup_threading: str = 'native'
+
+    @property
+    def separate(self) -> bool:
+        """Tell whether each service is a process of its own."""
+        return self.profile == 'processes'
+
+    @property
+    def ceph(self) -> bool:
+        """Tell whether volumes are in Ceph."""
+        return self.profile == 'ceph'
 
     @property
     def user(self) -> int:
@@ -99,7 +109,7 @@ class Lab:
         else:
             self.abandon()
             self._check_passage()
-            names = (*ACCOUNTS, 'rabbitmq', 'cinder-db', 'ebackup-db')
+            names = (*ACCOUNTS, 'rabbitmq', 'cinder-db', 'ebackup-db', 's3')
             self._settings = Settings(
                 profile=profile,
                 base_port=ports.choose(base_port),

@@ -16,14 +16,22 @@ NAMES = (
     'rabbitmq',
     'rabbitmq-distribution',
     'epmd',
+    'ceph-mon',
+    'ceph-rgw',
+    # The first of those from which Ceph's other daemons choose: an OSD has
+    # four, of which it may give up three for new ones; a manager has one.
+    'ceph-daemons',
 )
+CEPH_DAEMONS = 10
+COUNT = len(NAMES) - 1 + CEPH_DAEMONS
+
 # Below the ports that the kernel hands out, and off the beaten track.
 _FIRST, _LAST = 21000, 32000
-_STEP = 10
+_STEP = 20
 
 
 def choose(base: int | None = None) -> int:
-    """Return the first of len(NAMES) ports that nobody listens on.
+    """Return the first of COUNT ports that nobody listens on.
 
     The number is a user id as well, so it must not be somebody's.
     """
@@ -42,7 +50,7 @@ def choose(base: int | None = None) -> int:
 
 
 def _busy(base: int) -> str | None:
-    for port in range(base, base + len(NAMES)):
+    for port in range(base, base + COUNT):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:

@@ -7,8 +7,12 @@ succeeded since; it may have to be called more than once to see that it does.
 """
 
 from collections.abc import Callable
+import contextlib
 import datetime
+import json
+import os
 import socket
+from typing import Any
 
 from lablib import configuration
 from lablib import lab as lab_module
@@ -44,6 +48,39 @@ def speaks(port: str, question: bytes, answer: bytes | None) -> Check:
             return False
 
     return check
+
+
+def ceph_daemon(name: str, command: str, state: str | None) -> Check:
+    """A daemon of Ceph's says, on its socket, that it is in this state.
+
+    None: it need not say any.
+    """
+
+    def check(lab: lab_module.Lab, started: float, proven: bool) -> bool:
+        try:
+            answer = _ask(lab, name, command)
+        except (OSError, ValueError):
+            return False
+        return state is None or answer.get('state') == state
+
+    return check
+
+
+def _ask(lab: lab_module.Lab, daemon: str, command: str) -> dict[str, Any]:
+    """Return what a daemon of Ceph's answers to a command.
+
+    What is sent ends with a zero byte; what comes begins with its length.
+    """
+    with contextlib.ExitStack() as stack:
+        # The name of a socket can't be longer than some hundred characters.
+        directory = os.open(lab.run, os.O_PATH)
+        stack.callback(os.close, directory)
+        connection = stack.enter_context(socket.socket(socket.AF_UNIX))
+        connection.settimeout(5)
+        connection.connect(f'/proc/self/fd/{directory}/{daemon}.asok')
+        connection.sendall(json.dumps({'prefix': command}).encode() + b'\0')
+        answer = stack.enter_context(connection.makefile('rb'))
+        return json.loads(answer.read(int.from_bytes(answer.read(4))))
 
 
 def all_of(*checks: Check) -> Check:

@@ -8,6 +8,7 @@ import shlex
 import time
 from typing import Any
 
+from lablib import ceph
 from lablib import lab as lab_module
 from lablib import lifecycle
 from lablib import process
@@ -15,8 +16,12 @@ from lablib import service as service_module
 
 
 def variables(lab: lab_module.Lab, user: str) -> dict[str, str]:
-    """Return the environment in which "openstack" acts as that user."""
+    """Return the environment in which "openstack" acts as that user.
+
+    And in which clients of Ceph and of S3 find the lab's.
+    """
     return {
+        **(_storage(lab) if lab.settings.ceph else {}),
         'OS_AUTH_TYPE': 'password',
         'OS_AUTH_URL': lab.url('keystone', '/v3'),
         'OS_IDENTITY_API_VERSION': '3',
@@ -28,6 +33,16 @@ def variables(lab: lab_module.Lab, user: str) -> dict[str, str]:
         'OS_PROJECT_DOMAIN_NAME': 'Default',
         'EBACKUP_URL': lab.url('ebackup'),
         'LAB_DIR': str(lab.directory),
+    }
+
+
+def _storage(lab: lab_module.Lab) -> dict[str, str]:
+    access, secret = ceph.s3_keys(lab)
+    return {
+        'CEPH_CONF': ceph.conf(lab),
+        'AWS_ENDPOINT_URL': lab.url('ceph-rgw'),
+        'AWS_ACCESS_KEY_ID': access,
+        'AWS_SECRET_ACCESS_KEY': secret,
     }
 
 

@@ -5,6 +5,7 @@ import dataclasses
 import os
 import pathlib
 
+from lablib import ceph
 from lablib import lab as lab_module
 from lablib import readiness
 from lablib import system
@@ -30,7 +31,13 @@ def waves(lab: lab_module.Lab) -> list[list[Service]]:
 
     Each group needs those before it.
     """
-    if lab.settings.profile == 'default':
+    if lab.settings.ceph:
+        return [
+            [_ceph_mon(lab)],
+            [_ceph_osd(lab), _ceph_mgr(lab), _keystone(lab)],
+            [_ceph_rgw(lab), _cinder(lab), _ebackup(lab, 'ebackup', 'all')],
+        ]
+    if not lab.settings.separate:
         return [
             [_keystone(lab)],
             [_cinder(lab), _ebackup(lab, 'ebackup', 'all')],
@@ -86,7 +93,7 @@ def _cinder(lab: lab_module.Lab) -> Service:
     module = [lab.binary('python'), '-m', 'labcloud.cinder_all']
     return Service(
         'cinder',
-        [*module, '--config-file', str(file)],
+        _with_ceph(lab, [*module, '--config-file', str(file)]),
         ready=readiness.all_of(
             readiness.answers('cinder', '/healthcheck'),
             readiness.cinder_reports(),
@@ -169,7 +176,7 @@ def _ebackup(
     home = str(lab.state / 'ebackup')
     return Service(
         name,
-        command,
+        _with_ceph(lab, command),
         ready=readiness.answers('ebackup', '/healthcheck')
         if program == 'api'
         else readiness.ebackup_works(holder),
@@ -249,4 +256,74 @@ def _mariadb(lab: lab_module.Lab) -> Service:
         environment=_environment(),
         files=[lab.etc / 'mariadb.sql'],
         port=lab.port('mariadb'),
+    )
+
+
+def _with_ceph(lab: lab_module.Lab, command: list[str]) -> list[str]:
+    """Let the command find the lab's Ceph in /etc/ceph, and nobody else.
+
+    Some libraries look for keyrings there, whatever one tells them.
+    """
+    if not lab.settings.ceph:
+        return command
+    script = 'mount --bind "$0" /etc/ceph && exec "$@"'
+    unshare = ['unshare', '--mount', '--propagation', 'slave']
+    shell = ['/bin/sh', '-c', script, str(ceph.directory(lab))]
+    return [*unshare, *shell, *command]
+
+
+def _ceph(
+    lab: lab_module.Lab,
+    service: str,
+    command: list[str],
+    ready: readiness.Check,
+    port: str | None = None,
+) -> Service:
+    file = ceph.conf(lab)
+    return Service(
+        service,
+        [*command, '--conf', file, '--foreground'],
+        ready=ready,
+        environment=_environment(),
+        files=[pathlib.Path(file)],
+        port=lab.port(port) if port else None,
+    )
+
+
+def _ceph_mon(lab: lab_module.Lab) -> Service:
+    return _ceph(
+        lab,
+        'ceph-mon',
+        ['ceph-mon', '--id', ceph.NAME],
+        readiness.ceph_daemon(f'mon.{ceph.NAME}', 'mon_status', 'leader'),
+        'ceph-mon',
+    )
+
+
+def _ceph_mgr(lab: lab_module.Lab) -> Service:
+    return _ceph(
+        lab,
+        'ceph-mgr',
+        ['ceph-mgr', '--id', ceph.NAME],
+        readiness.ceph_daemon(f'mgr.{ceph.NAME}', 'status', None),
+    )
+
+
+def _ceph_osd(lab: lab_module.Lab) -> Service:
+    return _ceph(
+        lab,
+        'ceph-osd',
+        ['ceph-osd', '--id', '0'],
+        readiness.ceph_daemon('osd.0', 'status', 'active'),
+        'ceph-daemons',
+    )
+
+
+def _ceph_rgw(lab: lab_module.Lab) -> Service:
+    return _ceph(
+        lab,
+        'ceph-rgw',
+        ['radosgw', '--name', f'client.rgw.{ceph.NAME}'],
+        readiness.answers('ceph-rgw', '/'),
+        'ceph-rgw',
     )

@@ -9,15 +9,14 @@ be done. One after a start looks what is there.
 
 from collections.abc import Callable
 import os
-import pathlib
-import shutil
-import subprocess
 import time
 
+from lablib import ceph
 from lablib import configuration
 from lablib import console
 from lablib import identity
 from lablib import lab as lab_module
+from lablib import programs
 from lablib import rest
 from lablib import system
 
@@ -51,6 +50,8 @@ def directories(lab: lab_module.Lab) -> None:
 def before(lab: lab_module.Lab, service: str) -> tuple[str, Work] | None:
     """Return what has to be done before the service starts, and its name."""
     works: dict[str, tuple[str, Work]] = {
+        'ceph-mon': ("making Ceph's monitor", lambda: ceph.make_monitor(lab)),
+        'ceph-osd': ("making Ceph's OSD", lambda: ceph.make_osd(lab)),
         'mariadb': ("making MariaDB's tables", lambda: _mariadb(lab)),
         'keystone': ("making Keystone's database", lambda: _keystone(lab)),
         'cinder': ("making Cinder's database", lambda: _cinder(lab)),
@@ -63,6 +64,10 @@ def before(lab: lab_module.Lab, service: str) -> tuple[str, Work] | None:
 def after(lab: lab_module.Lab, service: str) -> tuple[str, Work] | None:
     """Return what has to be done once the service is up, and its name."""
     works: dict[str, tuple[str, Work]] = {
+        'ceph-mon': ("making Ceph's users", lambda: ceph.make_users(lab)),
+        'ceph-mgr': ('muting its alarm', lambda: ceph.mute_manager(lab)),
+        'ceph-osd': ('making a pool', lambda: ceph.make_pool(lab)),
+        'ceph-rgw': ('making an S3 user', lambda: ceph.make_s3_user(lab)),
         'keystone': (
             'making users and the catalog',
             lambda: identity.set_up(lab),
@@ -76,10 +81,10 @@ def after(lab: lab_module.Lab, service: str) -> tuple[str, Work] | None:
 
 
 def _keystone(lab: lab_module.Lab) -> None:
-    _empty(lab.state / 'keystone')
+    programs.empty(lab.state / 'keystone')
     url = lab.url('keystone', '/v3')
     command = [lab.binary('python'), '-m', 'labcloud.keystone_setup']
-    _run(
+    programs.run(
         lab,
         [*command, str(lab.etc / 'keystone.conf')],
         lab.log / 'keystone-setup.log',
@@ -92,27 +97,27 @@ def _keystone(lab: lab_module.Lab) -> None:
 
 
 def _cinder(lab: lab_module.Lab) -> None:
-    if lab.settings.profile == 'processes':
+    if lab.settings.separate:
         _empty_database(lab, 'cinder')
     for path in (lab.state / 'cinder').glob('cinder.sqlite*'):
         path.unlink()
     command = [lab.binary('cinder-manage'), '--config-file']
     command += [str(lab.etc / 'cinder.conf'), 'db', 'sync']
-    _run(lab, command, lab.log / 'cinder-db-sync.log')
+    programs.run(lab, command, lab.log / 'cinder-db-sync.log')
 
 
 def _catalog(lab: lab_module.Lab) -> None:
     _empty_database(lab, 'ebackup')
     command = [lab.binary('ebackup-manage'), '--config-file']
     command += [str(lab.etc / 'ebackup.conf'), 'db', 'sync']
-    _run(lab, command, lab.log / 'ebackup-db-sync.log')
+    programs.run(lab, command, lab.log / 'ebackup-db-sync.log')
 
 
 def _empty_database(lab: lab_module.Lab, name: str) -> None:
     """Empty a database of MariaDB, which can't undo half a migration."""
     command = [lab.binary('python'), '-m', 'labcloud.empty_database']
     command.append(str(lab.etc / f'{name}.conf'))
-    _run(lab, command, lab.log / f'{name}-db-sync.log')
+    programs.run(lab, command, lab.log / f'{name}-db-sync.log')
 
 
 def _mariadb(lab: lab_module.Lab) -> None:
@@ -121,14 +126,8 @@ def _mariadb(lab: lab_module.Lab) -> None:
     command = ['mariadb-install-db', '--no-defaults', *user]
     command += [f'--datadir={home}', '--skip-test-db']
     command.append(f'--tmpdir={home}-tmp')
-    _empty(home)
-    _run(lab, command, lab.log / 'mariadb-install.log')
-
-
-def _empty(directory: pathlib.Path) -> None:
-    if directory.exists():
-        shutil.rmtree(directory)
-    directory.mkdir()
+    programs.empty(home)
+    programs.run(lab, command, lab.log / 'mariadb-install.log')
 
 
 def _volume_types(lab: lab_module.Lab) -> None:
@@ -176,23 +175,3 @@ def _repository(lab: lab_module.Lab) -> None:
         state, error = answer['state'], answer['error']
     if state != 'available':
         raise console.Problem(f'the repository is {state}: {error}')
-
-
-def _run(
-    lab: lab_module.Lab,
-    command: list[str],
-    log: pathlib.Path,
-    **environment: str,
-) -> None:
-    with log.open('ab') as output:
-        done = subprocess.run(
-            command,
-            env=os.environ | {'PYTHONWARNINGS': 'ignore'} | environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            pass_fds=lab.lock,
-        )
-    if done.returncode:
-        name = pathlib.Path(command[0]).name
-        raise console.Problem(f'{name} failed; see {log}')

@@ -36,7 +36,7 @@ def install(lab: lab_module.Lab) -> None:
         tree / 'requirements.txt',
         tree / 'tools/lablib/requirements.txt',
     ]
-    python = system.python()
+    python = system.python(lab.settings.profile)
     whole = lab.venv / 'venv.complete'
     if not _holds(whole, python):
         with console.step('making a venv'):
@@ -54,6 +54,8 @@ def install(lab: lab_module.Lab) -> None:
             _uv_install(lab, arguments)
         stamp.write_text(wanted)
         whole.write_text(python)
+    if lab.settings.ceph:
+        _link_bindings(lab)
     copy(lab)
     stamp = lab.venv / 'ebackup.complete'
     wanted = _digest([lab.source / 'pyproject.toml'], wanted)
@@ -113,6 +115,15 @@ def _make_venv(
     _run(lab, [python, '-m', 'venv', lab.venv])
     pip = [lab.binary('pip'), '--disable-pip-version-check', 'install']
     _run(lab, [*pip, '--quiet', '-c', constraints, 'uv'])
+
+
+def _link_bindings(lab: lab_module.Lab) -> None:
+    """Let the venv have Debian's bindings, and no other module of Debian's."""
+    for file in system.bindings().values():
+        for site in lab.venv.glob('lib/python3*/site-packages'):
+            link = site / file.name
+            if not link.is_symlink():
+                link.symlink_to(file)
 
 
 def _uv_install(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files that are holes, mostly."""
 
+from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Iterator
 import errno
 import hashlib
@@ -14,19 +16,41 @@ _PIECE = 1 << 20
 def digest(path: pathlib.Path) -> str:
     """Return what is the same for files of the same bytes, and of no others.
 
-    Hashed is every MiB in which there is more than zeros, with its place.
     Holes are not read, and count as the zeros that they are.
     """
-    found = hashlib.sha256()
     with path.open('rb', buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        found.update(size.to_bytes(8))
-        for offset in _not_holes(file.fileno(), size):
-            piece = os.pread(file.fileno(), _PIECE, offset)
-            if piece.count(0) < len(piece):
-                found.update(offset.to_bytes(8))
-                found.update(piece)
+        descriptor = file.fileno()
+        size = os.fstat(descriptor).st_size
+
+        def read(offset: int, length: int) -> bytes:
+            return os.pread(descriptor, length, offset)
+
+        return digest_pieces(size, _not_holes(descriptor, size), read)
+
+
+def digest_pieces(
+    size: int, offsets: Iterable[int], read: Callable[[int, int], bytes]
+) -> str:
+    """Return the digest of anything.
+
+    Hashed is every MiB in which there is more than zeros, with its place.
+
+    :param offsets: of the pieces in which there may be anything, ascending
+    :param read: returns the bytes at an offset, of a length or up to the end
+    """
+    found = hashlib.sha256()
+    found.update(size.to_bytes(8))
+    for offset in offsets:
+        piece = read(offset, _PIECE)
+        if piece.count(0) < len(piece):
+            found.update(offset.to_bytes(8))
+            found.update(piece)
     return found.hexdigest()
+
+
+def pieces(offset: int, length: int) -> Iterator[int]:
+    """Yield the offsets of the pieces that an extent touches."""
+    yield from range(offset - offset % _PIECE, offset + length, _PIECE)
 
 
 def _not_holes(descriptor: int, size: int) -> Iterator[int]:

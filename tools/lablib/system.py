@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 from lablib import console
+from lablib import packages
 
 # Debian keeps some of them off an ordinary user's PATH.
 _PATH = os.pathsep.join(
@@ -25,6 +26,23 @@ _PROCESSES = {
     '/usr/lib/rabbitmq/bin/rabbitmq-server': 'rabbitmq-server',
     'epmd': 'erlang-base',
 }
+_CEPH = {
+    'ceph': 'ceph-common',
+    'ceph-mgr': 'ceph-mgr',
+    'ceph-mon': 'ceph-mon',
+    'ceph-osd': 'ceph-osd',
+    'qemu-img': 'qemu-utils',
+    'radosgw': 'radosgw',
+    'unshare': 'util-linux',
+}
+# Of Debian's Python; they are on no index from which a venv gets its own.
+BINDINGS = {
+    'libnbdmod': 'python3-libnbd',
+    'nbd': 'python3-libnbd',
+    'rados': 'python3-rados',
+    'rbd': 'python3-rbd',
+}
+_DEBIAN = '/usr/bin/python3'
 
 
 def find(program: str) -> str | None:
@@ -36,41 +54,70 @@ def is_root() -> bool:
 
 
 def check(profile: str) -> None:
-    """Name the packages whose programs are missing, with the command."""
+    """See that packages are there; root installs those that are not.
+
+    :raises Problem: there is something missing that we can't install
+    """
     wanted = dict(_ALWAYS)
     if is_root():
         wanted |= _AS_ROOT
     if profile == 'processes':
         wanted |= _PROCESSES
+    if profile == 'ceph':
+        wanted |= _CEPH
+        if not is_root():
+            raise console.Problem(
+                'profile ceph needs root: Cinder looks for keyrings in '
+                "/etc/ceph, where only root can put the lab's for it alone"
+            )
     if is_root() and not os.path.exists('/dev/loop-control'):
         raise console.Problem(
             'no /dev/loop-control, by which root attaches volumes as block '
             'devices: run this as another user, for whom they are plain files'
         )
     missing = {package for name, package in wanted.items() if not find(name)}
-    if not _venv_pythons():
+    if profile == 'ceph':
+        there = bindings()
+        missing |= {p for name, p in BINDINGS.items() if name not in there}
+    if not _venv_pythons(profile):
         missing.add('python3-venv')
     if missing:
-        raise console.Problem(
-            'missing system packages; install them with\n'
-            '  apt-get install --no-install-recommends '
-            + ' '.join(sorted(missing))
-        )
+        packages.install(sorted(missing))
 
 
-def python() -> str:
+def python(profile: str) -> str:
     """Return the interpreter on which the lab's venv is to be based.
 
     The eBackup service runs as a user of its own, who has to be able to read
-    it: one below somebody's home usually can't be.
+    it: one below somebody's home usually can't be. Bindings are made for
+    Debian's.
     """
-    return _venv_pythons()[0]
+    return _venv_pythons(profile)[0]
 
 
-def _venv_pythons() -> list[str]:
-    candidates = ['/usr/bin/python3']
+def bindings() -> dict[str, pathlib.Path]:
+    """Return the files of the modules of BINDINGS that Debian's Python has."""
+    program = (
+        'from importlib import util; import sys\n'
+        'for name in sys.argv[1:]:\n'
+        '    found = util.find_spec(name)\n'
+        '    if found: print(name, found.origin)\n'
+    )
+    try:
+        printed = subprocess.check_output(
+            [_DEBIAN, '-I', '-c', program, *BINDINGS], text=True
+        )
+    except OSError:
+        return {}
+    lines = [line.split(' ', 1) for line in printed.splitlines()]
+    return {name: pathlib.Path(file) for name, file in lines}
+
+
+def _venv_pythons(profile: str) -> list[str]:
+    candidates = [_DEBIAN]
     running = os.path.realpath(getattr(sys, '_base_executable', ''))
-    if open_to_all(pathlib.Path(running)) or not is_root():
+    readable = open_to_all(pathlib.Path(running)) or not is_root()
+    if readable and profile != 'ceph':
         candidates.insert(0, running)
     return [path for path in candidates if _can_make_venv(path)]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the files of the lab's volumes are.
+"""The volumes of the lab: their files, and their bytes.
 
 Snapshots and clones are instant on a file system that shares blocks between
 files. Where DIR's can't, root makes one that can: an xfs image, mounted in
@@ -13,9 +13,11 @@ import pathlib
 import subprocess
 import tempfile
 
+from lablib import ceph
 from lablib import configuration
 from lablib import console
 from lablib import lab as lab_module
+from lablib import sparse
 from lablib import system
 
 # Sparse: it takes what the volumes take.
@@ -31,6 +33,8 @@ def prepare(lab: lab_module.Lab) -> None:
         with console.step('mounting a file system for volumes'):
             _mount_image(lab)
     for name in configuration.volume_types(lab):
+        if name not in configuration.TYPES:
+            continue
         path = lab.volumes / name
         path.mkdir(exist_ok=True)
         if system.is_root():
@@ -56,11 +60,75 @@ def release(lab: lab_module.Lab) -> None:
 
 def find(lab: lab_module.Lab, volume_id: str) -> pathlib.Path:
     """Return the file that holds the volume's bytes."""
+    path = _file(lab, volume_id)
+    if path is None:
+        raise console.Problem(f'there is no file of volume {volume_id}')
+    return path
+
+
+def read(
+    lab: lab_module.Lab, volume_id: str, offset: int, length: int
+) -> bytes:
+    path = _file(lab, volume_id)
+    if path is None:
+        return _image(lab, volume_id, 'read', str(offset), str(length))
+    with path.open('rb') as file:
+        file.seek(offset)
+        return file.read(length)
+
+
+def write(
+    lab: lab_module.Lab, volume_id: str, offset: int, data: bytes
+) -> None:
+    """Write into a volume that is not attached."""
+    path = _file(lab, volume_id)
+    if path is None:
+        _image(lab, volume_id, 'write', str(offset), content=data)
+        return
+    with path.open('r+b') as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def digest(lab: lab_module.Lab, volume_id: str) -> str:
+    """Return what is the same for volumes of the same bytes only.
+
+    Whatever their back ends are.
+    """
+    path = _file(lab, volume_id)
+    if path is None:
+        return _image(lab, volume_id, 'digest').decode().strip()
+    return sparse.digest(path)
+
+
+def _file(lab: lab_module.Lab, volume_id: str) -> pathlib.Path | None:
     for name in configuration.TYPES:
         path = lab.volumes / name / f'volume-{volume_id}'
         if path.exists():
             return path
-    raise console.Problem(f'there is no volume {volume_id} in {lab.volumes}')
+    return None
+
+
+def _image(
+    lab: lab_module.Lab, volume_id: str, *arguments: str, content: bytes = b''
+) -> bytes:
+    """Return what lablib.rbd_image prints about a volume in Ceph."""
+    if not lab.settings.ceph:
+        raise console.Problem(f'there is no volume {volume_id}')
+    image = f'{ceph.POOL}/volume-{volume_id}'
+    done = subprocess.run(
+        [
+            *(lab.binary('python'), '-m', 'lablib.rbd_image'),
+            *(ceph.conf(lab), image, *arguments),
+        ],
+        env=os.environ | {'PYTHONPATH': str(lab_module.TREE / 'tools')},
+        input=content,
+        capture_output=True,
+    )
+    if done.returncode:
+        error = done.stderr.decode(errors='replace').strip()
+        raise console.Problem(f'image {image} of Ceph: {error}')
+    return done.stdout
 
 
 def attached(lab: lab_module.Lab) -> list[pathlib.Path]:
