@@ -175,18 +175,14 @@ class LabTestCase(base.BaseTestCase):
 
     def write(self, volume_id: str, offset: int, data: bytes) -> None:
         """Write into a volume that is not attached."""
-        with self.volume_path(volume_id).open('r+b', buffering=0) as file:
-            file.seek(offset)
-            file.write(data)
+        self.lab.write(volume_id, offset, data)
 
     def read(self, volume_id: str, offset: int, length: int) -> bytes:
-        with self.volume_path(volume_id).open('rb', buffering=0) as file:
-            file.seek(offset)
-            return file.read(length)
+        return self.lab.read(volume_id, offset, length)
 
     def sha256(self, volume_id: str) -> str:
         """Return the hash of all of the volume's bytes."""
-        return lab.sha256(self.volume_path(volume_id))
+        return self.lab.sha256(volume_id)
 
     def use_volume(self, volume_id: str) -> str:
         """Make the volume in-use; return the attachment.

@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import types
@@ -36,18 +37,30 @@ class Lab:
     def profile(self) -> str:
         return self._settings['profile']
 
+    @property
+    def separate(self) -> bool:
+        """Tell whether each service is a process of its own."""
+        return self.profile == 'processes'
+
     @functools.cached_property
     def backup_threading(self) -> str:
         """Return how Cinder's backup service is to run: eventlet or native."""
-        if self.profile == 'default':
+        if not self.separate:
             return 'eventlet'
         return self._settings['backup_threading']
 
     @functools.cached_property
     def volume_types(self) -> list[str]:
-        """Return "block", where the lab is of root, and "file"."""
-        # Each has a directory for its volumes.
-        return sorted(p.name for p in (self.directory / 'volumes').iterdir())
+        """Return the names of the back ends, that of the default first.
+
+        They are "block", where the lab is of root, and "file"; in profile
+        ceph "rbd" and "file".
+        """
+        file = self.directory / 'etc/cinder.conf'
+        [names] = re.findall(
+            r'^enabled_backends = (.*)$', file.read_text(), re.M
+        )
+        return names.split(',')
 
     @functools.cached_property
     def _settings(self) -> dict[str, Any]:
@@ -85,15 +98,49 @@ class Lab:
             return path
         raise FileNotFoundError(f'no file of volume {volume_id}')
 
+    # To be used while Cinder has not attached the volume, too.
+
+    def read(self, volume_id: str, offset: int, length: int) -> bytes:
+        if self.profile == 'ceph':
+            where = str(offset), str(length)
+            return self._volume('read', volume_id, *where)
+        with self.volume_path(volume_id).open('rb', buffering=0) as file:
+            file.seek(offset)
+            return file.read(length)
+
+    def write(self, volume_id: str, offset: int, data: bytes) -> None:
+        if self.profile == 'ceph':
+            self._volume('write', volume_id, str(offset), content=data)
+            return
+        with self.volume_path(volume_id).open('r+b', buffering=0) as file:
+            file.seek(offset)
+            file.write(data)
+
+    def sha256(self, volume_id: str) -> str:
+        """Return what is the same for volumes of the same bytes only."""
+        if self.profile == 'ceph':
+            return self._volume('digest', volume_id).decode().strip()
+        return sha256(self.volume_path(volume_id))
+
+    def _volume(
+        self, verb: str, volume_id: str, *numbers: str, content: bytes = b''
+    ) -> bytes:
+        """Let tools/lab do it, which knows in which back end a volume is."""
+        program = [TREE / 'tools/lab', '--dir', self.directory]
+        return subprocess.run(
+            [*program, f'volume-{verb}', volume_id, *numbers],
+            check=True,
+            input=content,
+            stdout=subprocess.PIPE,
+        ).stdout
+
     def service(self, name: str) -> str:
         """Return the name, in this profile, of what runs a program.
 
-        For instance "cinder-backup" and "ebackup-proxy", which in profile
-        default are part of "cinder" and "ebackup".
+        For instance "cinder-backup" and "ebackup-proxy", which are part of
+        "cinder" and "ebackup" where services are not separate.
         """
-        if self.profile == 'default':
-            return name.partition('-')[0]
-        return name
+        return name if self.separate else name.partition('-')[0]
 
 
 # Accounts that act in project "service".

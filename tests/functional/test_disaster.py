@@ -89,7 +89,7 @@ class DisasterTestCase(ebackup_case.EBackupTestCase):
     # What is lost
 
     def lose_the_catalog(self) -> None:
-        if self.lab.profile == 'default':
+        if not self.lab.separate:
             for path in self.lab.directory.glob('state/ebackup/*.sqlite*'):
                 path.unlink()
             return

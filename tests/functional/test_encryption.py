@@ -200,6 +200,6 @@ class TestEncryption(EncryptionTestCase):
         return [path for path in directory.rglob('*') if path.is_file()]
 
     def _parts(self) -> list[str]:
-        if self.lab.profile == 'default':
+        if not self.lab.separate:
             return ['']
         return ['-api', '-server', '-proxy']

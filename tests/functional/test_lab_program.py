@@ -87,20 +87,32 @@ class TestConfine(base.BaseTestCase):
 
 
 class TestMissingPackages(base.BaseTestCase):
-    def test_are_named_with_what_installs_them(self) -> None:
+    def up(self, profile: str) -> str:
+        """Return the error where no program is found, not even apt-get."""
         with tempfile.TemporaryDirectory() as directory:
+            program = [sys.executable, TOOLS / 'lab', '--dir', directory]
             done = subprocess.run(
-                [sys.executable, TOOLS / 'lab', '--dir', directory, 'up'],
+                [*program, 'up', profile],
                 env={'PATH': '/nonexistent'},
                 capture_output=True,
                 text=True,
             )
         self.assertEqual(1, done.returncode)
+        return done.stderr
+
+    def test_are_named_with_what_installs_them(self) -> None:
         self.assertRegex(
-            done.stderr,
+            self.up('default'),
             'missing system packages; install them with\n'
             '  apt-get install --no-install-recommends coreutils',
         )
+
+    def test_include_those_of_ceph_where_it_is_wanted(self) -> None:
+        if os.geteuid():
+            environment.lacks('a lab with Ceph needs root')
+        named = self.up('ceph')
+        for package in 'ceph-common', 'ceph-mgr', 'ceph-mon', 'radosgw':
+            self.assertIn(f' {package} ', named)
 
 
 class LabLibraryTestCase(base.BaseTestCase):

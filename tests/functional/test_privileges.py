@@ -61,7 +61,7 @@ class PrivilegesTestCase(base.LabTestCase):
         self.check('ebackup-proxy', {DISK, self.volume_group})
 
     def test_api_and_server_have_no_groups_at_all(self):
-        if self.lab.profile == 'default':
+        if not self.lab.separate:
             self.skipTest('they are one process with the proxy here')
         self.check('ebackup-api', set())
         self.check('ebackup-server', set())

@@ -15,6 +15,8 @@ from tests.functional import lab
 from tests.functional import sockets
 
 TOOLS = lab.TREE / 'tools'
+# That a lab has, or leaves free for itself.
+PORTS = 20
 
 
 class Interruption(NamedTuple):
@@ -35,6 +37,11 @@ _INTERRUPTIONS = {
         Interruption('state/mariadb/mysql/*', signal.SIGINT),
         Interruption('state/mariadb/cinder/services.ibd', signal.SIGKILL),
         Interruption('run/cinder-volume.json', signal.SIGKILL),
+    ),
+    'ceph': (
+        Interruption('state/ceph/mon/store.db/CURRENT', signal.SIGKILL),
+        Interruption('state/ceph/osd/block', signal.SIGKILL),
+        Interruption('run/ceph-rgw.json', signal.SIGINT),
     ),
 }
 
@@ -92,7 +99,7 @@ class TestSecondLab(base.LabTestCase):
         self.assertEqual(self.before, _pids(self.lab))
 
     def test_ports_are_those_asked_for_and_on_loopback(self) -> None:
-        asked = range(self.base_port, self.base_port + 7)
+        asked = range(self.base_port, self.base_port + PORTS)
         found = {
             listener
             for pid in _pids(self.second).values()
@@ -104,7 +111,7 @@ class TestSecondLab(base.LabTestCase):
             self.assertIn(port, asked)
 
     def test_other_ports_than_its_own_are_refused(self) -> None:
-        done = _up(self.second, self.base_port + 10)
+        done = _up(self.second, self.base_port + PORTS)
         self.assertEqual(1, done.returncode)
         self.assertIn(f'has base port {self.base_port}', done.stderr)
 

@@ -22,7 +22,7 @@ class SplitServiceTestCase(fault_case.FaultTestCase):
     def setUpClass(cls) -> None:
         super().setUpClass()
         current = lab.current()
-        if current.profile == 'default':
+        if not current.separate:
             raise unittest.SkipTest('these are one process here')
         # For all tests, since a proxy takes its time to start.
         throttle = ebackup_case.Throttle(current, SLOW)
