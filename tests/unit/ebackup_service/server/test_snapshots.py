@@ -144,10 +144,10 @@ class TestReservation(SnapshotsTestCase):
         self.assertEqual(job.id, spec.id)
 
     def test_the_one_with_the_least_to_do(self):
-        for host in ('one', 'two'):
-            self.announce(host)
         for _ in range(4):
             self.fixture.reserve(volume=folder.volume('volume'))
+        for host in ('one', 'two'):
+            self.announce(host)
         self.fixture.assign()
         hosts = [job.proxy for job in jobs.list(self.catalog)[0]]
         self.assertEqual(['one', 'one', 'two', 'two'], sorted(hosts))
