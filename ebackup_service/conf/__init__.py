@@ -14,6 +14,7 @@ from ebackup_service.conf import api
 from ebackup_service.conf import base
 from ebackup_service.conf import database
 from ebackup_service.conf import http_basic
+from ebackup_service.conf import nbd
 from ebackup_service.conf import proxy
 from ebackup_service.conf import repository
 from ebackup_service.conf import server
@@ -28,7 +29,7 @@ LOG_LEVELS = [
     'stevedore=WARNING',
     'waitress=INFO',
 ]
-GROUPS = (base, api, database, http_basic, proxy, repository, server)
+GROUPS = (base, api, database, http_basic, nbd, proxy, repository, server)
 
 
 def register(conf: cfg.ConfigOpts) -> None:

@@ -93,6 +93,12 @@ class NotInstalled(ProductionError):
     kind = 'production-storage-not-installed'
 
 
+class SettingsInvalid(ProductionError):
+    """A storage is registered with what can't be meant."""
+
+    kind = 'production-settings-invalid'
+
+
 class VolumeUnknown(ProductionError):
     """The storage has no such volume."""
 

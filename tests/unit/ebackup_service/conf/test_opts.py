@@ -23,6 +23,7 @@ class ListOptsTest(base.BaseTestCase):
                 'api',
                 'database',
                 'http_basic',
+                'nbd',
                 'proxy',
                 'repository',
                 'server',

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+from ebackup_service.production import errors
+from ebackup_service.production import nbd_extents
+from tests.unit.ebackup_service.production import hostile_nbd
+from tests.unit.ebackup_service.production import test_nbd_source
+
+SIZE = test_nbd_source.SIZE
+
+
+class OpenerTest(test_nbd_source.HostileTestCase):
+    def target(self, is_new=False):
+        target = self.opener().target(self.address, SIZE, is_new)
+        self.addCleanup(target.close)
+        return target
+
+    def test_probe(self):
+        self.opener().probe(self.address)
+        self.server.deny = True
+        self.assertRaises(
+            errors.AccessDenied, self.opener().probe, self.address
+        )
+        self.server.stop()
+        self.assertRaises(
+            errors.SourceUnavailable, self.opener().probe, self.address
+        )
+        self.server.start()
+
+    def test_wrong_size(self):
+        for size in (SIZE - 512, 0, 1 << 62):
+            self.server.size = size
+            opener = self.opener()
+            self.assertRaises(
+                errors.SizeMismatch, opener.source, self.address, SIZE
+            )
+            self.assertRaises(
+                errors.SizeMismatch, opener.target, self.address, SIZE, False
+            )
+
+    def test_bitmap_that_is_not_exported(self):
+        error = self.assertRaises(
+            errors.DifferenceUnavailable,
+            self.opener().source,
+            *(self.address, SIZE, test_nbd_source.DIRTY),
+        )
+        self.assertIn(test_nbd_source.DIRTY, str(error))
+
+    def test_export_that_can_only_be_read(self):
+        self.server.flags |= hostile_nbd.READ_ONLY
+        self.assertRaises(errors.AccessDenied, self.target)
+
+    def test_server_that_can_not_flush(self):
+        self.server.flags &= ~hostile_nbd.SEND_FLUSH
+        self.assertRaises(errors.AccessDenied, self.target)
+
+    def test_server_of_a_target_is_away(self):
+        self.server.stop()
+        self.assertRaises(errors.TargetUnavailable, self.target)
+        self.server.start()
+
+    def test_new_volume_that_the_server_says_is_empty(self):
+        self.assertFalse(self.target(True).truncated)
+        for told, empty in (
+            ([(SIZE, 3)], True),
+            ([(SIZE - 512, 3), (512, 0)], False),
+            ([(SIZE, 1)], False),
+        ):
+            self.server.contexts[nbd_extents.ALLOCATION] = (
+                lambda offset, length, told=told: [told]
+            )
+            self.assertEqual(empty, self.target(True).truncated)
+            self.assertFalse(self.target(False).truncated)
+
+    def test_what_is_said_of_a_new_volume_is_wrong(self):
+        self.server.contexts[nbd_extents.ALLOCATION] = lambda offset, length: [
+            [(SIZE * 2, 3)]
+        ]
+        self.assertRaises(errors.ExtentsInvalid, self.target, True)
