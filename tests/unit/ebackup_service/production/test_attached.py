@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import threading
 from unittest import mock
 
 import fixtures
@@ -10,6 +11,7 @@ from ebackup_service.production import base as production
 from ebackup_service.production import errors
 from tests import base
 from tests.unit.ebackup_service.production import conformance
+from tests.unit.ebackup_service.production import faulty
 from tests.unit.ebackup_service.production import holder
 from tests.unit.ebackup_service.production import loops
 
@@ -56,6 +58,46 @@ class FileConformanceTest(AttachedTests, base.BaseTestCase):
                 if any(piece):
                     file.seek(start)
                     file.write(piece)
+
+
+class FaultyConformanceTest(FileConformanceTest):
+    """What wraps a storage for tests is one itself, and fails when told."""
+
+    def make_volume(self):
+        return faulty.Storage(super().make_volume())
+
+    def test_fails_at_the_call_that_was_named(self):
+        source = self.source()
+        self.storage.faults.at('read_into', 2, faulty.fail(OSError))
+        self.read(source, 0, 1)
+        self.assertRaises(OSError, self.read, source, 0, 1)
+        self.read(source, 0, 1)
+
+    def test_does_what_it_lost_the_answer_of(self):
+        target = self.target()
+        self.storage.faults.always('write', faulty.lose(OSError))
+        self.assertRaises(OSError, target.write, 0, memoryview(b'new'))
+        target.close()
+        self.assertEqual(b'new', self.content()[:3])
+
+    def test_hangs_until_told(self):
+        source = self.source()
+        go_on = threading.Event()
+        self.storage.faults.at('read_into', 1, faulty.hang(go_on))
+        thread = threading.Thread(target=self.read, args=(source, 0, 1))
+        thread.start()
+        while 'read_into' not in self.storage.faults.calls:
+            thread.join(0.01)
+        self.assertTrue(thread.is_alive())
+        go_on.set()
+        thread.join()
+
+    def test_lies(self):
+        self.fill(b'x' * self.SIZE)
+        source = self.source()
+        extent = production.Extent(5, 2, production.ExtentKind.HOLE)
+        self.storage.faults.at('extent', 1, faulty.answer(extent))
+        self.assertEqual(extent, next(source.extents()))
 
 
 class DeviceConformanceTest(
