@@ -266,7 +266,9 @@ class JobSpec(Message):
     base: TreeSpec | None = None
     tree: TreeSpec | None = None
     target: TargetSpec | None = None
-    attachment: dict[str, Any] | None = None
+    attachment: dict[str, Any] | None = dataclasses.field(
+        default=None, repr=False
+    )
     begun: Checkpoint | None = None
     sample: SampleSpec | None = None
     partial: bool = False

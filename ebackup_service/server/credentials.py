@@ -170,15 +170,20 @@ def _locked(path: str) -> Iterator[None]:
 
 
 def _write(path: str, text: str) -> None:
-    """Replace the file, or make it, for its owner alone."""
+    """Replace the file, or make it, for its owner alone.
+
+    What root makes is for whoever owns the directory: the service's user.
+    """
+    directory = os.path.dirname(path) or '.'
     # mkstemp's mode is 0600
     number, temporary = tempfile.mkstemp(
-        prefix=f'.{os.path.basename(path)}-', dir=os.path.dirname(path) or '.'
+        prefix=f'.{os.path.basename(path)}-', dir=directory
     )
     try:
         with open(number, 'w') as file:
-            if os.path.exists(path):
-                owner = os.stat(path)
+            is_there = os.path.exists(path)
+            if is_there or os.geteuid() == 0:
+                owner = os.stat(path if is_there else directory)
                 os.fchown(number, owner.st_uid, owner.st_gid)
             file.write(text)
             file.flush()

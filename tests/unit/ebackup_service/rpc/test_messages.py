@@ -87,9 +87,10 @@ class TestMessages(base.BaseTestCase):
                 None,
             )
 
-    def test_credentials_are_not_shown(self):
+    def test_what_may_be_secret_is_not_shown(self):
         for message in (STORAGE, EXAMPLES[2]):
             self.assertNotIn('secret', repr(message))
+        self.assertNotIn('attached', repr(EXAMPLES[1]))
 
     def refused(self, cls, document):
         error = self.assertRaises(

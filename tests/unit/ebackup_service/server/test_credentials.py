@@ -8,6 +8,7 @@ import fixtures
 from ebackup_service import conf as service_conf
 from ebackup_service.server import credentials
 from tests import base
+from tests import environment
 
 SECRET = {'key': 'AQ-very-secret=='}
 
@@ -100,6 +101,18 @@ class TestDefaultFile(CredentialsTestCase):
         for thread in threads:
             thread.join(60)
         self.assertEqual([SECRET] * 8, [*map(self.decrypt, tokens)])
+
+    def test_what_root_makes_is_its_directorys_owners(self):
+        if os.geteuid():
+            environment.lacks('root')
+        os.chown(self.directory, 12345, 23456)
+        self.encrypt()
+        made = os.stat(self.default)
+        self.assertEqual((12345, 23456), (made.st_uid, made.st_gid))
+        os.chown(self.directory, 0, 0)
+        credentials.create_key(self.conf)
+        made = os.stat(self.default)
+        self.assertEqual((12345, 23456), (made.st_uid, made.st_gid))
 
     def test_directory_that_is_missing(self):
         self.conf.set_override('state_path', f'{self.directory}/missing')
