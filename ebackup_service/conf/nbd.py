@@ -28,6 +28,13 @@ OPTS: list[cfg.Opt] = [
         'both have to make and remove files there. When it is full, writes '
         'of guests fail: it needs room for what they write during a backup.',
     ),
+    cfg.StrOpt(
+        'process_directory',
+        default='/run/ebackup/qemu',
+        help='Where the sockets are of each qemu-storage-daemon that this '
+        'proxy starts, to reach iSCSI targets without an initiator in the '
+        'kernel. Only the user of the proxy may have access to it.',
+    ),
     cfg.IntOpt(
         'connections',
         default=4,

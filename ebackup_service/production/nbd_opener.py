@@ -50,6 +50,7 @@ class Opener:
         dirty: str | None = None,
         gone: Callable[[], errors.ProductionError] | None = None,
         release: Callable[[], None] | None = None,
+        name: str | None = None,
     ) -> base.Source:
         """Open an export for reading.
 
@@ -57,13 +58,14 @@ class Opener:
             changed
         :param gone: makes the error for an export that is no more
         :param release: called when the source is closed; may raise
+        :param name: for messages, if the address says nothing
         :raises SizeMismatch: the export has another size
         :raises DifferenceUnavailable: it has no such context
         """
         wanted = nbd_extents.Contexts(dirty, True).names()
         first = self._first(address, wanted)
         try:
-            _check_size(first, address, size)
+            _check_size(first, name or str(address), size)
             if dirty is not None and dirty not in first.contexts:
                 raise errors.DifferenceUnavailable(
                     f'{address} has no metadata context {dirty}: is the '
@@ -89,7 +91,7 @@ class Opener:
 
         return nbd_source.NbdSource(
             self._pool(connect, first),
-            str(address),
+            name or str(address),
             size,
             contexts,
             self._conf.nbd.outage,
@@ -99,13 +101,18 @@ class Opener:
         )
 
     def target(
-        self, address: nbd_address.Address, size: int, volume_is_new: bool
+        self,
+        address: nbd_address.Address,
+        size: int,
+        volume_is_new: bool,
+        release: Callable[[], None] | None = None,
+        name: str | None = None,
     ) -> base.Target:
-        """Open an export for writing."""
+        """Open an export for writing; see source()."""
         first: nbd_connection.Connection | None = None
         try:
             first = self._connection(address, [nbd_extents.ALLOCATION])
-            _check_size(first, address, size)
+            _check_size(first, name or str(address), size)
             if first.read_only:
                 raise errors.AccessDenied(
                     f'{address} can only be read: let its server export it '
@@ -134,10 +141,11 @@ class Opener:
 
         return nbd_target.NbdTarget(
             self._pool(connect, first),
-            str(address),
+            name or str(address),
             size,
             truncated,
             first.minimum,
+            release,
         )
 
     def _first(
@@ -174,12 +182,12 @@ class Opener:
 
 def _check_size(
     connection: nbd_connection.Connection,
-    address: nbd_address.Address,
+    name: str,
     size: int,
 ) -> None:
     if connection.size != size:
         raise errors.SizeMismatch(
-            f'{address} has {connection.size} bytes, the volume {size}: is it '
+            f'{name} has {connection.size} bytes, the volume {size}: is it '
             'the right volume, and does the server know its new size?'
         )
 

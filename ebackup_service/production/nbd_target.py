@@ -18,6 +18,8 @@ from ebackup_service.production import nbd_source
 class NbdTarget:
     """See base.Target.
 
+    :param release: called after closing, once
+
     Threads share the pool, and ``_lost``, which is only ever set. ``_edges``
     is held by who writes a part of a block, since it writes the rest of the
     block as well.
@@ -30,12 +32,14 @@ class NbdTarget:
         size: int,
         truncated: bool,
         alignment: int,
+        release: Callable[[], None] | None = None,
     ) -> None:
         self.size = size
         self.truncated = truncated
         self.alignment = alignment
         self._pool = pool
         self._name = name
+        self._release = release
         self._lost: str | None = None
         self._edges = threading.Lock()
 
@@ -75,6 +79,9 @@ class NbdTarget:
 
     def close(self) -> None:
         self._pool.close()
+        release, self._release = self._release, None
+        if release is not None:
+            release()
 
     def _use(
         self,

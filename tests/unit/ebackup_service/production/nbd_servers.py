@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -79,6 +78,11 @@ def content(path: str, export: str = NAME) -> bytes:
     return found
 
 
+def listens(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as tried:
+        return not tried.connect_ex(path)
+
+
 def qemu_img(*arguments: str) -> None:
     subprocess.run(['qemu-img', *arguments], check=True, capture_output=True)
 
@@ -129,15 +133,7 @@ class Server(fixtures.Fixture):
             time.sleep(0.005)
 
     def answers(self) -> bool:
-        with socket.socket(socket.AF_UNIX) as tried:
-            try:
-                tried.connect(self.socket)
-            except OSError:
-                return False
-        return True
-
-    def signal(self, number: int) -> None:
-        self.process.send_signal(number)
+        return listens(self.socket)
 
     def stop(self) -> None:
         """Let it write what it has to, and end.
@@ -198,7 +194,7 @@ class StorageDaemon(Server):
         ]
 
     def answers(self) -> bool:
-        return super().answers() and os.path.exists(self.monitor)
+        return listens(self.monitor) and super().answers()
 
     def execute(self, command: str, **arguments):
         """What the monitor answers; somebody else asks it."""
@@ -246,6 +242,3 @@ class StorageDaemon(Server):
             )
             if name.startswith('ebackup')
         }
-
-
-STOP, CONTINUE = signal.SIGSTOP, signal.SIGCONT
