@@ -53,15 +53,21 @@ def new_id() -> str:
 def wait_for(
     condition: Callable[[], Any], what: str, seconds: float = 20.0
 ) -> Any:
-    """Wait until a condition gives something true, and return that."""
+    """Wait until a condition gives something true, and return that.
+
+    It is looked at less and less often: looking takes time from what it waits
+    for.
+    """
     end = time.monotonic() + seconds
+    pause = 0.005
     while True:
         found = condition()
         if found:
             return found
         if time.monotonic() > end:
             raise AssertionError(f'{what}: not within {seconds} s')
-        time.sleep(0.01)
+        time.sleep(pause)
+        pause = min(1.5 * pause, 0.1)
 
 
 @functools.cache
