@@ -2,6 +2,7 @@
 """A catalog of a test's own, and the driver's part played on it."""
 
 from collections.abc import Callable
+import contextlib
 import functools
 import os
 import tempfile
@@ -83,16 +84,17 @@ def _tables() -> bytes:
 
 
 def upgraded(conf: Any) -> database.Catalog:
-    """An empty catalog; to be closed.
+    """A catalog, an empty one if it is new; to be closed.
 
-    On sqlite it begins with tables that were made once for the whole process:
-    to make them takes longer than most tests.
+    On sqlite that begins with tables that were made once for the whole
+    process: to make them takes longer than most tests.
     """
     url = sa.engine.make_url(conf.database.connection)
     if url.get_backend_name() == 'sqlite':
         assert url.database is not None
-        with open(url.database, 'xb') as file:
-            file.write(_tables())
+        with contextlib.suppress(FileExistsError):
+            with open(url.database, 'xb') as file:
+                file.write(_tables())
     catalog = database.Catalog(conf)
     catalog.upgrade()
     return catalog
