@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting for librados and librbd, whose calls nobody can interrupt.
+
+A call that blocks is made in a thread of its own, an asynchronous one ends in
+a thread of librbd. The caller only waits, looks every second whether his job
+has to stop, and then goes away; what is under way ends by itself, when Ceph
+answers or its own time limits are over.
+"""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+import concurrent.futures
+import os
+import queue
+import threading
+import time
+from typing import Any
+from typing import TypeVar
+
+T = TypeVar('T')
+
+# Begins an asynchronous call that, at its end, calls the argument with the
+# completion and, if it reads, what was read.
+Start = Callable[[Callable[..., None]], object]
+
+_LOOK = 1.0  # seconds between two looks
+
+
+class Calls:
+    """For any number of threads.
+
+    :param check: raises when the job has to stop
+    """
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+
+    def run(
+        self,
+        call: Callable[[], T],
+        forget: Callable[[T], object] | None = None,
+    ) -> T:
+        """Make a call that blocks.
+
+        :param forget: what to do with a result that nobody waits for any more
+        :raises: what the call, or the check, raises
+        """
+        future = begun(call)
+        try:
+            return self._wait(future)
+        except BaseException:
+            if forget is not None:
+                future.add_done_callback(lambda done: _pass_on(done, forget))
+            raise
+
+    def gather(self, starts: Sequence[Start]) -> list[bytes]:
+        """Make asynchronous calls, all at the same time.
+
+        :param starts: each begins one
+        :returns: what each has read
+        :raises: OSError
+        """
+        ended: queue.SimpleQueue[tuple[int, int, bytes | None]]
+        ended = queue.SimpleQueue()
+        for number, start in enumerate(starts):
+
+            def end(
+                completion: Any,
+                data: bytes | None = None,
+                number: int = number,
+            ) -> None:
+                ended.put((number, completion.get_return_value(), data))
+
+            start(end)
+        found = [b''] * len(starts)
+        missing = len(starts)
+        while missing:
+            try:
+                number, code, data = ended.get(timeout=_LOOK)
+            except queue.Empty:
+                self._check()
+                continue
+            if code < 0:
+                raise OSError(-code, os.strerror(-code))
+            found[number] = data or b''
+            missing -= 1
+        return found
+
+    def pause(self, seconds: float) -> None:
+        """Wait; a second at most."""
+        self._check()
+        time.sleep(seconds)
+
+    def _wait(self, future: 'concurrent.futures.Future[T]') -> T:
+        while not concurrent.futures.wait([future], _LOOK).done:
+            self._check()
+        return future.result()
+
+
+def begun(call: Callable[[], T]) -> 'concurrent.futures.Future[T]':
+    """Make a call in a thread of its own, which doesn't keep the process."""
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def work() -> None:
+        try:
+            result = call()
+        except BaseException as e:
+            future.set_exception(e)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=work, name='rbd', daemon=True).start()
+    return future
+
+
+def _pass_on(
+    done: 'concurrent.futures.Future[T]', forget: Callable[[T], object]
+) -> None:
+    if done.exception() is None:
+        forget(done.result())

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading and writing an image, several requests at a time.
+
+Neither a source nor a target changes between opening and closing; librbd
+serves any number of threads.
+"""
+
+from collections.abc import Iterator
+import contextlib
+import functools
+
+from ebackup_service.production import base
+from ebackup_service.production import errors
+from ebackup_service.production import rbd_cluster
+from ebackup_service.production import rbd_extents
+
+# Bytes of one request.
+_PIECE = 1 << 20
+# Bytes that are zeroed in one request: whole objects, where it can be.
+_ZEROED = 64 << 20
+
+
+class RbdSource:
+    """See base.Source.
+
+    Of a snapshot that is being removed Ceph reads zeros, or what came later.
+    So whatever was read, or listed, counts only if afterwards all that it
+    was read from is still there.
+
+    :param snapshot: that is read; None: the volume
+    :param since: that it is compared with
+    """
+
+    def __init__(
+        self,
+        cluster: rbd_cluster.Cluster,
+        image: rbd_cluster.Image,
+        name: str,
+        image_id: str,
+        size: int,
+        snapshot: base.Snapshot | None,
+        since: base.Snapshot | None,
+        lister: rbd_extents.Lister,
+        opened: contextlib.ExitStack,
+    ) -> None:
+        self.size = size
+        self.gaps = lister.gaps
+        self._cluster = cluster
+        self._image = image
+        self._name = name
+        self._id = image_id
+        self._snapshot = snapshot
+        self._since = since
+        self._lister = lister
+        self._opened = opened
+
+    def extents(self) -> Iterator[base.Extent]:
+        windows = self._lister.windows()
+        explained = functools.partial(
+            self._cluster.library.explained,
+            f'listing what is allocated, or changed, of {self._name}',
+        )
+        while True:
+            with explained():
+                window = next(windows, None)
+                self._confirm()
+                if self._since is not None:
+                    self._confirm_snapshot(self._since)
+            if window is None:
+                return
+            yield from window
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        with self._cluster.library.explained(f'reading {self._name}'):
+            _read(self._cluster, self._image, offset, buffer)
+            self._confirm()
+
+    def close(self) -> None:
+        self._opened.close()
+
+    def _confirm(self) -> None:
+        if self._snapshot is not None:
+            self._confirm_snapshot(self._snapshot)
+            return
+        size = self._cluster.image_size(self._id)
+        if size != self.size:
+            raise errors.SizeMismatch(
+                f'{self._name} has {size} bytes, and had {self.size} '
+                'when it was opened: was the volume shrunk or removed?'
+            )
+
+    def _confirm_snapshot(self, snapshot: base.Snapshot) -> None:
+        name = self._cluster.snapshot_name(self._id, int(snapshot.id))
+        if name != snapshot.name:
+            raise errors.SnapshotUnknown(
+                f'snapshot {snapshot.name} of {self._name} was removed, or '
+                'renamed, by somebody while it was read'
+            )
+
+
+class RbdTarget:
+    """See base.Target; its image's lock is ours."""
+
+    alignment = 512
+
+    def __init__(
+        self,
+        cluster: rbd_cluster.Cluster,
+        image: rbd_cluster.Image,
+        name: str,
+        size: int,
+        truncated: bool,
+        opened: contextlib.ExitStack,
+    ) -> None:
+        self.size = size
+        self.truncated = truncated
+        self._cluster = cluster
+        self._image = image
+        self._name = name
+        self._opened = opened
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        with self._explained('reading'):
+            _read(self._cluster, self._image, offset, buffer)
+
+    def write(self, offset: int, buffer: memoryview) -> None:
+        self._check_range(offset, len(buffer))
+        image = self._image
+        with self._explained('writing'):
+            self._cluster.calls.gather(
+                [
+                    functools.partial(
+                        image.aio_write,
+                        bytes(buffer[start : start + _PIECE]),
+                        offset + start,
+                    )
+                    for start in range(0, len(buffer), _PIECE)
+                ],
+            )
+
+    def zero(self, offset: int, length: int) -> None:
+        """By "write zeroes": a discard may leave, or uncover, other bytes."""
+        self._check_range(offset, length)
+        with self._explained('writing zeros to'):
+            for start in range(offset, offset + length, _ZEROED):
+                size = min(_ZEROED, offset + length - start)
+                begin = functools.partial(
+                    self._image.aio_write_zeroes, start, size
+                )
+                self._cluster.calls.gather([begin])
+
+    def flush(self) -> None:
+        with self._explained('flushing'):
+            self._cluster.calls.gather([self._image.aio_flush])
+
+    def close(self) -> None:
+        self._opened.close()
+
+    def _explained(
+        self, doing: str
+    ) -> contextlib.AbstractContextManager[None]:
+        return self._cluster.library.explained(
+            f'{doing} {self._name}',
+            errors.TargetUnavailable,
+            errors.TargetUnavailable,
+        )
+
+    def _check_range(self, offset: int, length: int) -> None:
+        if offset < 0 or offset + length > self.size:
+            raise ValueError(
+                f'{length} bytes at {offset} are not inside the '
+                f'{self.size} bytes of {self._name}'
+            )
+
+
+def _read(
+    cluster: rbd_cluster.Cluster,
+    image: rbd_cluster.Image,
+    offset: int,
+    buffer: memoryview,
+) -> None:
+    starts = range(0, len(buffer), _PIECE)
+    # Of the last request librbd reads less where the image ends.
+    pieces = [buffer[start : start + _PIECE] for start in starts]
+    found = cluster.calls.gather(
+        [
+            functools.partial(image.aio_read, offset + start, len(piece))
+            for start, piece in zip(starts, pieces, strict=True)
+        ],
+    )
+    for start, piece, content in zip(starts, pieces, found, strict=True):
+        if len(content) != len(piece):
+            raise errors.SizeMismatch(
+                f'an image ended at byte {offset + start + len(content)}, it '
+                'is shorter than it was when it was opened: was the volume '
+                'shrunk?'
+            )
+        # Here, and not when the request ends: whoever stopped waiting may
+        # have given the buffer to something else.
+        piece[:] = content

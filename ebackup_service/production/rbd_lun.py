@@ -1,0 +1,271 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One image, its snapshots, and the ways to open it."""
+
+from collections.abc import Iterator
+import contextlib
+from typing import Any
+
+from ebackup_service.production import base
+from ebackup_service.production import errors
+from ebackup_service.production import rbd_cluster
+from ebackup_service.production import rbd_extents
+from ebackup_service.production import rbd_io
+from ebackup_service.production import rbd_lock
+
+
+def find(
+    cluster: rbd_cluster.Cluster, name: str, lock_timeout: float
+) -> 'RbdLun':
+    """:raises: VolumeUnknown, VolumeBusy, AccessDenied, SourceUnavailable"""
+    rbd = cluster.library.rbd
+    with cluster.library.explained(f'opening {_shown(cluster, name)}'):
+        try:
+            with cluster.opened(name=name) as image:
+                if image.old_format():
+                    raise errors.AttachmentInvalid(
+                        f'{_shown(cluster, name)} is of format 1, of which '
+                        'changes are not known: copy it to a new image'
+                    )
+                if image.features() & rbd.RBD_FEATURE_MIGRATING:
+                    raise errors.VolumeBusy(
+                        f'{_shown(cluster, name)} is being migrated: commit '
+                        'or abort that (rbd migration), then try again'
+                    )
+                return RbdLun(cluster, name, image.id(), lock_timeout)
+        except rbd.ImageNotFound as e:
+            where = (
+                'is in the trash: restore it (rbd trash restore)'
+                if cluster.in_trash(name)
+                else 'does not exist: is the storage the one of its back end?'
+            )
+            raise errors.VolumeUnknown(
+                f'{_shown(cluster, name)} {where}'
+            ) from e
+
+
+def _shown(cluster: rbd_cluster.Cluster, name: str) -> str:
+    return f'image {cluster.pool}/{name}'
+
+
+class RbdLun:
+    """See base.Lun; nothing is open between two calls."""
+
+    def __init__(
+        self,
+        cluster: rbd_cluster.Cluster,
+        name: str,
+        image_id: str,
+        lock_timeout: float,
+    ) -> None:
+        self.key = f'{cluster.key}/{image_id}'
+        self.given: base.Snapshot | None = None
+        self._cluster = cluster
+        self._library = cluster.library
+        self._name = _shown(cluster, name)
+        self._id = image_id
+        self._lock_timeout = lock_timeout
+
+    def take_snapshot(self, name: str) -> base.Snapshot:
+        with self._opened(f'taking snapshot {name} of', False) as image:
+            try:
+                self._cluster.calls.run(lambda: image.create_snap(name))
+            except self._library.rbd.ImageExists as e:
+                raise errors.SnapshotExists(
+                    f'{self._name} has a snapshot {name} already'
+                ) from e
+        snapshot = self.find_snapshot(name)
+        if snapshot is None:
+            raise errors.SnapshotUnknown(
+                f'snapshot {name} of {self._name} was removed by somebody as '
+                'soon as it was taken'
+            )
+        return snapshot
+
+    def find_snapshot(self, name: str) -> base.Snapshot | None:
+        with self._opened(f'looking for snapshot {name} of') as image:
+            for snapshot in self._snapshots(image):
+                if snapshot.name == name:
+                    return snapshot
+            return None
+
+    def reduce_to_anchor(self, snapshot: base.Snapshot) -> None:
+        with self._opened(f'looking for snapshot {snapshot.name} of') as image:
+            self._find(image, snapshot)
+
+    def drop_snapshot(self, snapshot: base.Snapshot) -> None:
+        rbd = self._library.rbd
+        try:
+            with self._opened(f'removing {snapshot.name} of', False) as image:
+                if snapshot not in self._snapshots(image):
+                    return
+                self._check_free(image, snapshot)
+                try:
+                    self._cluster.calls.run(
+                        lambda: image.remove_snap_by_id(int(snapshot.id))
+                    )
+                except rbd.ImageBusy as e:
+                    raise self._needed(snapshot) from e
+                except rbd.ImageNotFound:
+                    pass  # somebody else was faster
+        except errors.VolumeUnknown:
+            pass  # with its snapshots
+
+    def open_source(
+        self,
+        size: int,
+        snapshot: base.Snapshot | None = None,
+        since: base.Snapshot | None = None,
+    ) -> base.Source:
+        with (
+            self._library.explained(f'opening {self._name}'),
+            contextlib.ExitStack() as opened,
+        ):
+            # Of a snapshot, nothing changes that a client would have to be
+            # told. A volume could be removed while it is read; not if that is
+            # known to Ceph.
+            image = self._at(opened, snapshot, snapshot is not None)
+            self._check_size(image, size)
+            lister: rbd_extents.Lister = rbd_extents.Allocated(
+                self._cluster, image
+            )
+            if since is not None:
+                lister = self._changes(opened, image, snapshot, since)
+            return rbd_io.RbdSource(
+                *(self._cluster, image, self._name, self._id, size),
+                *(snapshot, since, lister, opened.pop_all()),
+            )
+
+    def open_target(self, size: int, volume_is_new: bool) -> base.Target:
+        unavailable = errors.TargetUnavailable
+        with (
+            self._library.explained(f'opening {self._name}', unavailable),
+            contextlib.ExitStack() as opened,
+        ):
+            image = self._at(opened, None, False)
+            self._check_size(image, size)
+            rbd_lock.take(self._cluster, image, self._name, self._lock_timeout)
+            return rbd_io.RbdTarget(
+                *(self._cluster, image, self._name, size),
+                volume_is_new and rbd_extents.is_empty(self._cluster, image),
+                opened.pop_all(),
+            )
+
+    def close(self) -> None:
+        pass
+
+    @contextlib.contextmanager
+    def _opened(self, doing: str, read_only: bool = True) -> Iterator[Any]:
+        with (
+            self._library.explained(f'{doing} {self._name}'),
+            self._cluster.opened(read_only, image_id=self._id) as image,
+        ):
+            yield image
+
+    def _at(
+        self,
+        opened: contextlib.ExitStack,
+        snapshot: base.Snapshot | None,
+        read_only: bool,
+    ) -> rbd_cluster.Image:
+        """The image, open as it was at that snapshot.
+
+        Not opened at the snapshot: librbd 16 aborts the process if an image
+        that was opened so is closed at once.
+        """
+        image = opened.enter_context(
+            self._cluster.opened(read_only, image_id=self._id)
+        )
+        if snapshot is not None:
+            self._find(image, snapshot)
+            number = int(snapshot.id)
+            self._cluster.calls.run(lambda: image.set_snap_by_id(number))
+        return image
+
+    def _find(self, image: rbd_cluster.Image, wanted: base.Snapshot) -> None:
+        if wanted not in self._snapshots(image):
+            raise errors.SnapshotUnknown(
+                f'{self._name} has no snapshot {wanted.name} with id '
+                f'{wanted.id} (any more)'
+            )
+
+    def _snapshots(self, image: rbd_cluster.Image) -> list[base.Snapshot]:
+        """Without those of groups, mirrors and the trash."""
+        user = self._library.rbd.RBD_SNAP_NAMESPACE_TYPE_USER
+        found = self._cluster.calls.run(lambda: list(image.list_snaps()))
+        return [
+            base.Snapshot(str(snapshot['id']), snapshot['name'])
+            for snapshot in found
+            if snapshot['namespace'] == user
+        ]
+
+    def _check_size(self, image: rbd_cluster.Image, size: int) -> None:
+        found = image.size()
+        if found != size:
+            raise errors.SizeMismatch(
+                f'{self._name} has {found} bytes, the volume {size}: '
+                'is it the right volume?'
+            )
+
+    def _check_free(
+        self, image: rbd_cluster.Image, snapshot: base.Snapshot
+    ) -> None:
+        """Ceph would remove one that has clones, as soon as they are gone."""
+
+        def is_needed() -> bool:
+            if image.is_protected_snap(snapshot.name):
+                return True
+            image.set_snap_by_id(int(snapshot.id))
+            children = list(image.list_children2())
+            image.set_snap(None)
+            return bool(children)
+
+        if self._cluster.calls.run(is_needed):
+            raise self._needed(snapshot)
+
+    def _needed(self, snapshot: base.Snapshot) -> errors.SnapshotBusy:
+        return errors.SnapshotBusy(
+            f'snapshot {snapshot.name} of {self._name} is protected, or was '
+            'cloned, by somebody: remove the clones, or flatten them, then '
+            'unprotect it (rbd snap unprotect)'
+        )
+
+    def _changes(
+        self,
+        opened: contextlib.ExitStack,
+        image: rbd_cluster.Image,
+        snapshot: base.Snapshot | None,
+        since: base.Snapshot,
+    ) -> 'rbd_extents.Changed':
+        """:raises: DifferenceUnavailable"""
+        if snapshot is not None and int(since.id) > int(snapshot.id):
+            raise self._no_difference(since, 'it is the later one')
+        try:
+            before = self._at(opened, since, True)
+        except errors.SnapshotUnknown as e:
+            raise self._no_difference(since, 'it is gone') from e
+        if self._parent(before) != self._parent(image):
+            raise self._no_difference(
+                since, 'the image was flattened, or made smaller, since'
+            )
+        return rbd_extents.Changed(self._cluster, image, before, since.name)
+
+    def _parent(self, image: rbd_cluster.Image) -> Any:
+        """Which the image's missing objects are read from, and how far."""
+        run = self._cluster.calls.run
+        try:
+            parent = run(image.get_parent_image_spec)
+        except self._library.rbd.ImageNotFound:
+            return None
+        names = ('pool_name', 'pool_namespace', 'snap_name')
+        return [
+            *(parent[name] for name in names),
+            *(run(image.parent_id), run(image.overlap)),
+        ]
+
+    def _no_difference(
+        self, since: base.Snapshot, why: str
+    ) -> errors.DifferenceUnavailable:
+        return errors.DifferenceUnavailable(
+            f'what changed of {self._name} since snapshot {since.name} is '
+            f'not known: {why}'
+        )

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+import errno
+import threading
+import time
+from unittest import mock
+
+from ebackup_service.production import rbd_calls
+from tests import base
+
+
+class Stopped(Exception):
+    pass
+
+
+class Completion:
+    def __init__(self, code):
+        self.get_return_value = lambda: code
+
+
+class RunTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.check = mock.Mock()
+        self.calls = rbd_calls.Calls(self.check)
+        self.go_on = threading.Event()
+        self.addCleanup(self.go_on.set)
+
+    def test_result_and_error_are_the_calls(self):
+        self.assertEqual(5, self.calls.run(lambda: 5))
+        self.assertRaises(KeyError, self.calls.run, lambda: {}['key'])
+        self.check.assert_not_called()
+
+    def test_timeout_of_the_call_itself_is_its_error(self):
+        def fail():
+            raise TimeoutError
+
+        self.assertRaises(TimeoutError, self.calls.run, fail)
+
+    def test_whoever_is_stopped_goes_away(self):
+        self.check.side_effect = Stopped
+        forgotten = threading.Event()
+
+        def call():
+            self.go_on.wait()
+            return 'result'
+
+        results = []
+
+        def forget(result):
+            results.append(result)
+            forgotten.set()
+
+        start = time.monotonic()
+        self.assertRaises(Stopped, self.calls.run, call, forget)
+        self.assertLess(time.monotonic() - start, 5)
+        self.assertEqual([], results)
+
+        self.go_on.set()
+        self.assertTrue(forgotten.wait(60))
+        self.assertEqual(['result'], results)
+
+    def test_call_that_failed_after_all_leaves_nothing_to_forget(self):
+        self.check.side_effect = Stopped
+        ended = threading.Event()
+        forget = mock.Mock()
+
+        def call():
+            try:
+                self.go_on.wait()
+                raise OSError
+            finally:
+                ended.set()
+
+        self.assertRaises(Stopped, self.calls.run, call, forget)
+        self.go_on.set()
+        self.assertTrue(ended.wait(60))
+        forget.assert_not_called()
+
+
+class GatherTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.check = mock.Mock()
+        self.calls = rbd_calls.Calls(self.check)
+
+    def test_answers_are_in_the_order_of_the_questions(self):
+        ends = []
+
+        def last(end):
+            ends.append(end)
+            for answer, waiting in zip(
+                (b'c', b'b', b'a'), reversed(ends), strict=True
+            ):
+                threading.Thread(
+                    target=waiting, args=(Completion(1), answer)
+                ).start()
+
+        found = self.calls.gather([ends.append, ends.append, last])
+        self.assertEqual([b'a', b'b', b'c'], found)
+
+    def test_calls_that_read_nothing(self):
+        self.assertEqual(
+            [b''], self.calls.gather([lambda end: end(Completion(0))])
+        )
+        self.assertEqual([], self.calls.gather([]))
+
+    def test_failure(self):
+        error = self.assertRaises(
+            OSError,
+            self.calls.gather,
+            [lambda end: end(Completion(-errno.ETIMEDOUT), None)],
+        )
+        self.assertEqual(errno.ETIMEDOUT, error.errno)
+
+    def test_whoever_is_stopped_goes_away(self):
+        self.check.side_effect = [None, Stopped]
+        self.assertRaises(Stopped, self.calls.gather, [lambda end: None])
+        self.assertEqual(2, self.check.call_count)

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+from ebackup_service.production import base as production
+from ebackup_service.production import rbd_calls
+from ebackup_service.production import rbd_cluster
+from ebackup_service.production import rbd_library
+from tests.unit.ebackup_service.production import rbd_case
+
+MIB = rbd_case.MIB
+
+
+class ClusterTest(rbd_case.RbdTestCase):
+    def setUp(self):
+        super().setUp()
+        self.create(MIB)
+        self.cluster = rbd_cluster.connect(
+            rbd_library.load(),
+            rbd_calls.Calls(production.no_check),
+            self.ceph.settings(),
+            self.ceph.credentials(),
+        )
+        self.addCleanup(self.cluster.close)
+        with self.image() as image:
+            self.identity = image.id()
+
+    def test_snapshot_is_known_by_its_name_until_it_is_removed(self):
+        with self.image() as image:
+            image.create_snap('one')
+            number = image.snap_get_id('one')
+
+            def name():
+                return self.cluster.snapshot_name(self.identity, number)
+
+            self.assertEqual('one', name())
+            image.rename_snap('one', 'zwei-\u20ac')
+            self.assertEqual('zwei-\u20ac', name())
+            image.remove_snap('zwei-\u20ac')
+            self.assertIsNone(name())
+        self.assertIsNone(self.cluster.snapshot_name('none', number))
+
+    def test_snapshot_that_waits_for_its_clones_has_another_name(self):
+        """As each that is being removed has."""
+        with self.image() as image:
+            image.create_snap('one')
+            number = image.snap_get_id('one')
+        child = f'{self.name}-child'
+        place = f'volumes/{self.name}@one'
+        self.ceph.rbd(
+            *('clone', '--rbd-default-clone-format', '2'),
+            *(place, f'volumes/{child}'),
+        )
+        self.addCleanup(self.remove, child)
+        self.ceph.rbd('snap', 'rm', place)
+        self.assertNotIn(
+            self.cluster.snapshot_name(self.identity, number), (None, 'one')
+        )
+
+    def test_size_of_an_image(self):
+        self.assertEqual(MIB, self.cluster.image_size(self.identity))
+        with self.image() as image:
+            image.resize(2 * MIB)
+            self.assertEqual(2 * MIB, self.cluster.image_size(self.identity))
+        self.assertIsNone(self.cluster.image_size('none'))
+
+    def test_trash(self):
+        self.assertFalse(self.cluster.in_trash(self.name))
+        trash = self.library.RBD()
+        trash.trash_move(self.ioctx, self.name)
+        self.assertTrue(self.cluster.in_trash(self.name))
+        trash.trash_restore(self.ioctx, self.identity, self.name)
+        self.assertFalse(self.cluster.in_trash(self.name))
+
+    def test_image_is_opened_by_name_or_id(self):
+        for which in {'name': self.name}, {'image_id': self.identity}:
+            with self.cluster.opened(**which) as image:
+                self.assertEqual(self.identity, image.id())
+
+    def test_only_one_that_is_not_read_only_is_known_to_others(self):
+        with self.cluster.opened(name=self.name), self.image() as image:
+            self.assertEqual(1, len(list(image.watchers_list())))
+        with (
+            self.cluster.opened(False, name=self.name),
+            self.image() as image,
+        ):
+            self.assertEqual(2, len(list(image.watchers_list())))

@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+import threading
+import time
+
+from ebackup_service.production import errors
+from tests.unit.ebackup_service.production import conformance
+from tests.unit.ebackup_service.production import rbd_case
+
+MIB = rbd_case.MIB
+SIZE = 64 * MIB
+
+
+class Stopped(Exception):
+    pass
+
+
+class IoTestCase(rbd_case.RbdTestCase):
+    """Of an image with noise in its first half."""
+
+    def setUp(self):
+        super().setUp()
+        self.create(SIZE)
+        self.noise = conformance.noise(SIZE // 2)
+        self.fill(self.noise)
+
+    def pause(self):
+        """Let Ceph answer nothing until the test is over."""
+        self.addCleanup(self.ceph.continue_osd)
+        self.ceph.stop_osd()
+
+    def in_time(self, error, call, *arguments):
+        """Let the call fail within some seconds."""
+        start = time.monotonic()
+        raised = self.assertRaises(error, call, *arguments)
+        self.assertLess(time.monotonic() - start, 5)
+        return raised
+
+
+class SourceTest(IoTestCase):
+    def test_snapshot_removed_while_it_is_read(self):
+        """Ceph would answer zeros, or what was written since."""
+        volume = self.lun()
+        snapshot = volume.take_snapshot('one')
+        source = self.source(volume, SIZE, snapshot)
+        self.assertEqual(self.noise[:MIB], rbd_case.read(source, 0, MIB))
+        with self.image() as image:
+            image.remove_snap('one')
+            image.discard(0, SIZE)
+        error = self.assertRaises(
+            errors.SnapshotUnknown, rbd_case.read, source, 0, MIB
+        )
+        self.assertIn('removed, or renamed, by somebody', str(error))
+        self.assertRaises(errors.SnapshotUnknown, list, source.extents())
+
+    def test_earlier_snapshot_removed_while_changes_are_listed(self):
+        volume = self.lun()
+        one = volume.take_snapshot('one')
+        with self.image() as image:
+            image.write(b'x' * MIB, 0)
+        source = self.source(volume, SIZE, volume.take_snapshot('two'), one)
+        with self.image() as image:
+            image.remove_snap('one')
+            # Another one of that name is not the one that was asked for.
+            image.create_snap('one')
+        self.assertRaises(
+            errors.ProductionError, lambda: list(source.extents())
+        )
+
+    def test_volume_that_is_read_is_not_removed(self):
+        source = self.source(self.lun(), SIZE)
+        self.assertRaises(
+            self.library.ImageBusy,
+            *(self.library.RBD().remove, self.ioctx, self.name),
+        )
+        self.assertEqual(self.noise[:MIB], rbd_case.read(source, 0, MIB))
+        source.close()
+        self.library.RBD().remove(self.ioctx, self.name)
+
+    def test_volume_made_smaller_while_it_is_read(self):
+        source = self.source(self.lun(), SIZE)
+        with self.image() as image:
+            image.resize(MIB)
+        self.assertRaises(
+            errors.SizeMismatch, rbd_case.read, source, 8 * MIB, MIB
+        )
+
+    def test_osd_dies_and_returns_while_it_is_read(self):
+        volume = self.lun()
+        source = self.source(volume, SIZE, volume.take_snapshot('one'))
+        found = bytearray(SIZE)
+
+        def read():
+            for offset in range(0, SIZE, 4 * MIB):
+                found[offset : offset + 4 * MIB] = rbd_case.read(
+                    source, offset, 4 * MIB
+                )
+                begun.set()
+
+        begun = threading.Event()
+        thread = threading.Thread(target=read)
+        thread.start()
+        begun.wait(60)
+        self.ceph.kill_osd()
+        self.ceph.start_osd()
+        thread.join()
+        self.assertEqual(self.noise + bytes(SIZE // 2), found)
+        self.assertEqual(SIZE // 2, sum(rbd_case.named(source).values()))
+
+    def test_ceph_that_does_not_answer(self):
+        volume = self.lun(timeout=1)
+        source = self.source(volume, SIZE, volume.take_snapshot('one'))
+        self.pause()
+        error = self.in_time(
+            errors.SourceUnavailable, rbd_case.read, source, 0, 4 * MIB
+        )
+        self.assertTrue(error.retryable)
+        self.assertIn('did not answer in time', str(error))
+        self.ceph.continue_osd()
+        self.assertEqual(self.noise[:MIB], rbd_case.read(source, 0, MIB))
+
+    def test_listing_that_fails_in_the_middle(self):
+        with self.image() as image:
+            image.resize(1 << 30)
+            image.write(b'x' * MIB, 1000 * MIB)
+        volume = self.lun(timeout=1)
+        snapshot = volume.take_snapshot('one')
+        extents = self.source(volume, 1 << 30, snapshot).extents()
+        self.assertEqual(0, next(extents).offset)
+        self.pause()
+        self.in_time(errors.SourceUnavailable, list, extents)
+
+    def test_job_that_is_stopped_while_ceph_does_not_answer(self):
+        stopped = threading.Event()
+
+        def check():
+            if stopped.is_set():
+                raise Stopped
+
+        storage = self.storage(check=check)
+        volume = storage.find(self.reference())
+        source = volume.open_source(SIZE, volume.take_snapshot('one'))
+        self.pause()
+        stopped.set()
+        self.in_time(Stopped, rbd_case.read, source, 0, 4 * MIB)
+        self.in_time(Stopped, list, source.extents())
+        start = time.monotonic()
+        source.close()
+        storage.close()
+        self.assertLess(time.monotonic() - start, 10)
+
+
+class TargetTest(IoTestCase):
+    def test_only_a_new_volume_without_content_is_truncated(self):
+        target = self.target(self.lun(), SIZE, True)
+        self.assertFalse(target.truncated)
+        target.close()
+        self.remove()
+        self.create(SIZE)
+        for is_new in True, False:
+            target = self.target(self.lun(), SIZE, is_new)
+            self.assertEqual(is_new, target.truncated)
+            target.close()
+
+    def test_large_range_of_zeros(self):
+        with self.image() as image:
+            image.resize(300 * MIB)
+            image.write(b'x', 299 * MIB)
+        target = self.target(self.lun(), 300 * MIB)
+        target.zero(1, 299 * MIB)
+        target.flush()
+        target.close()
+        self.assertEqual(self.noise[:1] + bytes(300 * MIB - 1), self.content())
+
+    def test_ceph_that_does_not_answer(self):
+        target = self.target(self.lun(timeout=1), SIZE)
+        self.pause()
+        for call in (
+            lambda: target.write(0, memoryview(b'x' * MIB)),
+            lambda: target.zero(0, MIB),
+        ):
+            error = self.in_time(errors.TargetUnavailable, call)
+            self.assertTrue(error.retryable)
+
+    def test_proxy_that_was_locked_out_writes_nothing(self):
+        storage = self.storage()
+        target = self.target(storage.find(self.reference()), SIZE)
+        target.write(0, memoryview(b'before'))
+        with self.image() as image:
+            [locker] = image.list_lockers()['lockers']
+        command = {
+            'prefix': 'osd blacklist',
+            'blacklistop': 'add',
+            'addr': locker[2],
+        }
+        self.assertEqual(
+            0, self.ceph.admin.mon_command(json.dumps(command), b'')[0]
+        )
+        self.ceph.admin.wait_for_latest_osdmap()
+        with self.image() as image:
+            image.write(b'theirs', 0)
+        error = self.assertRaises(
+            errors.TargetUnavailable,
+            *(target.write, 0, memoryview(b'after!')),
+        )
+        self.assertIn('locked this proxy out', str(error))
+        target.close()
+        self.assertEqual(b'theirs', self.content()[:6])
