@@ -150,10 +150,17 @@ class NbdStorage:
                 address.socket, self._socket_roots
             )
             address = address._replace(socket=real)
-        self._opener.probe(address)
         snapshots = None
         if self._monitors is not None:
             snapshots = self._monitors.of_volume(words)
+        try:
+            self._opener.probe(address)
+        except errors.VolumeUnknown as e:
+            if snapshots is not None and snapshots.may_be_there():
+                raise errors.SourceUnavailable(
+                    f'{e} at present: let QEMU open and export the volume'
+                ) from e
+            raise
         lun = nbd_lun.NbdLun(self._opener, address, self._bitmap, snapshots)
         if reference.snapshot is not None:
             lun.give(reference.snapshot.name)

@@ -104,6 +104,15 @@ class Snapshots:
         self._file = file
         self._directory = scratch_directory
 
+    def may_be_there(self) -> bool:
+        """Whether the volume may have snapshots, though QEMU has it not open.
+
+        It has none if where it was is no file any more.
+        """
+        return os.path.exists(self._file) or not os.path.isdir(
+            os.path.dirname(self._file)
+        )
+
     def find(self, name: str) -> base.Snapshot | None:
         """It may be an anchor only. Removes what was begun without success."""
         with self._told() as process:

@@ -232,6 +232,25 @@ class DifferenceTest(SnapshotTestCase):
         self.write(block)
         return self.changed(None, since)
 
+    def test_volume_is_written_to_while_it_is_compared(self):
+        """As a restore in place does it."""
+        self.write(1, 2, letter=b'1')
+        one = self.lun.take_snapshot('one')
+        self.lun.reduce_to_anchor(one)
+        self.write(2, letter=b'2')
+        source = self.source(None, one)
+        target = self.lun.open_target(SIZE, False)
+        self.addCleanup(target.close)
+        target.write(2 * BLOCK, memoryview(b'1' * BLOCK))
+        target.write(3 * BLOCK, memoryview(b'3' * BLOCK))
+        target.flush()
+        data = contract.ExtentKind.DATA
+        self.assertEqual(
+            [contract.Extent(2 * BLOCK, BLOCK, data)], list(source.extents())
+        )
+        source.close()
+        self.assertEqual({2, 3}, self.changed(None, one))
+
     def test_wrong_size_leaves_nothing(self):
         one = self.lun.take_snapshot('one')
         before = self.server.parts()
@@ -368,6 +387,17 @@ class LifeTest(SnapshotTestCase):
         lun = self.make_lun()
         lun._snapshots._file = '/nonexistent'
         self.assertRaises(errors.VolumeUnknown, lun.take_snapshot, 'one')
+
+    def test_volume_that_is_not_exported_may_have_snapshots(self):
+        self.server.execute('block-export-del', id='guest')
+        error = self.assertRaises(errors.SourceUnavailable, self.make_lun)
+        self.assertTrue(error.retryable)
+        os.unlink(self.server.image)
+        self.assertRaises(errors.VolumeUnknown, self.make_lun)
+
+    def test_volume_in_a_directory_that_is_not_there(self):
+        snapshots = nbd_snapshots.Snapshots(None, '/nonexistent/a/b', '')
+        self.assertTrue(snapshots.may_be_there())
 
     def test_image_under_an_overlay(self):
         """What a guest writes goes to the overlay, past our bitmap."""
