@@ -134,6 +134,17 @@ class Lab:
             stdout=subprocess.PIPE,
         ).stdout
 
+    def rbd(self, *arguments: str) -> str:
+        """Return what `rbd` prints of the volumes' pool."""
+        conf = self.directory / 'etc/ceph/ceph.conf'
+        return subprocess.run(
+            ['rbd', '--id', 'admin', '--pool', 'volumes', *arguments],
+            check=True,
+            stdout=subprocess.PIPE,
+            env={**os.environ, 'CEPH_CONF': str(conf)},
+            text=True,
+        ).stdout
+
     def service(self, name: str) -> str:
         """Return the name, in this profile, of what runs a program.
 

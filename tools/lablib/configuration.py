@@ -177,7 +177,8 @@ def _rbd() -> dict[str, object]:
         'rbd_ceph_conf': ceph.CONF,
         # Seconds; librados would wait for five minutes.
         'rados_connect_timeout': 10,
-        'backup_use_temp_snapshot': True,
+        # Cinder's driver attaches no snapshots.
+        'backup_use_temp_snapshot': False,
     }
 
 
@@ -212,6 +213,14 @@ def _ebackup(lab: lab_module.Lab) -> Sections:
     if not lab.settings.separate:
         sections['proxy'] = _proxy(lab)
         sections['repository'] = {'url': f'file://{lab.repository}'}
+    if lab.settings.ceph:
+        # Cinder's back end "rbd"; all else is as the rest of it is by default.
+        sections['server']['enabled_storages'] = 'ceph'
+        sections['ceph'] = {
+            'kind': 'rbd',
+            'backends': f'{HOST}@rbd',
+            'pool': ceph.POOL,
+        }
     return sections
 
 
