@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import random
 from unittest import mock
 
@@ -139,9 +140,12 @@ class ChangedTest(rbd_case.RbdTestCase):
                 self.remove()
 
     def _happen(self, choice):
-        features = choice.choice([rbd_case.FEATURES, rbd_case.LAYERING])
         size = choice.choice([8 * MIB, 8 * MIB + 512])
-        self.create(size, features=features, order=20)
+        if choice.random() < 0.4:
+            self._clone(choice, size)
+        else:
+            features = choice.choice([rbd_case.FEATURES, rbd_case.LAYERING])
+            self.create(size, features=features, order=20)
         volume = self.lun()
         held = {}
         for number in range(6):
@@ -155,13 +159,23 @@ class ChangedTest(rbd_case.RbdTestCase):
             for before in snapshots[:index]:
                 self._compare(volume, before, after, held)
 
+    def _clone(self, choice, size):
+        parent = f'parent-{self.name}-{choice.random()}'
+        self.create(size, parent, order=20)
+        with self.image(parent) as image:
+            for _ in range(4):
+                image.write(choice.randbytes(MIB), choice.randrange(7 * MIB))
+            image.create_snap('base')
+            image.protect_snap('base')
+        self.clone(parent, 'base')
+
     def _do_something(self, image, choice, snapshots):
         size = image.size()
         offset = choice.randrange(size)
         length = min(choice.choice([512, 65536, MIB, 3 * MIB]), size - offset)
         kind = choice.choices(
-            ['write', 'discard', 'zero', 'shrink', 'grow', 'roll'],
-            [9, 5, 3, 1, 1, 2],
+            ['write', 'discard', 'zero', 'shrink', 'grow', 'flatten', 'roll'],
+            [9, 5, 3, 1, 1, 0.3, 2],
         )[0]
         if kind == 'write':
             image.write(choice.randbytes(length), offset)
@@ -173,13 +187,20 @@ class ChangedTest(rbd_case.RbdTestCase):
             image.resize(max(offset, 512))
         elif kind == 'grow':
             image.resize(size + length)
+        elif kind == 'flatten':
+            with contextlib.suppress(self.library.InvalidArgument):
+                image.flatten()
         elif snapshots:
             image.rollback_to_snap(choice.choice(snapshots).name)
 
     def _compare(self, volume, before, after, held):
         size = len(held[after])
         found = bytearray(held[before][:size].ljust(size, b'\0'))
-        source = volume.open_source(size, after, before)
+        try:
+            source = volume.open_source(size, after, before)
+        except errors.DifferenceUnavailable:
+            source = volume.open_source(size, after)
+            found = bytearray(size)
         for offset, length, kind in source.extents():
             piece = bytes(length)
             if kind is DATA:
