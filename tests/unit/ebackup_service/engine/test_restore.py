@@ -225,7 +225,7 @@ class LostTest(RestoreTestCase):
             expected[offset : offset + length] = bytes(length)
         for target, is_new in self.targets():
             self.lost = restore_lost.Lost()
-            self.restore(self.again(), target, is_new, self.lost)
+            self.restore(self.again(), target, is_new, lost=self.lost)
             self.assertEqual(bytes(expected), target.content)
             self.assertEqual(list(lost), list(self.lost.extents))
             self.assertEqual(1, target.flushed)
@@ -252,7 +252,7 @@ class LostTest(RestoreTestCase):
         where = self.image.leaf(0).locator(0)
         os.unlink(os.path.join(self.directory, layout.pack_key(where.pack)))
         target = volumes.MemoryTarget(bytes(SIZE), truncated=True)
-        self.restore(self.again(), target, False, self.lost)
+        self.restore(self.again(), target, lost=self.lost)
         self.assertLess(CHUNK, self.lost.extents.bytes)
         for offset, length in self.lost.extents:
             self.assertEqual(
@@ -272,7 +272,7 @@ class LostTest(RestoreTestCase):
         content = bytearray(self.old)
         content[0] ^= 1
         target = volumes.MemoryTarget(content)
-        self.restore(self.again(), target, False, self.lost)
+        self.restore(self.again(), target, lost=self.lost)
         self.assertRestored(target)
         self.assertFalse(self.lost.extents)
 

@@ -50,7 +50,8 @@ class TestTask(base.BaseTestCase):
         self.assertEqual(1, self.task.workers)
 
     def test_attachment_names_its_storage(self):
-        with self.task.lun() as lun:
+        with self.task.lun() as (storage, lun):
+            self.assertIsInstance(storage, attached.AttachedStorage)
             self.assertIsInstance(lun, attached.AttachedLun)
 
     def test_unknown_storage(self):
