@@ -15,7 +15,7 @@ import fixtures
 from tests import environment
 
 _PROGRAM = 'tests.unit.ebackup_service.faulty_file_system'
-_SECONDS = 20.0
+_SECONDS = 60.0
 
 
 class FaultyDirectory(fixtures.Fixture):

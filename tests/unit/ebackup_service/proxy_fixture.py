@@ -61,6 +61,16 @@ class Proxy(catalog_fixture.Catalog):
         self._options.setdefault('proxy', {}).setdefault(
             'attached_roots', self.volumes
         )
+        # There is no driver that beats, and a busy machine may be slow to
+        # answer.
+        self._options.setdefault('server', {}).setdefault(
+            'heartbeat_timeout', catalog_fixture.PATIENCE
+        )
+        self.useFixture(
+            fixtures.MockPatchObject(
+                topics, 'RENEW_TIMEOUT', catalog_fixture.PATIENCE
+            )
+        )
         super()._setUp()
         self.bus = self.useFixture(messages_fixture.Bus(self.conf))
         self.bus.listen(

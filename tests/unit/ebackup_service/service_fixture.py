@@ -72,10 +72,14 @@ class Service(catalog_fixture.Catalog):
         return self.proxy
 
     def create_repository(self, name: str = 'default') -> None:
+        lease = self.conf.server.lease
+        # A test may want short leases; what prepares it must not lose its own.
+        self.conf.set_override('lease', catalog_fixture.PATIENCE, 'server')
         _, job = repositories.create(
             self.catalog, name, f'file://{self.repository_path}'
         )
         self.wait_for_job(job.id, job_rows.SUCCEEDED)
+        self.conf.set_override('lease', lease, 'server')
 
     def write_volume(self, content: bytes, name: str | None = None) -> str:
         """A volume that is a file; gives its path."""

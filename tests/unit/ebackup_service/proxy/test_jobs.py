@@ -48,8 +48,8 @@ class TestRunningJob(base.BaseTestCase):
 
     def run_job(self, job):
         job.start()
-        self.assertTrue(self.ended.wait(30))
-        self.assertTrue(job.join(5))
+        self.assertTrue(self.ended.wait(catalog_fixture.PATIENCE))
+        self.assertTrue(job.join(catalog_fixture.PATIENCE))
         found = self.fixture.job(job.spec.id)
         return found.state, found.error and found.error['kind']
 
@@ -152,7 +152,7 @@ class TestRunningJob(base.BaseTestCase):
             lambda: self.fixture.job(job.spec.id).progress, 'progress'
         )
         jobs.cancel(self.catalog, job.spec.id, 'Not today.')
-        self.assertTrue(self.ended.wait(5))
+        self.assertTrue(self.ended.wait(catalog_fixture.PATIENCE))
         found = self.fixture.job(job.spec.id)
         self.assertEqual('cancelled', found.state)
         self.assertEqual('Not today.', found.error['message'])
@@ -165,7 +165,7 @@ class TestRunningJob(base.BaseTestCase):
         _, job = self.backup(os.urandom(8 * 2**20))
         jobs.beat(self.catalog, job.spec.id)
         job.start()
-        self.assertTrue(self.ended.wait(20))
+        self.assertTrue(self.ended.wait(catalog_fixture.PATIENCE))
         found = self.fixture.job(job.spec.id)
         self.assertEqual('failed', found.state)
         self.assertEqual('heartbeat-lost', found.error['kind'])
@@ -185,5 +185,5 @@ class TestRunningJob(base.BaseTestCase):
             lambda: self.fixture.image(job.spec.image.id).root, 'commit'
         )
         job.give_up()
-        self.assertTrue(self.ended.wait(10))
+        self.assertTrue(self.ended.wait(catalog_fixture.PATIENCE))
         self.assertEqual('running', self.fixture.job(job.spec.id).state)

@@ -130,7 +130,9 @@ class TestAssign(DispatchTestCase):
 
 
 class TestWithoutProxy(DispatchTestCase):
-    """proxy_timeout is 5 s in these tests."""
+    def setUp(self):
+        super().setUp()
+        self.fixture.conf.set_override('proxy_timeout', 5.0, 'server')
 
     def test_new_job_waits_a_moment(self):
         job = self.ready()

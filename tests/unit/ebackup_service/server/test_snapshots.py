@@ -153,6 +153,7 @@ class TestReservation(SnapshotsTestCase):
         self.assertEqual(['one', 'one', 'two', 'two'], sorted(hosts))
 
     def test_no_proxy_reaches_it(self):
+        self.fixture.conf.set_override('proxy_timeout', 5.0, 'server')
         _, job = self.reserve()
         self.fixture.age(job.id, 6)
         jobs.beat(self.catalog, job.id)
