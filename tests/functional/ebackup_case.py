@@ -102,3 +102,10 @@ class Throttle(fixtures.Fixture):
 
     def _restart(self) -> None:
         self._lab.run('restart', self._lab.service('ebackup-proxy'))
+
+
+def throttle_class(case: type[EBackupTestCase], rate: int) -> None:
+    """For all tests of a class, since a proxy takes its time to start."""
+    throttle = Throttle(lab.current(), rate)
+    throttle.setUp()
+    case.addClassCleanup(throttle.cleanUp)

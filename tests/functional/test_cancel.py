@@ -19,11 +19,14 @@ class CancelTestCase(ebackup_case.EBackupTestCase):
         self.volume = self.create_volume(volume_type='block')
         self.write(self.volume, 0, os.urandom(8 * MIB))
 
-    def slow(self) -> None:
-        self.useFixture(ebackup_case.Throttle(self.lab, SLOW))
+
+class BackupTestCase(CancelTestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        ebackup_case.throttle_class(cls, SLOW)
 
     def test_force_delete_of_a_backup_being_made(self):
-        self.slow()
         backup = self.start_backup(self.volume)
         job = self.wait_for_progress(backup, 'backup')
         self.admin.block_storage.delete_backup(backup, force=True)
@@ -35,7 +38,6 @@ class CancelTestCase(ebackup_case.EBackupTestCase):
         self.wait_for_status(fetch, self.volume, 'available')
 
     def test_reset_of_a_backup_being_made(self):
-        self.slow()
         backup = self.start_backup(self.volume)
         job = self.wait_for_progress(backup, 'backup')
         self.admin.block_storage.reset_backup_status(backup, 'error')
@@ -46,20 +48,7 @@ class CancelTestCase(ebackup_case.EBackupTestCase):
             'error', self.admin.block_storage.get_backup(backup).status
         )
 
-    def test_reset_of_a_restore(self):
-        backup = self.backup(self.volume)
-        self.write(self.volume, 0, os.urandom(8 * MIB))
-        self.slow()
-        self.start_restore(backup, self.volume)
-        job = self.wait_for_progress(backup, 'restore')
-        self.admin.block_storage.reset_backup_status(backup, 'error')
-        self.assertEqual('cancelled', self.wait_for_job(job['id'])['state'])
-        fetch = self.demo.block_storage.get_volume
-        self.wait_for_status(fetch, self.volume, 'error')
-        self.wait_for_backup(backup, 'available')
-
     def test_operator_cancels_the_job(self):
-        self.slow()
         backup = self.start_backup(self.volume)
         job = self.wait_for_progress(backup, 'backup')
         asked = time.monotonic()
@@ -72,7 +61,6 @@ class CancelTestCase(ebackup_case.EBackupTestCase):
         self.wait_for_status(fetch, self.volume, 'available')
 
     def test_progress_can_be_read(self):
-        self.slow()
         backup = self.start_backup(self.volume)
         progress = self.wait_for_progress(backup, 'backup')['progress']
         self.assertEqual(base.GIB, progress['bytes_total'])
@@ -80,3 +68,17 @@ class CancelTestCase(ebackup_case.EBackupTestCase):
         self.assertLess(progress['percent'], 100)
         self.assertLess(0, progress['rate'])
         self.assertLess(0, progress['remaining'])
+
+
+class RestoreTestCase(CancelTestCase):
+    def test_reset_of_a_restore(self):
+        backup = self.backup(self.volume)
+        self.write(self.volume, 0, os.urandom(8 * MIB))
+        self.useFixture(ebackup_case.Throttle(self.lab, SLOW))
+        self.start_restore(backup, self.volume)
+        job = self.wait_for_progress(backup, 'restore')
+        self.admin.block_storage.reset_backup_status(backup, 'error')
+        self.assertEqual('cancelled', self.wait_for_job(job['id'])['state'])
+        fetch = self.demo.block_storage.get_volume
+        self.wait_for_status(fetch, self.volume, 'error')
+        self.wait_for_backup(backup, 'available')

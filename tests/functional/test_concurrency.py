@@ -5,7 +5,6 @@ import os
 
 from tests.functional import base
 from tests.functional import ebackup_case
-from tests.functional import lab
 
 MIB = base.MIB
 # Bytes per second: some seconds for each volume.
@@ -16,10 +15,7 @@ class ConcurrencyTestCase(ebackup_case.EBackupTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        # For all tests, since a proxy takes its time to start.
-        throttle = ebackup_case.Throttle(lab.current(), RATE)
-        throttle.setUp()
-        cls.addClassCleanup(throttle.cleanUp)
+        ebackup_case.throttle_class(cls, RATE)
 
     def filled(self, volume_type: str = 'file') -> str:
         """Return a volume of which there is enough to be read."""

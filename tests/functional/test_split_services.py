@@ -21,13 +21,9 @@ class SplitServiceTestCase(fault_case.FaultTestCase):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
-        current = lab.current()
-        if not current.separate:
+        if not lab.current().separate:
             raise unittest.SkipTest('these are one process here')
-        # For all tests, since a proxy takes its time to start.
-        throttle = ebackup_case.Throttle(current, SLOW)
-        throttle.setUp()
-        cls.addClassCleanup(throttle.cleanUp)
+        ebackup_case.throttle_class(cls, SLOW)
 
     def setUp(self) -> None:
         super().setUp()
