@@ -145,7 +145,7 @@ def _cinder(lab: lab_module.Lab) -> Sections:
         'ebackup': {
             **_account(lab, 'cinder'),
             'host': HOST,
-            'poll_interval': 0.5,
+            'poll_interval': 0.2,
             'service_timeout': 20,
         },
     }
@@ -208,7 +208,7 @@ def _ebackup(lab: lab_module.Lab) -> Sections:
         'keystone_authtoken': _token_check(lab, 'ebackup'),
         'database': {'connection': _database(lab, 'ebackup', catalog)},
         # Those that stay away shall not keep a test waiting for long.
-        'server': {'host': HOST, 'tick': 0.5, 'resume_timeout': 30},
+        'server': {'host': HOST, 'tick': 0.25, 'resume_timeout': 30},
     }
     if not lab.settings.separate:
         sections['proxy'] = _proxy(lab)
