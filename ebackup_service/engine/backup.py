@@ -3,8 +3,9 @@
 
 Each worker thread does everything for one leaf before it takes the next one:
 read, test for zeros, hash, compare with the base, compress, append. It has its
-own buffer, codec and open pack, so the data path takes no lock: two locks
-remain, each taken once a leaf (to get it, and to hand its page over).
+own buffer, codec and open pack, so the data path takes no lock: three locks
+remain, taken once a leaf (to get it, and to hand its page over) or a read (to
+remember what was stored).
 """
 
 from collections.abc import Callable

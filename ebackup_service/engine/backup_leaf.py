@@ -11,21 +11,18 @@ from ebackup_service.engine import crew as engine_crew
 from ebackup_service.engine import places
 from ebackup_service.engine import plan
 from ebackup_service.engine import progress
+from ebackup_service.engine import recent_chunks
 from ebackup_service.engine import runs
 from ebackup_service.production import base as production
 from ebackup_service.repository import errors
 from ebackup_service.repository import extents
 from ebackup_service.repository import ids
-from ebackup_service.repository import location
 from ebackup_service.repository import page
 from ebackup_service.repository import tree as repository_tree
 from ebackup_service.repository import tree_writer
 from ebackup_service.repository import writer as repository_writer
 
 READ_SIZE = 4 << 20  # bytes read at a time
-# Chunks of this session that a worker remembers: enough for fill patterns,
-# too few to cost memory.
-_REMEMBERED = 4096
 
 _NO_IDS = [b''] * page.FANOUT
 
@@ -47,6 +44,9 @@ class Job:
     damaged: extents.Extents = dataclasses.field(
         default_factory=extents.Extents
     )
+    recent: recent_chunks.RecentChunks = dataclasses.field(
+        default_factory=recent_chunks.RecentChunks
+    )
 
 
 class Worker:
@@ -64,10 +64,12 @@ class Worker:
         self._place = job.share.place()
         self._span = job.chunk_size * page.FANOUT
         self._buffer = buffers.ChunkBuffer(job.chunk_size, READ_SIZE)
-        self._remembered: dict[bytes, location.Locator] = {}
 
     def run(self, tasks: engine_crew.Shared[Task]) -> None:
-        """Deal with what there is to take; it is durable afterwards."""
+        """Deal with what there is to take.
+
+        It is durable when all workers have returned.
+        """
         check = self._job.crew.check
         for task in self._place.work(tasks, check, self._give_back):
             check()
@@ -86,7 +88,6 @@ class Worker:
         self._writer.flush()
         self._writer.abandon()
         self._buffer.give_back()
-        self._remembered.clear()
 
     def _skip(self, task: plan.SkipTask) -> None:
         start = task.start * self._span
@@ -156,6 +157,7 @@ class Worker:
         hasher = self._job.hasher
         flags = self._buffer.not_zero(length)
         chunks = self._buffer.cut(length)
+        changed: list[tuple[int, bytes, memoryview]] = []
         for slot, chunk, not_zero in zip(
             range(first, first + len(chunks)), chunks, flags, strict=True
         ):
@@ -164,22 +166,32 @@ class Worker:
                 if chunk_id == known[slot]:
                     kept[slot] = 1
                 else:
-                    fresh.set(slot, self._store(chunk_id, chunk))
+                    changed.append((slot, chunk_id, chunk))
+        if changed:
+            self._store(changed, fresh)
         self._counters.chunks_zero += flags.count(False)
         self._counters.done += length
 
-    def _store(self, chunk_id: bytes, chunk: memoryview) -> location.Locator:
-        where = self._remembered.get(chunk_id)
-        if where is None:
-            self._job.crew.check()
-            where = self._writer.add(chunk_id, chunk)
-            if len(self._remembered) >= _REMEMBERED:
-                self._remembered.clear()
-            self._remembered[chunk_id] = where
-            self._counters.chunks_stored += 1
-            self._counters.bytes_stored += where.length
-        self._counters.chunks_changed += 1
-        return where
+    def _store(
+        self, changed: list[tuple[int, bytes, memoryview]], fresh: page.Leaf
+    ) -> None:
+        """Store what is not stored yet.
+
+        :param changed: slot, id, content of chunks
+        :param fresh: gets where they are
+        """
+        recent = self._job.recent
+        counters = self._counters
+        for slot, chunk_id, chunk in changed:
+            where = recent.get(chunk_id)
+            if where is None:
+                self._job.crew.check()
+                where = self._writer.add(chunk_id, chunk)
+                recent.add(where)
+                counters.chunks_stored += 1
+                counters.bytes_stored += where.length
+            fresh.set(slot, where)
+        counters.chunks_changed += len(changed)
 
     def _put(
         self,

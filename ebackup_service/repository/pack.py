@@ -46,6 +46,9 @@ TRAILER_SIZE = 32  # 20 + CRC 4 + magic 8
 DEFAULT_SIZE = 32 * 1024 * 1024
 MIN_SIZE = 64 * 1024
 MAX_SIZE = 1024 * 1024 * 1024
+# Records whose headers and rows are made at once: between two that are
+# compressed, code and data of both would be out of the processor's caches.
+_AT_ONCE = 256
 # What a pack needs beside the payload of its only record.
 OVERHEAD = HEADER_SIZE + record.HEADER_SIZE + ROW_SIZE + TRAILER_SIZE
 
@@ -132,13 +135,18 @@ def unpack_trailer(data: base.Buffer) -> tuple[int, int, int]:
 class PackBuilder:
     """One pack after the other in one preallocated, aligned buffer.
 
-    The buffer is touched only as far as packs reach.
+    The buffer is touched only as far as packs reach. Of the records that were
+    appended last it has the payloads only, until the others are needed.
+
+    :ivar count: records of the pack
     """
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._view = memoryview(memory.anonymous(capacity))
         self._table = bytearray()
+        # Of each record without a header: what pack_row takes.
+        self._headless: list[tuple[bytes, int, int, int, int, int]] = []
         self._position = 0
         self.count = 0
 
@@ -147,6 +155,7 @@ class PackBuilder:
         self._view[:HEADER_SIZE] = pack_header(address, repository)
         self._position = HEADER_SIZE
         self._table.clear()
+        self._headless.clear()
         self.count = 0
 
     def fits(self, payload_length: int) -> bool:
@@ -155,8 +164,7 @@ class PackBuilder:
             self._position
             + record.HEADER_SIZE
             + payload_length
-            + len(self._table)
-            + ROW_SIZE
+            + (self.count + 1) * ROW_SIZE
             + TRAILER_SIZE
             <= self._capacity
         )
@@ -171,19 +179,17 @@ class PackBuilder:
     ) -> tuple[int, int]:
         """Add a record that fits; its offset and length in bytes."""
         offset = self._position
-        payload_length = len(payload)
         begin = offset + record.HEADER_SIZE
-        end = begin + payload_length
-        self._view[offset:begin] = record.pack_header(
-            kind, encoding, plain_length, payload_length, record_id
-        )
+        end = begin + len(payload)
         self._view[begin:end] = payload
-        length = end - offset
-        self._table += pack_row(
-            record_id, offset, length, plain_length, kind, encoding
-        )
         self._position = end
         self.count += 1
+        length = end - offset
+        self._headless.append(
+            (record_id, offset, length, plain_length, kind, encoding)
+        )
+        if len(self._headless) >= _AT_ONCE:
+            self._complete()
         return offset, length
 
     @property
@@ -193,6 +199,7 @@ class PackBuilder:
 
     def peek(self, offset: int, length: int) -> bytes:
         """Bytes of the pack as far as it is written."""
+        self._complete()
         return bytes(self._view[offset : offset + length])
 
     def seal(self) -> memoryview:
@@ -200,6 +207,7 @@ class PackBuilder:
 
         May be called again, with the same result, until the next start().
         """
+        self._complete()
         table_end = self._position + len(self._table)
         self._view[self._position : table_end] = self._table
         end = table_end + TRAILER_SIZE
@@ -211,3 +219,18 @@ class PackBuilder:
     def close(self) -> None:
         """Give the memory back, or leave it to the last view of seal()."""
         self._view.release()
+
+    def _complete(self) -> None:
+        """Give the records headers that have none, and rows."""
+        for row in self._headless:
+            record_id, offset, length, plain_length, kind, encoding = row
+            begin = offset + record.HEADER_SIZE
+            self._view[offset:begin] = record.pack_header(
+                kind,
+                encoding,
+                plain_length,
+                length - record.HEADER_SIZE,
+                record_id,
+            )
+            self._table += pack_row(*row)
+        self._headless.clear()

@@ -41,11 +41,10 @@ def open_repository(path: str) -> repository.Repository:
     return repository.Repository.open(storage)
 
 
-def volume(path: str) -> tuple[attached.AttachedStorage, dict[str, str]]:
-    return (
-        attached.AttachedStorage([os.path.dirname(path)], HOST),
-        {'kind': 'attached', 'host': HOST, 'path': path},
-    )
+def volume(path: str) -> production.Lun:
+    storage = attached.AttachedStorage([os.path.dirname(path)], HOST)
+    attachment = {'kind': 'attached', 'host': HOST, 'path': path}
+    return storage.find(production.Reference('benchmark', attachment))
 
 
 def back_up(
@@ -62,10 +61,7 @@ def back_up(
         base_root = repo.root(base_image)
         base = repo.tree(base_root)
         generation = base_root.generation + 1
-    storage, attachment = volume(path)
-    source: production.Source = storage.open_source(
-        attachment, os.path.getsize(path)
-    )
+    source = volume(path).open_source(os.path.getsize(path))
     if changes is not None:
         source = listed.ListedSource(source, listed.load(changes))
     image_id = str(uuid.uuid4())
@@ -106,8 +102,7 @@ def run_restore(
     repo: repository.Repository, path: str, image_id: str, workers: int
 ) -> dict[str, Any]:
     tree = repo.tree(repo.root(image_id))
-    storage, attachment = volume(path)
-    target = storage.open_target(attachment, tree.size, volume_is_new=True)
+    target = volume(path).open_target(tree.size, volume_is_new=True)
     statistics = restore.run_restore(
         repo,
         tree,

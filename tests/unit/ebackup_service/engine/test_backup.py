@@ -58,7 +58,7 @@ class FullBackupTest(volumes.EngineTestCase):
             self.assertEqual(1, result.statistics['chunks_stored'])
             self.assertHolds(content, image)
 
-    def test_repeated_content_is_stored_once_a_worker(self):
+    def test_repeated_content_is_stored_once(self):
         content = volumes.noise(CHUNK) * 256
         image, result = self.back_up(content)
         self.assertEqual(1, result.statistics['chunks_stored'])
@@ -67,8 +67,11 @@ class FullBackupTest(volumes.EngineTestCase):
 
     def test_what_is_remembered_is_bounded(self):
         self.useFixture(
+            fixtures.MockPatch('ebackup_service.engine.recent_chunks.COUNT', 2)
+        )
+        self.useFixture(
             fixtures.MockPatch(
-                'ebackup_service.engine.backup_leaf._REMEMBERED', 2
+                'ebackup_service.engine.backup_leaf.READ_SIZE', CHUNK
             )
         )
         content = (volumes.noise(4 * CHUNK) + volumes.noise(CHUNK, 2)) * 3

@@ -20,8 +20,11 @@ class WorkerTest(volumes.EngineTestCase):
         self.old = random.Random(1).randbytes(2 * LEAF)
         self.base, _ = self.back_up(self.old)
 
-    def run_worker(self, source, *tasks):
-        """Returns the tree that the tasks made, and what was counted."""
+    def run_worker(self, source, *tasks, workers=1):
+        """Returns the tree that the tasks made, and what was counted.
+
+        :param workers: one after the other; they share the tasks
+        """
         session = self.repo.session(str(uuid.uuid4()), 2)
         target = session.tree(source.size, CHUNK, self.base)
         counted = progress.Progress(source.size)
@@ -32,11 +35,14 @@ class WorkerTest(volumes.EngineTestCase):
             self.repo.hasher(),
             CHUNK,
             crew.Crew(self.control),
-            places.Places(1).share(),
+            places.Places(workers).share(),
         )
-        worker = backup_leaf.Worker(job, session.writer(), counted.worker())
-        worker.run(crew.Shared(tasks))
-        worker.close()
+        for number in range(workers):
+            worker = backup_leaf.Worker(
+                job, session.writer(), counted.worker()
+            )
+            worker.run(crew.Shared(tasks[number::workers]))
+            worker.close()
         where = target.finish()
         session.commit_candidate(
             root.Root(
@@ -78,6 +84,18 @@ class WorkerTest(volumes.EngineTestCase):
         )
         self.assertIsNone(made.root)
         self.assertEqual(512, counted['chunks_zero'])
+
+    def test_what_another_worker_has_stored_is_not_stored_again(self):
+        content = volumes.noise(LEAF, 5) * 2
+        made, counted = self.run_worker(
+            volumes.MemorySource(content),
+            plan.LeafTask(0, None),
+            plan.LeafTask(1, None),
+            workers=2,
+        )
+        self.assertEqual(256, counted['chunks_stored'])
+        self.assertEqual(512, counted['chunks_changed'])
+        self.assertHolds(content, made)
 
     def test_failed_read_is_raised(self):
         def fail():

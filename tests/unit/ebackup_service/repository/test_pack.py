@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+from unittest import mock
 import weakref
 import zlib
 
@@ -85,6 +86,22 @@ class PackBuilderTestCase(base.BaseTestCase):
         self.assertEqual(
             b'abc', self.builder.peek(offset, length)[record.HEADER_SIZE :]
         )
+
+    def test_headers_that_are_made_together_are_those_made_singly(self):
+        packs = []
+        for at_once in (1, 3, 256):
+            self.builder.start(ADDRESS, REPOSITORY)
+            with mock.patch.object(pack, '_AT_ONCE', at_once):
+                for number in range(7):
+                    payload = bytes([number]) * (number + 1)
+                    self.builder.append(
+                        1, 0, payload[:1] * 32, number + 1, payload
+                    )
+                packs.append(self.seal())
+
+        self.assertEqual([packs[0]] * 3, packs)
+        header = record.unpack_header(packs[0], 128 + 65)
+        self.assertEqual((2, b'\1' * 32), (header.plain_length, header.id))
 
     def test_close_gives_the_memory_back(self):
         memory = weakref.ref(self.builder._view.obj)

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The chunks that a backup has stored last, so that each is stored once.
+
+Fill patterns, and files that are there several times. All workers share them:
+one that another has in its open pack is durable when all have flushed theirs,
+and nothing that refers to it is before.
+"""
+
+import threading
+
+from ebackup_service.repository import location
+
+# At least so many chunks: some hundred bytes each, twice as many at most.
+COUNT = 4096
+
+
+class RecentChunks:
+    """For any number of threads.
+
+    ``_lock`` is held to make ``_young`` the ``_old`` one; single operations of
+    dictionaries are atomic. A chunk that two workers meet at once, or that is
+    looked for while its dictionary moves, is stored twice.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._young: dict[bytes, location.Locator] = {}
+        self._old: dict[bytes, location.Locator] = {}
+
+    def get(self, chunk_id: bytes) -> location.Locator | None:
+        """Where a chunk is, None if it is not remembered."""
+        return self._young.get(chunk_id) or self._old.get(chunk_id)
+
+    def add(self, where: location.Locator) -> None:
+        """Remember where a chunk is that was not."""
+        young = self._young
+        young[where.id] = where
+        if len(young) >= COUNT:
+            with self._lock:
+                if self._young is young:
+                    self._old, self._young = young, {}
