@@ -42,16 +42,16 @@ OPTS: list[cfg.Opt] = [
         default=0,
         min=0,
         help='Threads that read, hash, compress and write for one job, if '
-        'memory suffices for so many; 0 means as many as there are processor '
-        'cores.',
+        'memory suffices for so many; 0 means one more than there are '
+        'processor cores, so that none is idle while one waits for a storage.',
     ),
     cfg.IntOpt(
         'checkpoint_size',
-        default=512 << 20,
+        default=1 << 30,
         min=1 << 20,
         max=1 << 30,
-        help='Bytes that a backup reads between two checkpoints: what a '
-        'backup that was interrupted reads again, at most.',
+        help='Bytes that a backup reads between two checkpoints, at most: '
+        'what a backup that was interrupted reads again.',
     ),
     cfg.IntOpt(
         'max_bytes_per_second',

@@ -3,9 +3,8 @@
 
 Each worker thread does everything for one leaf before it takes the next one:
 read, test for zeros, hash, compare with the base, compress, append. It has its
-own buffer, codec and open pack, so the data path takes no lock: three locks
-remain, taken once a leaf (to get it, and to hand its page over) or a read (to
-remember what was stored).
+own buffer, codec and open pack, so the data path takes no lock: two locks
+remain, each taken once a leaf (to get it, and to hand its page over).
 """
 
 from collections.abc import Callable
@@ -27,8 +26,8 @@ from ebackup_service.repository import page
 from ebackup_service.repository import session as repository_session
 from ebackup_service.repository import tree as repository_tree
 
-# Bytes read between two checkpoints.
-STAGE_SIZE = 512 << 20
+# Bytes read between two checkpoints, at most.
+STAGE_SIZE = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,10 +75,11 @@ def run_backup(
 
     All data is durable afterwards, all pages when the session's candidate is.
 
-    Every stage_size bytes that were read the workers wait for each other,
-    what they have is made durable, and ``checkpointed`` is told: whoever goes
-    on from there reads at most that much again. So they do, soon, when the job
-    is to wind down, which ends there.
+    Before more than stage_size bytes were read (or one leaf, if that is more)
+    the workers wait for each other, what they have is made durable, and
+    ``checkpointed`` is told: whoever goes on from there reads at most that
+    much again. So they do, soon, when the job is to wind down, which ends
+    there.
 
     :param base: tree of the chain's last image, of the same chunk size; its
         volume may have had another size

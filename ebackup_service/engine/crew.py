@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+import os
 import threading
 from typing import Generic
 from typing import TypeVar
@@ -13,6 +14,14 @@ from ebackup_service.engine import control as job_control
 
 
 T = TypeVar('T')
+
+
+def default_size() -> int:
+    """Workers of a job: one more than there are processor cores.
+
+    While one waits, for a read or until a pack is durable, no core is idle.
+    """
+    return (os.cpu_count() or 1) + 1
 
 
 class Abandoned(Exception):

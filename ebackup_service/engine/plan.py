@@ -166,15 +166,16 @@ def stages(
     chunk_size: int,
     leaf_chunks: int,
 ) -> Iterator[Stage]:
-    """Work in stages that read some ``size`` bytes each, at least one leaf."""
+    """Work in stages that read size bytes each at most, or one leaf."""
     gathered: list[LeafTask | SkipTask] = []
-    weight = 0
+    total = 0
     for task in work:
+        weight = _weight(task, leaf_chunks) * chunk_size
+        if gathered and total + weight > size:
+            yield Stage(gathered, _end(gathered[-1]))
+            gathered, total = [], 0
         gathered.append(task)
-        weight += _weight(task, leaf_chunks) * chunk_size
-        if weight >= size:
-            yield Stage(gathered, _end(task))
-            gathered, weight = [], 0
+        total += weight
     if gathered:
         yield Stage(gathered, _end(gathered[-1]))
 

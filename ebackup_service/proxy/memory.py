@@ -4,10 +4,11 @@
 What is counted was measured, rounded up; volumes of any size take the same.
 """
 
-import os
 from typing import NamedTuple
 
 from oslo_config import cfg
+
+from ebackup_service.engine import crew
 
 MIB = 1 << 20
 # The program, with its connections, and upkeep of repositories.
@@ -39,5 +40,5 @@ def plan(conf: cfg.ConfigOpts) -> Plan:
 
 def workers(conf: cfg.ConfigOpts) -> int:
     """Of one job, if no other job needs their places."""
-    wanted: int = conf.proxy.workers or os.cpu_count() or 1
+    wanted: int = conf.proxy.workers or crew.default_size()
     return min(wanted, plan(conf).places)

@@ -20,6 +20,7 @@ import uuid
 
 from ebackup_service.engine import backup
 from ebackup_service.engine import control
+from ebackup_service.engine import crew as engine_crew
 from ebackup_service.engine import progress
 from ebackup_service.engine import restore
 from ebackup_service.production import attached
@@ -124,7 +125,7 @@ def cpu_seconds() -> float:
 def main(arguments: list[str]) -> None:
     verb, place, path, *image = arguments
     repo = open_repository(place)
-    workers = os.cpu_count() or 1
+    workers = engine_crew.default_size()
     cpu, wall = cpu_seconds(), time.monotonic()
     if verb == 'backup':
         base_image, changes, *_ = [*image, None, None]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the same bytes cost without an engine: the kernels alone.
 
-As many threads as the engine has call nothing but the functions that nobody
-can do without: read, zero test, BLAKE3, zstd, and for a restore read,
+A thread for each core calls nothing but the functions that nobody can do
+without: read, zero test, BLAKE3, zstd, and for a restore read,
 decompress, BLAKE3, write. The CPU seconds between the calls are not counted.
 
     python -m tests.benchmarks.kernels backup PATH [CHUNKS.json]

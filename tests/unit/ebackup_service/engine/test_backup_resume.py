@@ -234,7 +234,7 @@ class ResumeTest(volumes.EngineTestCase):
         source.before_read = lambda: (
             source.bytes_read >= 2 * LEAF and self.control.wind_down('late')
         )
-        image, _ = self.run_once(source, stage_size=len(content))
+        image, _ = self.run_once(source, stage_size=3 * LEAF)
         self.assertHolds(content, image)
         self.assertEqual([], self.checkpoints)
 

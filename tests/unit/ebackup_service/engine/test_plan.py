@@ -250,6 +250,11 @@ class StagesTest(base.BaseTestCase):
         work = [plan.LeafTask(n, None) for n in range(5)]
         self.assertEqual([(2, 2), (2, 4), (1, 5)], self.stages(work, 2 * SPAN))
 
+    def test_reads_no_more_than_the_size(self):
+        kinds = np.array([DATA, DATA, DATA, HOLE], dtype=np.uint8)
+        work = [plan.LeafTask(n, kinds) for n in range(5)]
+        self.assertEqual([(2, 2), (2, 4), (1, 5)], self.stages(work, 2 * SPAN))
+
     def test_has_one_leaf_at_least(self):
         work = [plan.LeafTask(n, None) for n in range(3)]
         self.assertEqual([(1, 1), (1, 2), (1, 3)], self.stages(work, 1))

@@ -39,9 +39,9 @@ class TestPlan(base.BaseTestCase):
     def test_little_memory_means_fewer_jobs(self):
         self.assertEqual((1, 1), self.plan(memory=128 * MIB))
 
-    def test_workers_are_configured_or_as_many_as_cores(self):
+    def test_workers_are_configured_or_one_more_than_cores(self):
         self.plan(memory=64 << 30)
-        self.assertEqual(os.cpu_count(), memory.workers(self.conf))
+        self.assertEqual(os.cpu_count() + 1, memory.workers(self.conf))
         self.plan(workers=3)
         self.assertEqual(3, memory.workers(self.conf))
 
