@@ -10,8 +10,7 @@ chunk ids.
 from collections.abc import Callable
 from collections.abc import Mapping
 from typing import Any
-
-from oslo_config import cfg
+from typing import TYPE_CHECKING
 
 from ebackup_service.production import base
 from ebackup_service.production import device
@@ -19,6 +18,9 @@ from ebackup_service.production import errors
 from ebackup_service.production import file
 from ebackup_service.production import hold
 from ebackup_service.production import paths
+
+if TYPE_CHECKING:
+    from oslo_config import cfg
 
 
 class AttachedStorage:
@@ -43,7 +45,7 @@ class AttachedStorage:
     @classmethod
     def from_conf(
         cls,
-        conf: cfg.ConfigOpts,
+        conf: 'cfg.ConfigOpts',
         settings: Mapping[str, Any],
         credentials: Mapping[str, Any],
         check: Callable[[], None] = base.no_check,

@@ -18,8 +18,12 @@ from typing import Any
 from typing import ClassVar
 from typing import NamedTuple
 from typing import Protocol
+from typing import TYPE_CHECKING
 
-from oslo_config import cfg
+if TYPE_CHECKING:
+    # The engine needs no options, and their library takes as long to import as
+    # half of what it does need.
+    from oslo_config import cfg
 
 # What the driver says about how the volume can be reached. Its ``kind`` names
 # the production storage; the rest only that storage understands. It may hold
@@ -291,7 +295,7 @@ class ProductionStorage(Protocol):
     @classmethod
     def from_conf(
         cls,
-        conf: cfg.ConfigOpts,
+        conf: 'cfg.ConfigOpts',
         settings: Mapping[str, Any],
         credentials: Mapping[str, Any],
         check: Callable[[], None] = no_check,
