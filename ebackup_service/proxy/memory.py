@@ -13,7 +13,8 @@ from ebackup_service.engine import crew
 MIB = 1 << 20
 # The program, with its connections, and upkeep of repositories.
 PROGRAM = 72 * MIB
-# A job: the pages that are open, and those that are compared with.
+# A job: the pages that are open, those that are compared with, and where the
+# chunks are that were stored last.
 JOB = 8 * MIB
 # One of its workers: a pack that it fills, 32 MiB, a piece of the volume, 4
 # MiB, and what compression takes.
