@@ -33,7 +33,6 @@ from tests.benchmarks import data
 
 READ = 4 << 20
 KEY = bytes(range(32))
-WORTH_IT = 0.97  # what shrinks less is stored as it is
 
 Spent = dict[str, float]
 
@@ -113,7 +112,7 @@ def back_up(
     def work(clock: Clock) -> None:
         memory = buffer()
         words = np.frombuffer(memory, np.uint64)
-        compress = zstandard.ZstdCompressor(level=codec.DEFAULT_LEVEL).compress
+        compress = codec.compressor(codec.DEFAULT_LEVEL).compress
         clock.charge(None)
         while (window := take(queue)) is not None:
             start, length = window
@@ -169,7 +168,7 @@ Batch = tuple[int, int, list[tuple[int, bool]]]
 def _store(path: str, stored: pathlib.Path) -> 'collections.deque[Batch]':
     """Compress everything into one file; not measured."""
     batches: collections.deque[Batch] = collections.deque()
-    compress = zstandard.ZstdCompressor(level=codec.DEFAULT_LEVEL).compress
+    compress = codec.compressor(codec.DEFAULT_LEVEL).compress
     with open(path, 'rb', buffering=0) as source, stored.open('wb') as out:
         queue = windows(source.fileno(), os.path.getsize(path))
         while (window := take(queue)) is not None:
@@ -182,7 +181,7 @@ def _store(path: str, stored: pathlib.Path) -> 'collections.deque[Batch]':
                 if not plain.strip(b'\0'):
                     continue
                 payload = compress(plain)
-                packed = len(payload) <= WORTH_IT * len(plain)
+                packed = len(payload) <= codec.WORTH_IT * len(plain)
                 payload = payload if packed else plain
                 out.write(payload)
                 records.append((len(payload), packed))
