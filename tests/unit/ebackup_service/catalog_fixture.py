@@ -34,12 +34,17 @@ PROJECT = 'a' * 32
 CHUNK = 64 * 1024
 
 # Seconds. The machine may have other things to do: what is waited for may take
-# so long, and so long has a proxy to be there that is announced once, by hand.
+# so long, and so long has a proxy to be there that is announced once, by hand,
+# and a driver that beats no more than once.
 PATIENCE = 60.0
 
 # Quick, so that tests need not wait.
 OPTIONS: dict[str, dict[str, Any]] = {
-    'server': {'tick': 0.05, 'proxy_timeout': PATIENCE},
+    'server': {
+        'tick': 0.05,
+        'proxy_timeout': PATIENCE,
+        'heartbeat_timeout': PATIENCE,
+    },
     'proxy': {
         'host': 'here',
         'workers': 1,

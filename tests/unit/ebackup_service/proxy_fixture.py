@@ -61,11 +61,7 @@ class Proxy(catalog_fixture.Catalog):
         self._options.setdefault('proxy', {}).setdefault(
             'attached_roots', self.volumes
         )
-        # There is no driver that beats, and a busy machine may be slow to
-        # answer.
-        self._options.setdefault('server', {}).setdefault(
-            'heartbeat_timeout', catalog_fixture.PATIENCE
-        )
+        # The server may be slow to answer.
         self.useFixture(
             fixtures.MockPatchObject(
                 topics, 'RENEW_TIMEOUT', catalog_fixture.PATIENCE

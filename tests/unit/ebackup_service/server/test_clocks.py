@@ -31,6 +31,7 @@ class ClockTestCase(base.BaseTestCase):
         self.fixture = self.useFixture(catalog_fixture.Catalog())
         self.catalog = self.fixture.catalog
         self.conf = self.fixture.conf
+        self.conf.set_override('heartbeat_timeout', 10.0, 'server')
         self.clock = self.useFixture(clock_fixture.DatabaseClock(self.catalog))
 
 
@@ -237,6 +238,7 @@ class TestSetForward(base.BaseTestCase):
         self.assertEqual([job.id], [*self.fixture.assign()])
 
     def test_beat_that_is_missed_still_ends_a_job(self):
+        self.fixture.conf.set_override('heartbeat_timeout', 10.0, 'server')
         _, job = self.fixture.reserve()
         spec = self.fixture.run(job.id)
         self.fixture.age(job.id, 11)

@@ -19,6 +19,7 @@ class LeasesTestCase(base.BaseTestCase):
         self.fixture = self.useFixture(catalog_fixture.Catalog())
         self.catalog = self.fixture.catalog
         self.conf = self.fixture.conf
+        self.conf.set_override('heartbeat_timeout', 10.0, 'server')
         self.fixture.make_repository()
         self.image, self.job = self.fixture.reserve()
 

@@ -214,6 +214,7 @@ class TestFinish(OutcomesTestCase):
         self.assertEqual('error', self.found_image().state)
 
     def test_job_whose_driver_is_gone_fails(self):
+        self.fixture.conf.set_override('heartbeat_timeout', 10.0, 'server')
         self.fixture.age(self.spec.id, 9)
         self.give_back('lease-lost')
         self.assertEqual('heartbeat-lost', self.found_job().error['kind'])
