@@ -39,6 +39,8 @@ class ProxyService:
             conf.proxy.host,
             endpoint.ProxyEndpoint(self._crew),
         )
+        # What is installed later counts after a restart.
+        self._production = registry.usable()
         self._stopped = threading.Event()
         self._announcer = threading.Thread(
             target=self._announce_until_stopped,
@@ -74,7 +76,7 @@ class ProxyService:
     def _announce(self) -> None:
         capabilities = {
             'max_jobs': self._crew.max_jobs,
-            'production': registry.usable(),
+            'production': self._production,
             'messages': topics.VERSION,
             'stopping': self._crew.stopping,
         }
