@@ -49,6 +49,8 @@ class AccessTestCase(ebackup_case.EBackupTestCase):
             ('PUT', restore),
             ('GET', '/v1/repositories'),
             ('POST', '/v1/repositories/default/collect'),
+            ('GET', '/v1/storages'),
+            ('DELETE', '/v1/storages/any'),
             ('GET', '/v1/proxies'),
         ):
             self.assertIn(

@@ -213,6 +213,10 @@ def _ebackup(lab: lab_module.Lab) -> Sections:
     if not lab.settings.separate:
         sections['proxy'] = _proxy(lab)
         sections['repository'] = {'url': f'file://{lab.repository}'}
+    else:
+        # Beside an sqlite catalog it has a place of its own.
+        keys = lab.state / 'ebackup/keys'
+        sections['server']['key_file'] = keys
     if lab.settings.ceph:
         # Cinder's back end "rbd"; all else is as the rest of it is by default.
         sections['server']['enabled_storages'] = 'ceph'
