@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+import importlib.metadata
 import logging
 
 import fixtures
 from oslo_config import cfg
 
+from ebackup_service import conf as service_conf
+from ebackup_service.conf import storage as storage_conf
+from ebackup_service.production import registry
 from ebackup_service.server import credentials
 from ebackup_service.server import enabled_storages
 from ebackup_service.server import errors
@@ -119,6 +123,24 @@ class TestEnsure(EnabledStoragesTestCase):
         conf.log_opt_values(logging.getLogger('options'), logging.DEBUG)
         self.assertIn('ceph1.pool', self.log.output)
         self.assertNotIn(storage_fixture.SECRET, self.log.output)
+
+
+class TestKinds(base.BaseTestCase):
+    """What is installed, not what is played."""
+
+    def test_every_kind_can_be_described_in_a_section(self):
+        kinds = importlib.metadata.entry_points(group=registry.NAMESPACE).names
+        described = set()
+        for kind in kinds:
+            cls = registry.storage_class(kind)
+            if cls.SETTINGS is None:
+                continue
+            values = storage_conf.values(
+                service_conf.new(), kind, cls.SETTINGS, cls.CREDENTIALS
+            )
+            self.assertIn('settings', values)
+            described.add(kind)
+        self.assertLessEqual({'nbd', 'rbd'}, described)
 
 
 class TestTrouble(EnabledStoragesTestCase):
