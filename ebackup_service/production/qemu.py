@@ -3,6 +3,7 @@
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import contextlib
 import time
 from types import TracebackType
 from typing import Any
@@ -83,12 +84,12 @@ class Qemu:
             raise qmp.Refused(found['error'])
 
     def end_job(self, job: dict[str, Any]) -> None:
-        """:param job: as query-jobs has it"""
-        if job['status'] != 'concluded':
+        """:param job: as query-jobs had it; it may have ended since"""
+        with contextlib.suppress(qmp.Refused):
             self.execute('job-cancel', id=job['id'])
-            job = self._ended(job['id'])
-        if job:
-            self.execute('job-dismiss', id=job['id'])
+        if self._ended(job['id']):
+            with contextlib.suppress(qmp.Refused):
+                self.execute('job-dismiss', id=job['id'])
 
     def remove_export(self, export: str) -> None:
         """:raises SnapshotBusy: somebody reads it"""

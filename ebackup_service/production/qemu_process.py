@@ -15,9 +15,9 @@ import fcntl
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
+import time
 
 from oslo_log import log
 
@@ -103,10 +103,9 @@ class Process:
             start_new_session=True,
         )
         try:
-            waits.until(self._started, timeout, check)
-            # It listens, or that says why not.
-            with self.monitor():
-                pass
+            if not waits.until(self._started, timeout, check):
+                # That says why not.
+                self.monitor()
         except BaseException:
             self.end()
             raise
@@ -132,13 +131,17 @@ class Process:
         os.close(self._lock)
 
     def _started(self, seconds: float) -> bool:
-        """Whether it listens, or has ended."""
-        with socket.socket(socket.AF_UNIX) as tried:
-            if not tried.connect_ex(self._monitor):
+        """Whether it answers; to connect without asking may confuse it.
+
+        :raises SourceUnavailable: it has ended
+        """
+        try:
+            with self.monitor():
                 return True
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(min(seconds, _PAUSE))
-            return True
+        except errors.SourceUnavailable:
+            if self._process.poll() is not None:
+                raise
+        time.sleep(min(seconds, _PAUSE))
         return False
 
 

@@ -194,7 +194,12 @@ class StorageDaemon(Server):
         ]
 
     def answers(self) -> bool:
-        return listens(self.monitor) and super().answers()
+        """To connect to a monitor without asking may confuse it."""
+        try:
+            self.execute('query-version')
+        except OSError:
+            return False
+        return super().answers()
 
     def execute(self, command: str, **arguments):
         """What the monitor answers; somebody else asks it."""
