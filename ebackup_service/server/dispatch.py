@@ -88,11 +88,7 @@ def assign(
         now = clock.read(session, latest)
         unfinished = job_rows.unfinished(session)
         proxies = proxy_rows.every(session, latest)
-        kinds = {
-            job.id: _production(session, job)
-            for job in unfinished
-            if job.state == job_rows.PENDING
-        }
+        kinds = storages.kinds(session, unfinished)
         board = _Board(conf, proxies, unfinished, kinds, now)
         assigned = []
         for job in unfinished:
@@ -111,16 +107,6 @@ def assign(
                     board.take(job, host)
                     assigned.append((host.name, spec))
         return assigned
-
-
-def _production(session: orm.Session, job: job_rows.Job) -> str | None:
-    """The kind of production storage that a job needs; None: none."""
-    storage = storages.of_job(session, job)
-    if storage is not None:
-        return storage.kind
-    if job.attachment is not None:
-        return str(job.attachment.get('kind'))
-    return None
 
 
 @dataclasses.dataclass
@@ -144,7 +130,7 @@ class _Board:
         kinds: Mapping[str, str | None],
         now: int,
     ) -> None:
-        """:param kinds: of production storage, for each pending job"""
+        """:param kinds: of production storage, for each unfinished job"""
         self._conf = conf
         self._kinds = kinds
         self._now = now

@@ -103,6 +103,7 @@ def _create(
         kind=job_rows.BACKUP,
         needs=job_rows.ATTACHMENT if storage is None else None,
         ready_at=None if storage is None else clock.now(),
+        parameters={} if storage is None else {'storage': storage.id},
         repository_id=repository.id,
         image_id=image_id,
         volume_id=volume['id'],

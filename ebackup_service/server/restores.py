@@ -87,6 +87,8 @@ def _create(
     if mismatch:
         parameters['availability_zone_mismatch'] = mismatch
     storage = storages.reaching(session, volume)
+    if storage is not None:
+        parameters['storage'] = storage.id
     job_rows.insert(
         session,
         id=job_id,

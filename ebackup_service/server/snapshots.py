@@ -54,7 +54,7 @@ def plan(
         if job is None or not _holds(session, job, token):
             return _FENCED
         image = job.image_id and image_rows.get(session, job.image_id)
-        storage = image and storages.serving(session, image.volume.get('host'))
+        storage = storages.of_job(session, job)
         if not image or not storage or image.chain_id is None:
             return _FENCED
         # What Cinder's own driver for RBD calls those of its backups: it

@@ -208,11 +208,24 @@ def of_job(
     session: orm.Session, job: job_rows.Job
 ) -> storage_rows.Storage | None:
     """The storage by which a job reaches what it needs, if by any."""
-    if job.kind == job_rows.RELEASE:
-        return storage_rows.get(session, job.parameters['storage'])
-    if job.needs is not None or job.attachment is not None:
-        return None
-    return reaching(session, volume(session, job))
+    storage_id = job.parameters.get('storage')
+    return storage_id and storage_rows.get(session, storage_id)
+
+
+def kinds(
+    session: orm.Session, jobs: Iterable[job_rows.Job]
+) -> dict[str, str | None]:
+    """For each job, by id, the kind of storage that it needs; None: none."""
+    known = {
+        storage.id: storage.kind for storage in storage_rows.every(session)
+    }
+    found = {}
+    for job in jobs:
+        kind = known.get(job.parameters.get('storage', ''))
+        if kind is None and job.attachment is not None:
+            kind = str(job.attachment.get('kind'))
+        found[job.id] = kind
+    return found
 
 
 def spec(
