@@ -8,8 +8,8 @@ backup: nothing of eBackup has a hand in it.
 
 import dataclasses
 import os
-import pathlib
 import shlex
+import shutil
 import subprocess
 import time
 from typing import Any
@@ -17,12 +17,12 @@ import uuid
 
 from lablib import configuration
 from lablib import console
+from lablib import demo_volume
 from lablib import filesystem
 from lablib import lab as lab_module
 from lablib import report
 from lablib import rest
 from lablib import table
-from lablib import volumes
 
 _FILES = 300_000_000
 _CHANGE = 20_000_000
@@ -47,6 +47,7 @@ class Demo:
         self._cinder = rest.client(lab, 'demo')
         self._tag = _PREFIX + uuid.uuid4().hex[:6]
         self._work = lab.directory / 'demo'
+        self._copies = lab.directory / 'demo-copies'
         self._environment = os.environ | report.variables(lab, 'demo')
         self._lines: list[table.Line] = []
         self._last = ''
@@ -55,20 +56,22 @@ class Demo:
         """Return whether all that was restored equals what was backed up."""
         self._remove_leftovers()
         volume = self._create_volume()
-        path = volumes.find(self._lab, volume)
+        disk = demo_volume.find(self._lab, volume, self._copies)
         with console.step('making ext4 with files of /usr/share'):
-            filesystem.make(path, self._work, _FILES)
-        backups = [self._backup(path, 'full')]
+            filesystem.make(disk.path, self._work, _FILES)
+        backups = [self._backup(disk, 'full')]
         for name in 'second', 'third':
             with console.step('changing files (debugfs)'):
-                filesystem.change(path, self._work, name, _CHANGE)
-            backups.append(self._backup(path, name))
+                filesystem.change(disk.path, self._work, name, _CHANGE)
+            backups.append(self._backup(disk, name))
         self._delete(backups.pop(1))
         for backup in backups:
             self._restore(backup, None)
         with console.step('changing files once more'):
-            filesystem.change(path, self._work, 'unwanted', _CHANGE)
+            filesystem.change(disk.path, self._work, 'unwanted', _CHANGE)
+            disk.store()
         self._restore(backups[-1], volume)
+        self._remove_copies()
         print(table.text(self._lines))
         return all(line.verdict in ('', 'same') for line in self._lines)
 
@@ -94,13 +97,14 @@ class Demo:
         self._wait('volumes', volume)
         return volume
 
-    def _backup(self, path: pathlib.Path, name: str) -> Backup:
+    def _backup(self, disk: demo_volume.Volume, name: str) -> Backup:
+        changed = disk.store()
         with console.step('sha256sum of the volume'):
-            digest = _sha256sum(path)
+            digest = disk.sha256()
         if digest == self._last:
             raise console.Problem('nothing was changed on the volume')
         first, self._last = not self._last, digest
-        on_volume = path.stat().st_blocks * 512
+        on_volume = disk.path.stat().st_blocks * 512
         full_name = f'{self._tag}-{name}'
         backup = self._openstack(
             *('volume', 'backup', 'create', '--name', full_name),
@@ -116,6 +120,7 @@ class Demo:
             table.Line(
                 f'backup {name} ({image["kind"]})',
                 on_volume=on_volume,
+                changed=changed,
                 read=image['bytes_read'],
                 stored=image['bytes_stored'],
                 seconds=table.seconds(job),
@@ -145,17 +150,17 @@ class Demo:
         with console.step('waiting for the restore'):
             self._wait('backups', backup.id)
             self._wait('volumes', restored)
-        path = volumes.find(self._lab, restored)
+        disk = demo_volume.find(self._lab, restored, self._copies)
         with console.step('sha256sum and e2fsck of what was restored'):
-            same = _sha256sum(path) == backup.sha256
+            same = disk.sha256() == backup.sha256
             if same:
-                filesystem.check(path)
+                filesystem.check(disk.path)
         job = self._restore_job(backup.id)
         result = job.get('result') or {}
         self._lines.append(
             table.Line(
                 f'restore {name} {where}',
-                on_volume=path.stat().st_blocks * 512,
+                on_volume=disk.path.stat().st_blocks * 512,
                 read=result.get('bytes_read'),
                 written=result.get('bytes_written'),
                 seconds=table.seconds(job),
@@ -197,6 +202,7 @@ class Demo:
 
     def _remove_leftovers(self) -> None:
         """Remove what earlier runs have left, as far as it lets itself."""
+        self._remove_copies()
         for kind in 'backups', 'volumes':
             listed = self._cinder.get('cinder', f'/v3/{kind}')[kind]
             for entry in listed:
@@ -208,13 +214,12 @@ class Demo:
                 except rest.Failure as failure:
                     console.say(f'  left alone: {failure}')
 
+    def _remove_copies(self) -> None:
+        shutil.rmtree(self._copies, ignore_errors=True)
+
 
 def run(lab: lab_module.Lab) -> int:
     """Return an exit code."""
-    if lab.settings.ceph:
-        raise console.Problem(
-            'the demonstration is of profiles "default" and "processes"'
-        )
     started = time.monotonic()
     good = Demo(lab).run()
     verdict = 'every byte is right' if good else 'BYTES DIFFER'
@@ -229,12 +234,3 @@ def _check_incremental(image: dict[str, Any]) -> None:
             f'backup {image["id"]} is {kind} and stored {stored} bytes, where '
             f'some {_CHANGE} were changed'
         )
-
-
-def _sha256sum(path: pathlib.Path) -> str:
-    return subprocess.run(
-        ['sha256sum', str(path)],
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    ).stdout.split()[0]

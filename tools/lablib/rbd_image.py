@@ -4,9 +4,12 @@
     python -m lablib.rbd_image CONF POOL/IMAGE digest
     python -m lablib.rbd_image CONF POOL/IMAGE read OFFSET LENGTH
     python -m lablib.rbd_image CONF POOL/IMAGE write OFFSET
+    python -m lablib.rbd_image CONF POOL/IMAGE update FILE
 
-What is read goes to standard output; what is written comes from standard
-input. It is run by the lab's Python, which has librbd; ours may not.
+Update lets the image hold what the file does, writes no other block, and
+prints how many bytes it has written. What is read goes to standard output;
+what is written comes from standard input. It is run by the lab's Python,
+which has librbd; ours may not.
 """
 
 from collections.abc import Iterator
@@ -17,6 +20,9 @@ import rados
 import rbd
 
 from lablib import sparse
+
+_PIECE = 4 << 20
+_BLOCK = 4096
 
 
 def digest(image: rbd.Image) -> str:
@@ -46,17 +52,50 @@ def _open(conf: str, pool: str, name: str) -> Iterator[rbd.Image]:
         yield image
 
 
-def main(conf: str, place: str, what: str, *numbers: str) -> None:
+def update(image: rbd.Image, path: str) -> int:
+    written = 0
+    with open(path, 'rb') as file:
+        for offset in range(0, image.size(), _PIECE):
+            wanted = file.read(_PIECE)
+            found = image.read(offset, len(wanted))
+            for start, end in _differences(found, wanted):
+                image.write(wanted[start:end], offset + start)
+                written += end - start
+    image.flush()
+    return written
+
+
+def _differences(one: bytes, other: bytes) -> Iterator[tuple[int, int]]:
+    """Yield where runs of blocks that differ begin and end."""
+    if one == other:
+        return
+    begin: int | None = None
+    for start in range(0, len(other), _BLOCK):
+        end = start + _BLOCK
+        if one[start:end] == other[start:end]:
+            if begin is not None:
+                yield begin, start
+            begin = None
+        elif begin is None:
+            begin = start
+    if begin is not None:
+        yield begin, len(other)
+
+
+def main(conf: str, place: str, what: str, *rest: str) -> None:
     pool, _slash, name = place.partition('/')
     with _open(conf, pool, name) as image:
-        match what, [int(number) for number in numbers]:
-            case 'digest', []:
+        match what, rest:
+            case 'digest', ():
                 print(digest(image))
-            case 'read', [offset, length]:
-                sys.stdout.buffer.write(image.read(offset, length))
-            case 'write', [offset]:
-                image.write(sys.stdin.buffer.read(), offset)
+            case 'read', (offset, length):
+                data = image.read(int(offset), int(length))
+                sys.stdout.buffer.write(data)
+            case 'write', (offset,):
+                image.write(sys.stdin.buffer.read(), int(offset))
                 image.flush()
+            case 'update', (path,):
+                print(update(image, path))
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@ from typing import Any
 
 _HEADINGS = (
     'on the volume',
+    'changed',
     'read',
     'stored',
     'written',
@@ -21,6 +22,7 @@ class Line:
 
     what: str
     on_volume: int | None = None
+    changed: int | None = None
     read: int | None = None
     stored: int | None = None
     written: int | None = None
@@ -40,10 +42,14 @@ def seconds(job: dict[str, Any]) -> float | None:
 def text(lines: list[Line]) -> str:
     rows = [('', *_HEADINGS)]
     for line in lines:
-        figures = [line.on_volume, line.read, line.stored, line.written]
+        figures = [line.on_volume, line.changed, line.read]
+        figures += [line.stored, line.written]
         elapsed = '' if line.seconds is None else f'{line.seconds:.1f}'
         cells = ['' if n is None else f'{n:,}' for n in figures]
         rows.append((line.what, *cells, elapsed, line.verdict))
+    # Nothing is said of what nobody knows of any line.
+    columns = [c for c in zip(*rows, strict=True) if any(c[1:])]
+    rows = [*zip(*columns, strict=True)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return '\n'.join(
         f'{row[0]:{widths[0]}}'

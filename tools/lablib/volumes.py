@@ -101,6 +101,14 @@ def digest(lab: lab_module.Lab, volume_id: str) -> str:
     return sparse.digest(path)
 
 
+def update(lab: lab_module.Lab, volume_id: str, path: pathlib.Path) -> int:
+    """Let a volume in Ceph hold what a file does.
+
+    Return how many bytes had to be written.
+    """
+    return int(_image(lab, volume_id, 'update', str(path)))
+
+
 def _file(lab: lab_module.Lab, volume_id: str) -> pathlib.Path | None:
     for name in configuration.TYPES:
         path = lab.volumes / name / f'volume-{volume_id}'
