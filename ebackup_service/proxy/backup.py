@@ -57,7 +57,11 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
             # An earlier run may have been lost on its last steps.
             root = session.candidate(image.id)
             if root is None:
-                root = session.commit_candidate(_store(task, repo, session))
+                root = session.commit_candidate(
+                    volumes.in_doubt_again(
+                        task, lambda: _store(task, repo, session)
+                    )
+                )
             repositories.check_owner(repo, spec.repository)
             _commit(task, root)
             task.control.check()

@@ -21,6 +21,7 @@ from ebackup_service.proxy import volumes
 from ebackup_service.repository import extents
 from ebackup_service.repository import repository
 from ebackup_service.rpc import damage
+from ebackup_service.rpc import messages
 
 LOG = log.getLogger(__name__)
 
@@ -38,29 +39,9 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
     if spec.tree is None or spec.target is None:
         raise errors.JobInvalid(f'Job {spec.id} has no tree or no target.')
     with repositories.opened(spec.repository) as repo:
-        tree = repositories.tree(repo, spec.tree)
-        is_new = spec.target.is_new
-        with (
-            task.lun() as (storage, lun),
-            contextlib.closing(
-                lun.open_target(spec.target.size, is_new)
-            ) as target,
-            _known(task, repo, storage, lun) as known,
-        ):
-            task.progress = job_progress.Progress(spec.tree.size)
-            lost = restore_lost.Lost()
-            statistics = engine.run_restore(
-                repo,
-                tree,
-                target,
-                is_new,
-                task.workers,
-                task.control,
-                task.progress,
-                task.share,
-                lost,
-                known,
-            )
+        statistics, lost = volumes.in_doubt_again(
+            task, functools.partial(_write, task, repo, spec.tree, spec.target)
+        )
     if lost.extents:
         _tell(task, lost.extents)
         if not spec.partial:
@@ -71,6 +52,37 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
         'damaged_bytes': lost.extents.bytes,
         'damaged_extents': lost.extents.to_json(),
     }
+
+
+def _write(
+    task: proxy_task.Task,
+    repo: repository.Repository,
+    image: messages.TreeSpec,
+    volume: messages.TargetSpec,
+) -> tuple[dict[str, int], restore_lost.Lost]:
+    """Statistics, and what could not be read; the volume is closed again."""
+    with (
+        task.lun() as (storage, lun),
+        contextlib.closing(
+            lun.open_target(volume.size, volume.is_new)
+        ) as target,
+        _known(task, repo, storage, lun) as known,
+    ):
+        task.progress = job_progress.Progress(image.size)
+        lost = restore_lost.Lost()
+        statistics = engine.run_restore(
+            repo,
+            repositories.tree(repo, image),
+            target,
+            volume.is_new,
+            task.workers,
+            task.control,
+            task.progress,
+            task.share,
+            lost,
+            known,
+        )
+    return statistics, lost
 
 
 @contextlib.contextmanager

@@ -48,6 +48,8 @@ class Task:
         self.progress: Progress | None = None
         # what the result says of how it was done
         self.notes: dict[str, Any] = {}
+        # why what the storage says of changes is not believed, in this run
+        self.doubt: str | None = None
         # that is read, and was taken for this job
         self.taken: production.Snapshot | None = None
 

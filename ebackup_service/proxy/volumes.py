@@ -5,9 +5,11 @@ Of a storage with snapshots a snapshot is read: Cinder's if that is what is
 backed up, or one that is taken now, which the catalog knows before it exists.
 """
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 import dataclasses
+from typing import TypeVar
 
 from oslo_log import log
 
@@ -21,6 +23,8 @@ from ebackup_service.proxy import task as proxy_task
 from ebackup_service.rpc import messages
 
 LOG = log.getLogger(__name__)
+
+T = TypeVar('T')
 
 # Of a storage's trust: see messages.StorageSpec.
 SHADOW = 'shadow'
@@ -64,6 +68,28 @@ def opened(
                 yield Opened(shadow.Whole(all_of_it), source)
 
 
+def in_doubt_again(task: proxy_task.Task, work: Callable[[], T]) -> T:
+    """Do it; once more if the storage says impossible things of changes.
+
+    Then all is read and compared.
+    """
+    try:
+        return work()
+    except (
+        production_errors.DifferenceUnavailable,
+        production_errors.ExtentsInvalid,
+    ) as error:
+        if task.notes.get('changes') != NAMED:
+            raise
+        LOG.warning(
+            'Job %s begins again, and compares all of its volume: %s',
+            task.spec.id,
+            error,
+        )
+        task.doubt = str(error)
+    return work()
+
+
 def leave(task: proxy_task.Task) -> None:
     """Let the snapshot that was read cost no more than an anchor does.
 
@@ -101,6 +127,8 @@ def _snapshot(
         _check_still(task)
         return None
     known = task.spec.snapshot
+    if known is None and task.taken is not None:
+        return task.taken
     if known is None:
         task.taken = _take(task, lun)
         return task.taken
@@ -172,6 +200,8 @@ def since(task: proxy_task.Task, lun: production.Lun) -> production.Snapshot:
 
     :raises DifferenceUnavailable: the storage has nothing of the base
     """
+    if task.doubt is not None:
+        raise production_errors.DifferenceUnavailable(task.doubt)
     anchor = task.spec.anchor
     if anchor is None:
         raise production_errors.DifferenceUnavailable(

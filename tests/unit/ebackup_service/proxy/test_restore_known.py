@@ -6,6 +6,7 @@ import os
 from ebackup_service.production import base as production
 from ebackup_service.server import images
 from ebackup_service.server import storages
+from tests.unit.ebackup_service.production import folder
 from tests.unit.ebackup_service.proxy import volumes_case
 
 CHUNK = volumes_case.CHUNK
@@ -61,6 +62,20 @@ class TestInPlace(volumes_case.VolumesTestCase):
         self.storage.make('volume', SIZE)
         self.write(0, content)
         self.assert_compared(self.first, 'replaced')
+
+    def test_storage_says_impossible_things(self):
+        truth = folder.FolderSource._list_all
+        extent, data = production.Extent, production.ExtentKind.DATA
+
+        def named(source):
+            if source.gaps is production.ExtentKind.UNCHANGED:
+                yield extent(CHUNK, CHUNK, data)
+                yield extent(0, CHUNK, data)
+            else:
+                yield from truth(source)
+
+        self.patch(folder.FolderSource, '_list_all', named)
+        self.assert_compared(self.first, 'must be sorted')
 
     def test_no_anchor(self):
         images.delete(self.catalog, self.second.id)

@@ -118,6 +118,38 @@ class TestBackup(volumes_case.VolumesTestCase):
         _, result = self.back_up()
         self.assert_compared(result, 'no snapshot of the last image')
 
+    def test_storage_that_says_impossible_things(self):
+        extent = production.Extent
+        data = production.ExtentKind.DATA
+        truth = folder.FolderSource._list_all
+        for wrong in (
+            [extent(CHUNK, CHUNK, data), extent(0, CHUNK, data)],
+            [extent(SIZE, CHUNK, data)],
+            production_errors.DifferenceUnavailable('the bitmap is broken'),
+        ):
+            self.back_up()
+            self.change(3)
+
+            def named(source, wrong=wrong):
+                if source.gaps is not production.ExtentKind.UNCHANGED:
+                    yield from truth(source)
+                elif isinstance(wrong, Exception):
+                    yield extent(0, CHUNK, data)
+                    raise wrong
+                else:
+                    yield from wrong
+
+            task = self.task()
+            with fixtures.MonkeyPatch(
+                f'{__name__}.folder.FolderSource._list_all', named
+            ):
+                result = backup.run(task)
+            self.fixture.finish(task.spec, result=result)
+            self.assertEqual('compared', result['changes'])
+            image = images.show(self.catalog, task.image.id)
+            self.assertEqual(self.content(), self.restored(image))
+            self.tidy()
+
     def test_size_is_another_one(self):
         task = self.task()
         os.truncate(self.path, SIZE + CHUNK)
