@@ -3,9 +3,8 @@
 
 import fixtures
 
-from ebackup_service.production import attached
 from ebackup_service.production import base
-from ebackup_service.production import errors
+from ebackup_service.production import registry
 
 KIND = 'played'
 BACKEND = 'node@one'
@@ -38,6 +37,7 @@ class PlayedKind(fixtures.Fixture):
     """``played`` is installed beside what really is."""
 
     def _setUp(self):
+        self._known = registry.storage_class
         self.useFixture(
             fixtures.MonkeyPatch(
                 'ebackup_service.production.registry.storage_class',
@@ -45,13 +45,8 @@ class PlayedKind(fixtures.Fixture):
             )
         )
 
-    @staticmethod
-    def _storage_class(kind):
-        if kind == KIND:
-            return PlayedStorage
-        if kind == 'attached':
-            return attached.AttachedStorage
-        raise errors.StorageUnknown(f'no production storage {kind!r}')
+    def _storage_class(self, kind):
+        return PlayedStorage if kind == KIND else self._known(kind)
 
 
 def values(**changes):
