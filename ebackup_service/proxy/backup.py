@@ -106,6 +106,11 @@ def _store(
 ) -> repository_root.Root:
     """The volume is closed again before anything is committed."""
     image, base = task.image, _base(task, repo)
+    begun = _begun(task.spec.begun)
+    if task.doubt is not None:
+        # What was taken over on the storage's word counts no more.
+        begun = None
+        _checkpoint(task, engine.Checkpoint(None, 0, {}))
     known = None if base is None else repositories.tree(repo, base)
     with volumes.opened(task, base) as opened:
         task.progress = job_progress.Progress(image.size)
@@ -118,7 +123,7 @@ def _store(
             task.workers,
             task.control,
             task.progress,
-            _begun(task.spec.begun),
+            begun,
             functools.partial(_checkpoint, task),
             task.conf.proxy.checkpoint_size,
             task.share,

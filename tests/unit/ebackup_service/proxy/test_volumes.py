@@ -146,6 +146,11 @@ class TestBackup(volumes_case.VolumesTestCase):
                 result = backup.run(task)
             self.fixture.finish(task.spec, result=result)
             self.assertEqual('compared', result['changes'])
+            # No later run goes on from what the storage was believed.
+            self.assertEqual(
+                {'tree': None, 'leaf': 0, 'total': {}},
+                self.fixture.job(task.spec.id).checkpoint,
+            )
             image = images.show(self.catalog, task.image.id)
             self.assertEqual(self.content(), self.restored(image))
             self.tidy()
