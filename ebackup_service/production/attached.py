@@ -32,6 +32,7 @@ class AttachedStorage:
 
     SETTINGS = None
     CREDENTIALS = None
+    PLACE = frozenset[str]()
     capabilities = base.Capabilities(allocated_extents=True)
 
     def __init__(self, roots: list[str], host: str) -> None:

@@ -246,7 +246,8 @@ class Lun(Protocol):
     ) -> Source:
         """Any number of sources of one volume may be open at once.
 
-        :param size: of what is read, according to Cinder
+        :param size: of what is read, according to Cinder; of a storage that
+            knows better, the source has another one, by less than 1 GiB
         :param snapshot: to be read; None: the volume, which doesn't change
             meanwhile
         :param since: extents() names what is different from this earlier
@@ -261,7 +262,8 @@ class Lun(Protocol):
     def open_target(self, size: int, volume_is_new: bool) -> Target:
         """For one at a time.
 
-        :param size: of the volume to restore to, according to Cinder
+        :param size: of the volume to restore to, according to Cinder; see
+            open_source()
         :param volume_is_new: made for this restore; a storage that knows that
             its new volumes read as zeros says so by ``truncated``
         :raises SizeMismatch: the volume has another size; it is as it was

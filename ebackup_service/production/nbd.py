@@ -61,6 +61,7 @@ class NbdStorage:
         'required': ['uri'],
         'additionalProperties': False,
     }
+    PLACE = frozenset(('uri', 'bitmap', 'qmp_socket', 'qmp_file'))
     CREDENTIALS: Mapping[str, Any] = {
         'type': 'object',
         'properties': {

@@ -85,6 +85,9 @@ class RbdStorage:
         },
         'not': {'required': ['cluster', 'mon_host']},
     }
+    # Not the monitors: a cluster gets others, and has an id by which another
+    # one is found out.
+    PLACE = frozenset(('cluster', 'pool', 'namespace'))
     CREDENTIALS: Mapping[str, Any] = {
         'type': 'object',
         'additionalProperties': False,

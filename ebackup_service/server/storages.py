@@ -112,7 +112,8 @@ def update(
     :raises credentials.KeyUnusable: nothing to encrypt the credentials with.
     """
     known = show(catalog, name)
-    checked = _checked(conf, storage_class(known.kind), values)
+    cls = storage_class(known.kind)
+    checked = _checked(conf, cls, values)
     with catalog.writer() as session:
         service.lock(session)
         storage = _find(session, name)
@@ -124,7 +125,10 @@ def update(
             _check_free(session, checked['backends'], storage)
             gone = set(storage.backends) - set(checked['backends'])
             _check_idle(session, storage, gone)
-        if 'settings' in checked and checked['settings'] != storage.settings:
+        if 'settings' in checked and any(
+            checked['settings'].get(name) != storage.settings.get(name)
+            for name in cls.PLACE
+        ):
             _check_bare(session, storage)
         storage_rows.update(
             session, storage.id, configured=configured, **checked
@@ -365,11 +369,14 @@ def _check_bare(session: orm.Session, storage: storage_rows.Storage) -> None:
     """Refuse to lose sight of a storage on which snapshots of ours are."""
     rows = snapshot_rows.find(session, storage_id=storage.id)
     if rows:
+        how = 'openstack ebackup storage set --no-anchors'
+        if storage.configured:
+            how = f'[{storage.name}] anchors = false, and restart the server'
         raise errors.Conflict(
             'storage-in-use',
             f'{len(rows)} snapshots of ours are on storage {storage.name!r}: '
-            'switch its anchors off (openstack ebackup storage set '
-            '--no-anchors), and wait until they are removed.',
+            f'switch its anchors off ({how}), and wait until they are '
+            'removed.',
         )
 
 

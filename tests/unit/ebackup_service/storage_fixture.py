@@ -25,6 +25,7 @@ class PlayedStorage:
         'required': ['pool'],
         'additionalProperties': False,
     }
+    PLACE = frozenset(('pool',))
     CREDENTIALS = {
         'type': 'object',
         'properties': {'key': {'type': 'string', 'minLength': 4}},

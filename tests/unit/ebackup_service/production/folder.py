@@ -32,10 +32,14 @@ class FolderStorage:
 
     SETTINGS = {
         'type': 'object',
-        'properties': {'directory': {'type': 'string'}},
+        'properties': {
+            'directory': {'type': 'string'},
+            'label': {'type': 'string'},  # for people
+        },
         'required': ['directory'],
         'additionalProperties': False,
     }
+    PLACE = frozenset(('directory',))
     CREDENTIALS = {
         'type': 'object',
         'properties': {'key': {'type': 'string'}},

@@ -323,6 +323,10 @@ class TestStorageInUse(SnapshotsTestCase):
         )
         storages.update(self.catalog, self.conf, 'one', anchors=False)
         self.refused(lambda catalog: storages.delete(catalog, 'one'))
+        storages.update(
+            *(self.catalog, self.conf, 'one'),
+            settings={'directory': '/nowhere', 'label': 'other'},
+        )
         [(spec, _)] = self.schedule()
         self.fixture.renew(spec)
         ids = [one.id for one in spec.release]
