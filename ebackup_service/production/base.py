@@ -280,10 +280,14 @@ class ProductionStorage(Protocol):
 
     SETTINGS, CREDENTIALS: JSON schemas of what a storage of this kind is
         registered with; None where it needs no registration
+    PLACE: of the settings, those that say which volumes these are. They stay
+        as they are while snapshots of ours are there; how the volumes are
+        reached, and as whom, may change
     """
 
     SETTINGS: ClassVar[Mapping[str, Any] | None]
     CREDENTIALS: ClassVar[Mapping[str, Any] | None]
+    PLACE: ClassVar[frozenset[str]]
     capabilities: Capabilities
 
     @classmethod

@@ -12,6 +12,8 @@ from ebackup_service.production import rbd_extents
 from ebackup_service.production import rbd_io
 from ebackup_service.production import rbd_lock
 
+_GIB = 1 << 30
+
 
 def find(
     cluster: rbd_cluster.Cluster, name: str, lock_timeout: float
@@ -124,7 +126,7 @@ class RbdLun:
             # told. A volume could be removed while it is read; not if that is
             # known to Ceph.
             image = self._at(opened, snapshot, snapshot is not None)
-            self._check_size(image, size)
+            size = self._size(image, size)
             lister: rbd_extents.Lister = rbd_extents.Allocated(
                 self._cluster, image
             )
@@ -142,7 +144,7 @@ class RbdLun:
             contextlib.ExitStack() as opened,
         ):
             image = self._at(opened, None, False)
-            self._check_size(image, size)
+            size = self._size(image, size)
             rbd_lock.take(self._cluster, image, self._name, self._lock_timeout)
             return rbd_io.RbdTarget(
                 *(self._cluster, image, self._name, size),
@@ -198,13 +200,19 @@ class RbdLun:
             if snapshot['namespace'] == user
         ]
 
-    def _check_size(self, image: rbd_cluster.Image, size: int) -> None:
-        found = image.size()
-        if found != size:
+    def _size(self, image: rbd_cluster.Image, size: int) -> int:
+        """The image's, if it can be that of Cinder, which counts whole GiB.
+
+        Of an encrypted volume it has the header besides; one that was managed
+        may have had less.
+        """
+        found = int(image.size())
+        if abs(found - size) >= _GIB:
             raise errors.SizeMismatch(
                 f'{self._name} has {found} bytes, the volume {size}: '
                 'is it the right volume?'
             )
+        return found
 
     def _check_free(
         self, image: rbd_cluster.Image, snapshot: base.Snapshot

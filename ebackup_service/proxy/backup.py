@@ -113,7 +113,8 @@ def _store(
         _checkpoint(task, engine.Checkpoint(None, 0, {}))
     known = None if base is None else repositories.tree(repo, base)
     with volumes.opened(task, base) as opened:
-        task.progress = job_progress.Progress(image.size)
+        size = opened.source.size
+        task.progress = job_progress.Progress(size)
         result = engine.run_backup(
             opened.source,
             repo,
@@ -131,14 +132,14 @@ def _store(
         )
         if opened.claims is not None:
             session.flush()
-            shape = (image.size, image.chunk_size)
+            shape = (size, image.chunk_size)
             _check_claims(
                 task,
                 opened.claims,
                 known or tree.Tree(repo, None, *shape),
                 tree.Tree(repo, result.tree, *shape),
             )
-    return _root(image, base, result)
+    return _root(image, size, base, result)
 
 
 def _check_claims(
@@ -222,6 +223,7 @@ def _checkpoint(task: proxy_task.Task, reached: engine.Checkpoint) -> None:
 
 def _root(
     image: messages.ImageSpec,
+    size: int,
     base: messages.TreeSpec | None,
     result: engine.BackupResult,
 ) -> repository_root.Root:
@@ -229,7 +231,7 @@ def _root(
         image_id=image.id,
         chain=repository_root.Chain(image.project_id, image.volume_id),
         generation=image.generation,
-        size=image.size,
+        size=size,
         chunk_size=image.chunk_size,
         tree=result.tree,
         base_image=None if base is None else base.image_id,

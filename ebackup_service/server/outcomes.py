@@ -90,6 +90,7 @@ def commit_image(
             job.image_id,
             (image_rows.CREATING,),
             root=root.to_dict(),
+            size=root.size,
         )
     return _ACCEPTED if moved else _FENCED
 

@@ -145,6 +145,9 @@ def _cinder_record(image: image_rows.Image) -> dict[str, Any]:
     What is missing is made up for, as far as the import asks for it.
     """
     size = image.record.get('size')
+    least = image_rows.least_volume(image)
+    if not isinstance(size, int):
+        size, least = 0, image.size or 0
     return {
         'display_name': image.name,
         'display_description': image.description,
@@ -158,10 +161,7 @@ def _cinder_record(image: image_rows.Image) -> dict[str, Any]:
         'id': image.id,
         'project_id': image.project_id,
         # Cinder restores to no volume that is smaller than that.
-        'size': max(
-            size if isinstance(size, int) else 0,
-            -(-(image.size or 0) // _GIB),
-        ),
+        'size': max(size, -(-least // _GIB)),
         'status': 'available',
         'fail_reason': None,
         'parent_id': None,

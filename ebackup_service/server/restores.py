@@ -72,11 +72,12 @@ def _create(
     _check_image(image, request)
     assert image is not None
     _check_damage(image)
-    if volume['size'] < (image.size or 0):
+    needed = image_rows.least_volume(image)
+    if volume['size'] < needed:
         raise errors.Refused(
             'volume-too-small',
             f'Volume {volume["id"]} has {volume["size"]} bytes, image '
-            f'{image.id} needs {image.size}.',
+            f'{image.id} needs {needed}.',
         )
     volumes.check_unused(session, volume['id'])
     parameters: dict[str, Any] = {

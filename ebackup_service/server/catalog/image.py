@@ -23,6 +23,7 @@ AVAILABLE = 'available'
 ERROR = 'error'
 DELETING = 'deleting'
 DELETED = 'deleted'
+_GIB = 1024**3
 # How many ids one query names; databases have limits.
 _BATCH = 500
 
@@ -275,6 +276,16 @@ def count(session: orm.Session, repository_id: str) -> int:
         .where(models.Image.repository_id == repository_id)
         .where(models.Image.state == AVAILABLE)
     ).scalar_one()
+
+
+def least_volume(image: Image) -> int:
+    """The size, by Cinder's count, of a volume that the image fits on, bytes.
+
+    Cinder counts whole GiB, and doesn't count the header of an encrypted
+    volume, which the target has as well.
+    """
+    size = image.size or 0
+    return size if size < _GIB else size - size % _GIB
 
 
 def pin(image: Image) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from tests import base
 from tests.unit.ebackup_service.production import ceph
 
 MIB = 1 << 20
+GIB = 1 << 30
 OBJECT = 4 * MIB
 # layering, exclusive-lock, object-map, fast-diff, deep-flatten
 FEATURES = 61

@@ -28,6 +28,8 @@ class ConformanceTest(
     conformance.ConformanceTests,
     rbd_case.RbdTestCase,
 ):
+    OTHER_SIZES = (rbd_case.GIB + conformance.ConformanceTests.SIZE,)
+
     def make_volume(self):
         self.create(self.SIZE, order=20)
         storage = self.storage()

@@ -205,9 +205,17 @@ class DifferenceTest(rbd_case.RbdTestCase):
             [production.Extent(SIZE, MIB, production.ExtentKind.DATA)],
             list(source.extents()),
         )
-        self.assertRaises(
-            errors.SizeMismatch, self.volume.open_source, SIZE, two
-        )
+
+    def test_header_that_cinder_does_not_count_is_read_and_written(self):
+        with self.image() as image:
+            image.resize(SIZE + MIB)
+            image.write(b'x' * MIB, SIZE)
+        two = self.volume.take_snapshot('two')
+        source = self.source(self.volume, SIZE, two)
+        self.assertEqual(SIZE + MIB, source.size)
+        self.assertEqual(b'x' * MIB, rbd_case.read(source, SIZE, MIB))
+        target = self.target(self.volume, SIZE)
+        self.assertEqual(SIZE + MIB, target.size)
 
 
 class CloneTest(rbd_case.RbdTestCase):

@@ -213,6 +213,10 @@ class TestExport(RecordsTestCase):
             image = self.make_image(size=size)
             self.assertEqual(expected, self.decoded(image)['size'])
 
+    def test_header_of_an_encrypted_volume_is_not_counted(self):
+        image = self.make_image(size=GIB + 16 * CHUNK)
+        self.assertEqual(1, self.decoded(image)['size'])
+
     def test_record_may_say_anything(self):
         image = self.make_image(record={'service': 5, 'size': 'x', 'id': 'y'})
         decoded = self.decoded(image)

@@ -8,6 +8,7 @@ from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 
 CHUNK = catalog_fixture.CHUNK
+GIB = 1024**3
 new_id = catalog_fixture.new_id
 
 
@@ -134,6 +135,19 @@ class TestReserve(base.BaseTestCase):
         )
         self.assertIn(str(CHUNK), str(error))
         self.assertIn(str(CHUNK - 1), str(error))
+
+    def test_header_of_an_encrypted_volume_is_not_counted(self):
+        """Cinder says of neither volume that it has one."""
+        with self.fixture.catalog.writer() as session:
+            image_rows.move(
+                session,
+                self.image.id,
+                (image_rows.AVAILABLE,),
+                size=GIB + 16 * CHUNK,
+            )
+        self.refused('volume-too-small', 400, self.request(size=GIB - 1))
+        job = self.reserve(self.request(size=GIB))
+        self.assertEqual('pending', job.state)
 
     def test_larger_volume_is_fine(self):
         job = self.reserve(self.request(size=2 * CHUNK))
