@@ -186,13 +186,29 @@ def _open(
     if base is None or not storage.capabilities.changed_extents:
         return lun.open_source(size, snapshot)
     try:
-        opened = lun.open_source(size, snapshot, since(task, lun))
+        known = _since(task, storage, lun, base)
+        opened = lun.open_source(size, snapshot, known)
     except production_errors.DifferenceUnavailable as error:
         LOG.info('Job %s compares all of its volume: %s', task.spec.id, error)
         task.notes = {'changes': COMPARED, 'changes_reason': str(error)}
         return lun.open_source(size, snapshot)
     task.notes = {'changes': NAMED}
     return opened
+
+
+def _since(
+    task: proxy_task.Task,
+    storage: production.ProductionStorage,
+    lun: production.Lun,
+    base: messages.TreeSpec,
+) -> production.Snapshot:
+    """What the storage has of the base; of one without snapshots its name.
+
+    There somebody else remembers what changes, and calls that by the image.
+    """
+    if not storage.capabilities.snapshots and task.doubt is None:
+        return production.Snapshot(base.image_id, base.image_id)
+    return since(task, lun)
 
 
 def since(task: proxy_task.Task, lun: production.Lun) -> production.Snapshot:
