@@ -19,6 +19,7 @@ from cinder.objects import backup as cinder_backup
 from oslo_config import cfg
 from oslo_log import log as logging
 
+from ebackup_driver import changes
 from ebackup_driver import client as clients
 from ebackup_driver import encryption
 from ebackup_driver import errors
@@ -177,7 +178,10 @@ class EBackupDriver(driver.BackupDriver):
             'Job %(job)s makes backup %(backup)s',
             {'job': reservation.job.id, 'backup': backup.id},
         )
-        self._wait(waiter, reservation.job, volume_file)
+        named = functools.partial(
+            changes.named, self.context, backup, volume_file
+        )
+        self._wait(waiter, reservation.job, volume_file, named)
         check()
         return waiter.persist(client.image, backup.id)
 
@@ -211,10 +215,14 @@ class EBackupDriver(driver.BackupDriver):
 
     @staticmethod
     def _wait(
-        waiter: waiting.Waiter, job: resources.Job, volume_file: Any
+        waiter: waiting.Waiter,
+        job: resources.Job,
+        volume_file: Any,
+        more: Callable[[], dict[str, Any]] = dict,
     ) -> resources.Job:
         """Return the job when it succeeded; attach the volume if it must be.
 
+        more: what else the attachment says.
         A proxy that reaches the volume over the storage network needs nothing
         of this host.
         """
@@ -226,7 +234,7 @@ class EBackupDriver(driver.BackupDriver):
             waiter.stop(job)
             raise
         with hold.held(volume_file) as lock:
-            return waiter.wait(job, _attachment(path, lock))
+            return waiter.wait(job, {**_attachment(path, lock), **more()})
 
     def _clear_parent(self, backup: cinder_backup.Backup) -> None:
         """Let go of the parent that an incremental request named.

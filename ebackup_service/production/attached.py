@@ -4,7 +4,9 @@
 Attachment: {'kind': 'attached', 'host': str, 'path': str} and, where the
 driver holds the volume, {'lock': int}, the offset of the byte that it has
 locked. What changed since the last image nobody tells: the engine compares
-chunk ids.
+chunk ids. Unless what Cinder opened the volume as could tell the driver: then
+there is {'changes': {'since': str, 'extents': [[int, int], ...]}}, with the id
+of the image, and what may be different from it.
 """
 
 from collections.abc import Callable
@@ -17,6 +19,7 @@ from ebackup_service.production import device
 from ebackup_service.production import errors
 from ebackup_service.production import file
 from ebackup_service.production import hold
+from ebackup_service.production import named
 from ebackup_service.production import paths
 
 if TYPE_CHECKING:
@@ -33,7 +36,9 @@ class AttachedStorage:
     SETTINGS = None
     CREDENTIALS = None
     PLACE = frozenset[str]()
-    capabilities = base.Capabilities(allocated_extents=True)
+    capabilities = base.Capabilities(
+        allocated_extents=True, changed_extents=True
+    )
 
     def __init__(self, roots: list[str], host: str) -> None:
         self._roots = roots
@@ -55,13 +60,18 @@ class AttachedStorage:
 
     def find(self, reference: base.Reference) -> 'AttachedLun':
         attachment = reference.attachment or {}
-        return AttachedLun(self._look(attachment), _hold(attachment))
+        return AttachedLun(
+            self._look(attachment),
+            _hold(attachment),
+            attachment.get('changes'),
+        )
 
     def close(self) -> None:
         pass
 
     def _look(self, attachment: base.Attachment) -> paths.Place:
-        texts = {key: attachment[key] for key in attachment if key != 'lock'}
+        more = ('lock', 'changes')
+        texts = {key: attachment[key] for key in attachment if key not in more}
         if (
             set(texts) != {'kind', 'host', 'path'}
             or not all(isinstance(text, str) for text in texts.values())
@@ -85,10 +95,16 @@ class AttachedLun:
 
     given = None
 
-    def __init__(self, place: paths.Place, hold: hold.Hold) -> None:
+    def __init__(
+        self,
+        place: paths.Place,
+        hold: hold.Hold,
+        changes: Mapping[str, Any] | None = None,
+    ) -> None:
         self.key = place.path
         self._place = place
         self._hold = hold
+        self._changes = changes or {'since': None}
 
     def take_snapshot(self, name: str) -> base.Snapshot:
         raise NotImplementedError
@@ -108,10 +124,18 @@ class AttachedLun:
         snapshot: base.Snapshot | None = None,
         since: base.Snapshot | None = None,
     ) -> base.Source:
+        if since is not None and since.id != self._changes['since']:
+            raise errors.DifferenceUnavailable(
+                f'nobody says what changed of {self._place.given} since image '
+                f'{since.id}'
+            )
         place = self._place
         opener = device.open_source if place.is_device else file.open_source
         try:
-            return opener(place, size, self._hold)
+            source = opener(place, size, self._hold)
+            if since is None:
+                return source
+            return named.NamedSource(source, self._changes['extents'])
         except OSError as e:
             raise errors.SourceUnavailable(
                 f'{e.strerror} while opening {place.given}: '

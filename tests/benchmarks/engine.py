@@ -5,9 +5,9 @@
     python -m tests.benchmarks.engine restore REPOSITORY VOLUME IMAGE
 
 BASE and IMAGE are ids of images; LIST is a file that names what has changed
-since BASE, see listed.py. Prints a JSON object: ``wall`` and ``cpu`` seconds
-from opening the volume to the committed image or the flushed volume, ``image``
-(its id), ``statistics``.
+since BASE, a JSON list of pairs of offset and length. Prints a JSON object:
+``wall`` and ``cpu`` seconds from opening the volume to the committed image or
+the flushed volume, ``image`` (its id), ``statistics``.
 """
 
 import json
@@ -25,11 +25,11 @@ from ebackup_service.engine import progress
 from ebackup_service.engine import restore
 from ebackup_service.production import attached
 from ebackup_service.production import base as production
+from ebackup_service.production import named
 from ebackup_service.repository import repository
 from ebackup_service.repository import root
 from ebackup_service.repository.storage import registry
 from tests.benchmarks import data
-from tests.benchmarks import listed
 
 HOST = 'benchmark'
 
@@ -64,7 +64,8 @@ def back_up(
         generation = base_root.generation + 1
     source = volume(path).open_source(os.path.getsize(path))
     if changes is not None:
-        source = listed.ListedSource(source, listed.load(changes))
+        with open(changes) as file:
+            source = named.NamedSource(source, json.load(file))
     image_id = str(uuid.uuid4())
     session = repo.session(str(uuid.uuid4()), generation)
     result = backup.run_backup(

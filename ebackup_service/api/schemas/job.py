@@ -44,6 +44,22 @@ ATTACH = types.wrapped(
                 'minimum': 0,
                 'maximum': (1 << 63) - 1,
             },
+            'changes': types.strict(
+                {
+                    'since': types.UUID,
+                    'extents': {
+                        'type': 'array',
+                        'maxItems': 4096,
+                        'items': {
+                            'type': 'array',
+                            'items': types.SIZE,
+                            'minItems': 2,
+                            'maxItems': 2,
+                        },
+                    },
+                },
+                ['since', 'extents'],
+            ),
         },
         ['kind', 'host', 'path'],
     ),

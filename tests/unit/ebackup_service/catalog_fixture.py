@@ -213,12 +213,12 @@ class Catalog(fixtures.Fixture):
             proxy_rows.announce(session, host, '1', {**known, **capabilities})
 
     def attach(
-        self, job_id: str, path: str = '/v', host: str = 'here'
+        self, job_id: str, path: str = '/v', host: str = 'here', **more: Any
     ) -> None:
         jobs.attach(
             self.catalog,
             job_id,
-            {'kind': 'attached', 'host': host, 'path': path},
+            {'kind': 'attached', 'host': host, 'path': path, **more},
         )
 
     def assign(self) -> dict[str, messages.JobSpec]:

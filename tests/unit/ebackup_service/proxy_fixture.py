@@ -150,10 +150,14 @@ class Proxy(catalog_fixture.Catalog):
             file.write(content)
         return path
 
-    def backup_task(self, path: str, **values: Any) -> proxy_task.Task:
+    def backup_task(
+        self, path: str, changes: dict[str, Any] | None = None, **values: Any
+    ) -> proxy_task.Task:
+        """:param changes: what the driver says that has changed"""
         _, job = self.reserve(size=os.path.getsize(path), **values)
         assert job is not None
-        self.attach(job.id, path)
+        more = {} if changes is None else {'changes': changes}
+        self.attach(job.id, path, **more)
         return self.task(self.spec(job.id))
 
     def backup(self, path: str, **values: Any) -> image_rows.Image:

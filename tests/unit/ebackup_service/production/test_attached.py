@@ -203,6 +203,26 @@ class AttachedStorageTest(base.BaseTestCase):
                 self.assertIn(cause, str(error))
                 self.assertLess(len(str(error)), 255)
 
+    def test_driver_may_know_what_changed(self):
+        changes = {'since': 'one', 'extents': [[4096, 5]]}
+        lun = self.find(self.attachment(changes=changes))
+        one = production.Snapshot('one', 'one')
+        source = lun.open_source(MIB, None, one)
+        self.addCleanup(source.close)
+        extent = production.Extent(4096, 5, production.ExtentKind.DATA)
+        self.assertEqual([extent], list(source.extents()))
+        self.assertEqual(production.ExtentKind.UNCHANGED, source.gaps)
+        # Of what is not asked for it is not told.
+        whole = lun.open_source(MIB)
+        self.addCleanup(whole.close)
+        self.assertEqual(production.ExtentKind.HOLE, whole.gaps)
+        for unsure in (lun, self.find(self.attachment())):
+            self.assertRaises(
+                errors.DifferenceUnavailable,
+                *(unsure.open_source, MIB, None),
+                production.Snapshot('two', 'two'),
+            )
+
     def test_from_conf(self):
         conf = cfg.ConfigOpts()
         conf.register_opts(

@@ -44,6 +44,52 @@ class BackupTestCase(base.BaseTestCase):
         return self.fixture.image(task.image.id)
 
 
+class TestChanges(BackupTestCase):
+    """The driver was told what changed, and tells."""
+
+    def setUp(self):
+        super().setUp()
+        self.content = bytearray(os.urandom(8 * CHUNK))
+        self.first = self.back_up()
+        self.content[3 * CHUNK] ^= 1
+
+    def back_up(self, **values):
+        self.made = self.task(self.content, **values)
+        result = backup.run(self.made)
+        self.fixture.finish(self.made.spec, result=result)
+        return self.made.image.id
+
+    def assert_backed_up(self, how, read, since, *extents):
+        made = self.back_up(changes={'since': since, 'extents': extents})
+        result = self.fixture.job(self.made.spec.id).result
+        self.assertEqual(
+            (how, read), (result['changes'], result['bytes_read'])
+        )
+        path = self.fixture.write_volume(b'', 'target')
+        os.truncate(path, len(self.content))
+        image = self.fixture.image(made)
+        restore.run(self.fixture.restore_task(image, path))
+        with open(path, 'rb') as target:
+            self.assertEqual(self.content, target.read())
+
+    def test_only_that_is_read(self):
+        self.assert_backed_up('named', CHUNK, self.first, [3 * CHUNK, 5])
+
+    def test_since_another_backup_than_the_last_one(self):
+        self.back_up()
+        self.assert_backed_up('compared', 8 * CHUNK, self.first)
+
+    def test_what_can_not_be(self):
+        for wrong in (
+            ([5 * CHUNK, CHUNK], [0, CHUNK]),
+            ([0, 2 * CHUNK], [CHUNK, CHUNK]),
+            ([7 * CHUNK, 2 * CHUNK],),
+        ):
+            self.assert_backed_up(
+                'compared', 8 * CHUNK, self.made.image.id, *wrong
+            )
+
+
 class TestRun(BackupTestCase):
     def test_image_lies_in_the_repository_with_all_that_was_said(self):
         task = self.task(

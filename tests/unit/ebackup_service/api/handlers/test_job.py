@@ -130,6 +130,20 @@ class AttachTest(JobTestCase):
             error = self._attach(400, lock=wrong)['error']
             self.assertIn('body.attachment.lock', error['message'])
 
+    def test_driver_may_know_what_changed(self):
+        changes = {'since': str(uuid.uuid4()), 'extents': [[0, 7], [9, 1]]}
+        self._attach(202, changes=changes)
+        for wrong in (
+            None,
+            {'since': changes['since']},
+            {**changes, 'since': 'yesterday'},
+            {**changes, 'extents': [[1]]},
+            {**changes, 'extents': [[-1, 1]]},
+            {**changes, 'extents': [[0, 1]] * 4097},
+        ):
+            error = self._attach(400, changes=wrong)['error']
+            self.assertIn('body.attachment.changes', error['message'])
+
     def test_relative_path_is_refused(self):
         error = self._attach(400, path='dev/sdb')['error']
         self.assertIn('body.attachment.path', error['message'])
