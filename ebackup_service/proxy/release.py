@@ -22,7 +22,8 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
     """Returns the job's result: ids of the rows of those that are gone.
 
     One that can't be removed stays, and the others are not kept waiting;
-    where the storage can't be reached at all the job fails.
+    where the storage can't be reached at all the job fails. Credentials that
+    are refused are tried once: an account may be locked for more.
     """
     released, failed = [], []
     with task.storage() as storage:
@@ -38,6 +39,8 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
                     error,
                 )
                 failed.append(error)
+                if isinstance(error, production_errors.AccessDenied):
+                    break
             else:
                 released.append(one.id)
     if failed and not released:

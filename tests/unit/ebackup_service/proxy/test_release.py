@@ -65,18 +65,28 @@ class TestRelease(volumes_case.VolumesTestCase):
         self.release()
         self.assertEqual(condemned[:1], self.known(state='condemned'))
 
-    def test_storage_that_is_away(self):
-        for _ in range(2):
+    def tries(self, error):
+        """How often the storage is asked for four snapshots, and fails."""
+        for _ in range(5):
             self.back_up()
+        asked = []
 
         def find(storage, reference):
-            raise production_errors.SourceUnavailable('no answer')
+            asked.append(reference)
+            raise error
 
         self.announce()
         snapshots.schedule(self.catalog, self.conf)
         [spec] = self.fixture.assign().values()
         self.patch(folder.FolderStorage, 'find', find)
         task = self.fixture.task(spec)
-        self.assertRaises(
-            production_errors.SourceUnavailable, release.run, task
-        )
+        self.assertRaises(type(error), release.run, task)
+        return len(asked)
+
+    def test_storage_that_is_away(self):
+        error = production_errors.SourceUnavailable('no answer')
+        self.assertEqual(4, self.tries(error))
+
+    def test_wrong_credentials_are_tried_once(self):
+        error = production_errors.AccessDenied('the key was changed')
+        self.assertEqual(1, self.tries(error))
