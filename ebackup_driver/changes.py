@@ -38,8 +38,10 @@ def named(
     Only a user's snapshot can be compared with the last one that was backed
     up: Cinder's temporary ones are gone.
     """
+    if backup.snapshot_id is None:
+        return {}
     ask = getattr(volume_file, 'get_cbt_extents', None)
-    if not callable(ask) or backup.snapshot_id is None:
+    if not callable(ask):
         return {}
     context = context.elevated()
     try:
