@@ -21,6 +21,12 @@ OPTS: list[cfg.Opt] = [
         help='Directories below which an attached device or file has to '
         'be. The proxy opens nothing outside of them.',
     ),
+    cfg.StrOpt(
+        'privsep_helper',
+        help="Command that starts os-brick's helper as root, such as "
+        '"sudo /opt/ebackup/bin/privsep-helper". With it this proxy attaches '
+        'volumes of storages of kind connector; without it, none.',
+    ),
     cfg.IntOpt(
         'max_jobs',
         default=4,

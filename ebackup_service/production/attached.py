@@ -93,7 +93,7 @@ class AttachedStorage:
 class AttachedLun:
     """See base.Lun; it holds nothing open, and takes no snapshots."""
 
-    given = None
+    given: base.Snapshot | None = None
 
     def __init__(
         self,

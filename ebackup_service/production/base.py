@@ -46,6 +46,8 @@ class Capabilities:
         ours
     lan_free: any proxy with access to the storage network reaches it; if not,
         the one on the host that the attachment names
+    exported: Cinder exports what is read or written to the proxy that has the
+        job; the attachment has the connection
     """
 
     allocated_extents: bool = False
@@ -53,6 +55,7 @@ class Capabilities:
     snapshots: bool = False
     anchors: bool = False
     lan_free: bool = False
+    exported: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Reference:
 
     volume_id: Cinder's
     attachment: what the driver said, for a storage that only knows a volume
-        by that. A registered storage has None, and goes by the rest
+        by that. Another registered storage has None, and goes by the rest
     name: on the back end, such as 'volume-UUID'; the UUID is another one than
         the volume's after a migration
     host: Cinder's, 'node@backend#pool'
