@@ -28,7 +28,9 @@ def _application() -> Any:
     stack = contextlib.ExitStack()
     transport = transports.opened(conf, stack)
     wake = clients.ServerClient(transport).wake
-    return deploy.application(conf, catalogs.writable(conf, stack), wake)
+    connect = clients.ProxyClient(transport).connect
+    catalog = catalogs.writable(conf, stack)
+    return deploy.application(conf, catalog, wake, connect)
 
 
 application = _application()

@@ -17,17 +17,20 @@ from ebackup_service.api import request
 from ebackup_service.api import router
 from ebackup_service.api import routes
 from ebackup_service.server.catalog import database
+from ebackup_service.server import connections
 
 
 def application(
     conf: cfg.ConfigOpts,
     catalog: database.Catalog,
     notify: Callable[[], None],
+    connect: connections.Connect,
 ) -> Any:
     """Return the WSGI application.
 
     ``notify`` is called when a job waits for the server; it may fail, since
-    the server looks for waiting jobs by itself, too. Raises
+    the server looks for waiting jobs by itself, too. ``connect`` gives a
+    connection to a job at its proxy. Raises
     ``errors.Misconfigured`` if the configuration would let everybody in or
     nobody.
     """
@@ -36,6 +39,7 @@ def application(
         catalog=catalog,
         policy=policy.Policy(conf),
         notify=notify,
+        connect=connect,
     )
     app: Any = auth.wrap(router.Router(routes.ROUTES), conf)
     app = router.Router(routes.PUBLIC, otherwise=app)

@@ -13,6 +13,7 @@ from ebackup_service.api import context
 from ebackup_service.api import errors
 from ebackup_service.api import policy
 from ebackup_service.server.catalog import database
+from ebackup_service.server import connections
 
 LOG = logging.getLogger(__name__)
 SERVICES_KEY = 'ebackup.services'
@@ -24,13 +25,15 @@ NO_PROJECT = '\0'
 class Services:
     """What the application was made with; shared by all requests.
 
-    ``notify`` tells the server that a job waits.
+    ``notify`` tells the server that a job waits. ``connect`` gives a proxy
+    the connection that a job of its waits for.
     """
 
     conf: cfg.ConfigOpts
     catalog: database.Catalog
     policy: policy.Policy
     notify: Callable[[], None]
+    connect: connections.Connect
 
 
 class Request(webob.Request):

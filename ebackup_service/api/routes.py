@@ -44,6 +44,7 @@ ROUTES: router.Table = {
     },
     '/v1/jobs/{job_id}/attachment': {
         'PUT': job.attach_job,
+        'DELETE': job.detach_job,
     },
     '/v1/jobs/{job_id}/heartbeat': {
         'POST': job.beat_job,

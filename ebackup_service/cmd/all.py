@@ -19,6 +19,7 @@ from ebackup_service.cmd import catalogs
 from ebackup_service.cmd import program
 from ebackup_service.cmd import transports
 from ebackup_service.proxy import service as proxy_service
+from ebackup_service.rpc import clients
 from ebackup_service.server import enabled_storages
 from ebackup_service.server import errors as server_errors
 from ebackup_service.server import repositories
@@ -36,7 +37,8 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
         enabled_storages.ensure(catalog, conf)
     transport = transports.opened(conf, stack, TRANSPORT)
     server = server_service.ServerService(conf, transport, catalog)
-    app = deploy.application(conf, catalog, server.wake)
+    connect = clients.ProxyClient(transport).connect
+    app = deploy.application(conf, catalog, server.wake, connect)
     http = http_server.HttpServer(conf, app)
     proxy = proxy_service.ProxyService(conf, transport)
     # A proxy that finishes its jobs needs the others: the driver beats for

@@ -19,7 +19,8 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     catalog = catalogs.writable(conf, stack)
     transport = transports.opened(conf, stack)
     wake = clients.ServerClient(transport).wake
-    app = deploy.application(conf, catalog, wake)
+    connect = clients.ProxyClient(transport).connect
+    app = deploy.application(conf, catalog, wake, connect)
     server = http_server.HttpServer(conf, app)
     server.start()
     stack.callback(server.stop)

@@ -39,6 +39,8 @@ class ConnectorStorage:
             },
         },
     }
+    # Which volume it is Cinder says, for each connection.
+    PLACE = frozenset[str]()
     CREDENTIALS: Mapping[str, Any] = {
         'type': 'object',
         'additionalProperties': False,

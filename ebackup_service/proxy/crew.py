@@ -80,6 +80,21 @@ class Crew:
         if job is not None and job.spec.token == token:
             job.stop('cancelled', reason, False)
 
+    def connect(
+        self, job_id: str, token: int, connection: messages.Connection
+    ) -> messages.Decision:
+        """Give a job the connection that it waits for."""
+        with self._lock:
+            job = self._jobs.get(job_id)
+        if job is None or job.spec.token != token:
+            return messages.Decision(
+                False,
+                f'Proxy {self._conf.proxy.host} does not have job {job_id} '
+                'now.',
+            )
+        job.connect(connection)
+        return messages.Decision(True)
+
     def ids(self) -> list[str]:
         with self._lock:
             return sorted(self._jobs)

@@ -16,7 +16,7 @@ Context = dict[str, Any]
 
 
 class ProxyEndpoint:
-    """Answers nothing: what becomes of a job is reported."""
+    """Answers next to nothing: what becomes of a job is reported."""
 
     target = listeners.VERSION
 
@@ -36,3 +36,15 @@ class ProxyEndpoint:
         self, context: Context, job_id: str, token: int, reason: str
     ) -> None:
         self._crew.cancel(job_id, token, reason)
+
+    @listeners.answered
+    def connect(
+        self,
+        context: Context,
+        job_id: str,
+        token: int,
+        connection: dict[str, Any],
+    ) -> dict[str, Any]:
+        return self._crew.connect(
+            job_id, token, messages.Connection.from_dict(connection)
+        ).to_dict()

@@ -31,6 +31,13 @@ class ImageDamaged(ProxyError):
     kind = 'image-damaged'
 
 
+class AttachmentTimeout(ProxyError):
+    """The driver did not say how the volume is reached."""
+
+    kind = 'attachment-timeout'
+    retryable = True
+
+
 class JobInvalid(ProxyError):
     """The job lacks what its kind needs."""
 

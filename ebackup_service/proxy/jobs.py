@@ -82,6 +82,10 @@ class RunningJob:
         """Stop within seconds; the report says why."""
         self._keeper.stop_job(kind, message, retryable)
 
+    def connect(self, connection: messages.Connection) -> None:
+        """Here is how the volume is reached."""
+        self._task.handover.give(connection)
+
     def wind_down(self, kind: str, message: str) -> None:
         """Stop where another run can go on, if there is such a place."""
         self._keeper.wind_down(kind, message, True)

@@ -6,12 +6,14 @@ It has no database; of a job it knows what came with it.
 
 import importlib.metadata
 import threading
+from typing import Any
 
 from oslo_config import cfg
 from oslo_log import log
 import oslo_messaging
 
 from ebackup_service.production import registry
+from ebackup_service.proxy import connector
 from ebackup_service.proxy import crew as proxy_crew
 from ebackup_service.proxy import endpoint
 from ebackup_service.rpc import clients
@@ -22,10 +24,14 @@ from ebackup_service.rpc import topics
 LOG = log.getLogger(__name__)
 
 _STOP_SECONDS = 5.0
+_CONNECTOR = 'connector'
 
 
 class ProxyService:
-    """Threads: the listener's, one that announces, and two a running job."""
+    """Threads: the listener's, one that announces, and two a running job.
+
+    Another one makes os-brick ready, at the start.
+    """
 
     def __init__(
         self, conf: cfg.ConfigOpts, transport: oslo_messaging.Transport
@@ -41,6 +47,8 @@ class ProxyService:
         )
         # What is installed later counts after a restart.
         self._production = registry.usable()
+        # What os-brick says of this host; volumes are not attached before.
+        self._connector: dict[str, Any] | None = None
         self._stopped = threading.Event()
         self._announcer = threading.Thread(
             target=self._announce_until_stopped,
@@ -51,6 +59,10 @@ class ProxyService:
     def start(self) -> None:
         self._listener.start()
         self._announcer.start()
+        if _CONNECTOR in self._production and self._conf.proxy.privsep_helper:
+            threading.Thread(
+                target=self._make_ready, name='proxy-connector', daemon=True
+            ).start()
         LOG.info('Proxy %s started', self._conf.proxy.host)
 
     def stop(self) -> None:
@@ -73,13 +85,25 @@ class ProxyService:
             self._announce()
             self._stopped.wait(self._conf.proxy.announce_interval)
 
+    def _make_ready(self) -> None:
+        self._connector = connector.ready(self._conf)
+        if self._connector is not None and not self._stopped.is_set():
+            self._announce()
+
     def _announce(self) -> None:
-        capabilities = {
+        known = self._connector
+        capabilities: dict[str, Any] = {
             'max_jobs': self._crew.max_jobs,
-            'production': self._production,
+            'production': [
+                kind
+                for kind in self._production
+                if kind != _CONNECTOR or known is not None
+            ],
             'messages': topics.VERSION,
             'stopping': self._crew.stopping,
         }
+        if known is not None:
+            capabilities['connector'] = known
         try:
             self._server.announce(
                 self._conf.proxy.host, _version(), capabilities

@@ -13,6 +13,7 @@ from ebackup_service.engine import throttle
 from ebackup_service.production import base as production
 from ebackup_service.production import registry
 from ebackup_service.proxy import errors
+from ebackup_service.proxy import handover
 from ebackup_service.proxy import memory
 from ebackup_service.rpc import clients
 from ebackup_service.rpc import messages
@@ -43,6 +44,8 @@ class Task:
         self.spec = spec
         self.server = server
         self.share = share
+        # how the volume is reached, if Cinder exports it
+        self.handover = handover.Handover()
         # ended until the first renewal has been granted
         self.control = job_control.Control(0.0, limiter)
         self.progress: Progress | None = None
@@ -74,7 +77,7 @@ class Task:
         :raises: ProductionError
         """
         known, attachment = self.spec.storage, self.spec.attachment
-        if known is not None and attachment is None:
+        if known is not None:
             storage = registry.open_storage(
                 known.kind,
                 self.conf,
@@ -107,8 +110,13 @@ class Task:
             yield storage, lun
 
     def _reference(self) -> production.Reference:
-        if self.spec.attachment is not None:
-            return production.Reference(self._volume_id, self.spec.attachment)
+        attachment = self.spec.attachment
+        if self.spec.attachment_timeout:
+            attachment = self.handover.wait(
+                self.spec.attachment_timeout, self.control.check
+            ).to_dict()
+        if attachment is not None:
+            return production.Reference(self._volume_id, attachment)
         if self.spec.volume is None:
             raise errors.JobInvalid(f'Job {self.spec.id} names no volume.')
         return reference(self.spec.volume, self.spec.target is None)

@@ -124,7 +124,9 @@ def _snapshot(
     if lun.given is not None:
         return lun.given
     if not storage.capabilities.snapshots:
-        _check_still(task)
+        if not storage.capabilities.exported:
+            _check_still(task)
+        # Of a volume in use Cinder exports a snapshot, or a clone.
         return None
     known = task.spec.snapshot
     if known is None and task.taken is not None:

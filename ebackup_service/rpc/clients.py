@@ -231,7 +231,10 @@ class ServerClient:
 
 
 class ProxyClient:
-    """What a server says to the proxy of a host; nothing is answered."""
+    """What a server, or the API, says to the proxy of a host.
+
+    Only ``connect`` is answered.
+    """
 
     def __init__(self, transport: oslo_messaging.Transport) -> None:
         self._client = _client(transport, topics.PROXY, topics.OLDEST)
@@ -249,6 +252,30 @@ class ProxyClient:
             token=token,
             reason=reason,
         )
+
+    def connect(
+        self, host: str, job_id: str, token: int, connection: dict[str, Any]
+    ) -> messages.Decision:
+        """Give a job the connection that it waits for."""
+        client = self._client.prepare(
+            server=host,
+            version=topics.CONNECTIONS,
+            timeout=topics.CALL_TIMEOUT,
+        )
+        try:
+            answer = client.call(
+                {},
+                'connect',
+                job_id=job_id,
+                token=token,
+                connection=connection,
+            )
+        except Exception as error:
+            # Nothing of what it says: it may quote what was sent.
+            raise errors.PeerUnreachable(
+                f'Proxy {host} did not answer: {type(error).__name__}'
+            ) from None
+        return messages.Decision.from_dict(answer)
 
 
 def _cast(client: Any, method: str, **arguments: Any) -> None:

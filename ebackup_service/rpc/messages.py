@@ -237,7 +237,9 @@ class JobSpec(Message):
     ``storage``: that of the volume, if it is one that is registered.
     ``volume``: where that has it. ``snapshot``: what an earlier run of the
     backup has taken. ``anchor``: what the storage has of the base.
-    ``release``: the snapshots that are to be removed.
+    ``release``: the snapshots that are to be removed. ``attachment_timeout``:
+    how long the attachment is waited for, which comes by ``connect``; 0: it is
+    here, or none is needed.
     ``lease`` only says how long the server waits for the first renewal; I/O
     begins when that has been granted.
     """
@@ -278,11 +280,25 @@ class JobSpec(Message):
     snapshot: SnapshotSpec | None = None
     anchor: SnapshotSpec | None = None
     release: list[ReleaseSpec] = dataclasses.field(default_factory=list)
+    attachment_timeout: float = 0.0
 
     @classmethod
     def _build(cls, document: dict[str, Any]) -> Self:
         release = [ReleaseSpec._build(one) for one in document['release']]
         return super()._build({**document, 'release': release})
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection(Message):
+    """How a host reaches what Cinder exports to it; it has secrets.
+
+    As Cinder's volume drivers answer, and os-brick takes it.
+    """
+
+    SCHEMA = schemas.CONNECTION
+
+    driver_volume_type: str
+    data: dict[str, Any] = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -123,6 +123,7 @@ JOB = record(
     tree=optional(TREE),
     target=optional(TARGET),
     attachment=OPTIONAL_DOCUMENT,
+    attachment_timeout=SECONDS,
     storage=optional(STORAGE),
     sample=optional(SAMPLE),
     partial=FLAG,
@@ -132,6 +133,14 @@ JOB = record(
     anchor=optional(SNAPSHOT),
     release=array(RELEASE),
     begun=optional(CHECKPOINT),
+)
+# driver_volume_type and data, as os-brick takes them
+CONNECTION = record(
+    driver_volume_type={
+        'type': 'string',
+        'pattern': r'^[A-Za-z0-9_-]{1,32}\Z',
+    },
+    data=DOCUMENT,
 )
 GRANT = record(granted=FLAG, seconds=SECONDS, reason=TEXT, message=TEXT)
 PLAN = record(accepted=FLAG, name=TEXT)

@@ -10,8 +10,10 @@ where an older proxy must not ignore it.
 
 SERVER = 'ebackup-server'
 PROXY = 'ebackup-proxy'
-VERSION = '1.2'
+VERSION = '1.3'
 OLDEST = '1.1'
+# The first whose proxies are given connections.
+CONNECTIONS = '1.3'
 
 # Seconds to wait for an answer. A renewal gets less: it has to be tried
 # several times within one lease.

@@ -262,7 +262,8 @@ def _fail_without_proxy(
     else:
         message = (
             f'No proxy runs on host {wanted}: install ebackup-proxy there '
-            f'and start it with [proxy]host = {wanted}.'
+            f'and start it with [proxy]host = {wanted}, or register a storage '
+            'of kind connector for the back end of the volume.'
         )
     jobs.end(
         session, job, job_rows.FAILED, jobs.failure('no-proxy', message, True)

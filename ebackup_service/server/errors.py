@@ -32,3 +32,9 @@ class Refused(ServerError):
     """The request itself cannot be accepted, whatever the state."""
 
     code = 400
+
+
+class Unavailable(ServerError):
+    """What is needed for it does not answer now; ask again."""
+
+    code = 503

@@ -12,6 +12,7 @@ from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server.catalog import service
+from ebackup_service.server import connections
 from ebackup_service.server import credentials
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
@@ -53,6 +54,11 @@ def hand_out(
         if not job.runs:
             pin = _base(session, image)
     seconds = max(leases.length(conf, job, now), 0.0)
+    attachment, needs = job.attachment, None
+    of = storages.of_job(session, job)
+    if of is not None and storages.exported(of):
+        attachment = connections.expected(session, job, of, host)
+        needs = job_rows.CONNECTION
     taken = job_rows.update(
         session,
         job.id,
@@ -64,9 +70,13 @@ def hand_out(
         token=job.token + 1,
         lease_until=now + clock.milliseconds(seconds),
         begun=False,
+        needs=needs,
+        attachment=attachment,
     )
     if not taken:
         return None
+    if needs is not None and attachment is not None:
+        connections.record(session, job, attachment)
     tree = None if pin is None else messages.TreeSpec(**pin)
     held, anchor = None, None
     if job.kind == job_rows.BACKUP and image:
@@ -83,7 +93,8 @@ def hand_out(
         base=tree if job.kind == job_rows.BACKUP else held,
         tree=tree if job.kind == job_rows.RESTORE else None,
         target=_target(job) if job.kind == job_rows.RESTORE else None,
-        attachment=job.attachment,
+        attachment=None if needs else attachment,
+        attachment_timeout=conf.server.attachment_timeout if needs else 0.0,
         begun=_begun(job) if job.kind == job_rows.BACKUP else None,
         sample=verification.arc(session, job),
         partial=bool(job.parameters.get('partial')),

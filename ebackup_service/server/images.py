@@ -122,7 +122,8 @@ def _size(volume: dict[str, Any], storage: storage_rows.Storage | None) -> int:
     was extended after it.
     """
     snapshot = volume.get('snapshot')
-    of = volume if storage is None or snapshot is None else snapshot
+    as_cinder_does = storage is None or storages.exported(storage)
+    of = volume if as_cinder_does or snapshot is None else snapshot
     size: int = of['size']
     return size
 

@@ -114,11 +114,12 @@ def attach(
         )
         job = _find(session, job_id)
     if not attached and job.attachment != attachment:
-        raise _cannot_attach(job)
+        raise unattachable(job)
     return job
 
 
-def _cannot_attach(job: job_rows.Job) -> errors.Conflict:
+def unattachable(job: job_rows.Job) -> errors.Conflict:
+    """Why a job takes no attachment, or not this one."""
     if job.finished:
         reason = f': {job.error["message"]}' if job.error else '.'
         return errors.Conflict(
@@ -263,6 +264,10 @@ def take_back(
     # A run that has begun may have left a checkpoint or a candidate root, or
     # leave one yet, which refer to its base; the next run goes on with them.
     keeps_pin = job.kind != job_rows.BACKUP or job.runs > 0
+    values: dict[str, Any] = {}
+    if 'storage' in job.parameters:
+        # What was exported was so to this proxy only.
+        values = {'needs': None, 'attachment': None}
     return job_rows.update(
         session,
         job.id,
@@ -275,4 +280,5 @@ def take_back(
         begun=False,
         ready_at=clock.now() + clock.milliseconds(pause),
         pin=job.pin if keeps_pin else None,
+        **values,
     )

@@ -30,11 +30,20 @@ _LEASE_LOST = 'lease-lost'
 
 
 def length(conf: cfg.ConfigOpts, job: job_rows.Job, now: int) -> float:
-    """Seconds that may be granted now; nothing or less when the beat ended."""
+    """Seconds that may be granted now; nothing or less when the beat ended.
+
+    While the driver has Cinder export the volume it can't beat, for as long as
+    that takes. Nothing is read or written before the connection has come; and
+    whatever is granted until then is over when a beat would be that was made
+    as it came.
+    """
     seconds: float = conf.server.lease
+    timeout = conf.server.heartbeat_timeout
+    if job.needs == job_rows.CONNECTION:
+        seconds = min(seconds, timeout)
+        timeout += conf.server.attachment_timeout
     if job.beat_at is not None:
-        left = (job.beat_at - now) / 1000 + conf.server.heartbeat_timeout
-        seconds = min(seconds, left)
+        seconds = min(seconds, (job.beat_at - now) / 1000 + timeout)
     return seconds
 
 

@@ -201,11 +201,24 @@ def reaching(
     """The storage by which proxies reach a volume, without its driver.
 
     :param volume: what the driver says of it; without its name on the back
-        end, as of an older driver, no proxy finds it
+        end, or without what Cinder would export, as of an older driver, no
+        proxy finds it
     """
     if not volume.get('backend_name'):
         return None
-    return serving(session, volume.get('host'))
+    storage = serving(session, volume.get('host'))
+    if storage is not None and exported(storage):
+        return storage if volume.get('exported') else None
+    return storage
+
+
+def exported(storage: storage_rows.Storage) -> bool:
+    """Whether Cinder exports volumes of a storage to proxies."""
+    try:
+        cls = registry.storage_class(storage.kind)
+    except production_errors.StorageUnknown:
+        return False
+    return cls.capabilities.exported
 
 
 def of_job(

@@ -11,6 +11,7 @@ from ebackup_service.api.schemas import types
 from ebackup_service.api import validation
 from ebackup_service.api.views import image as views
 from ebackup_service.api.views import job as job_views
+from ebackup_service.server import connections
 from ebackup_service.server import images
 
 
@@ -40,12 +41,13 @@ def reserve_image(req: request.Request, image_id: str) -> webob.Response:
     asked = validation.body(req, schemas.RESERVE)['image']
     req.authorize(policies.RESERVE, asked['project_id'])
     image, job = images.reserve(req.catalog, req.conf, image_id, asked)
+    left = connections.left(req.catalog, asked['volume']['id'])
     req.notify()
     return answer.json(
         200 if job is None else 202,
         {
             'image': views.show(image),
-            'job': None if job is None else job_views.show(job),
+            'job': None if job is None else job_views.reserved(job, left),
         },
     )
 

@@ -10,6 +10,7 @@ from ebackup_service.api.schemas import job as schemas
 from ebackup_service.api.schemas import types
 from ebackup_service.api import validation
 from ebackup_service.api.views import job as views
+from ebackup_service.server import connections
 from ebackup_service.server import jobs
 
 
@@ -30,16 +31,43 @@ def show_job(req: request.Request, job_id: str) -> webob.Response:
     project_id = req.confined_to(policies.SHOW)
     validation.query(req, types.EMPTY_QUERY)
     job = jobs.show(req.catalog, job_id, project_id)
-    return answer.json(200, {'job': views.show(job)})
+    may_attach = req.may(policies.ATTACH, job.project_id)
+    view = views.to_driver if may_attach else views.show
+    return answer.json(200, {'job': view(job)})
 
 
 def attach_job(req: request.Request, job_id: str) -> webob.Response:
+    """Say where a volume is attached, or how its proxy reaches it.
+
+    The latter has secrets: what is wrong with it is not quoted.
+    """
     project_id = req.confined_to(policies.ATTACH)
-    attachment = validation.body(req, schemas.ATTACH)['attachment']
+    body = validation.body(req, schemas.ATTACH, secret=True)
+    attachment = body['attachment']
     jobs.show(req.catalog, job_id, project_id)
-    job = jobs.attach(req.catalog, job_id, attachment)
-    req.notify()
-    return answer.json(202, {'job': views.show(job)})
+    if attachment['kind'] == connections.KIND:
+        job = connections.hand_over(
+            req.catalog,
+            req.services.connect,
+            job_id,
+            attachment['host'],
+            attachment['connection'],
+        )
+    else:
+        job = jobs.attach(req.catalog, job_id, attachment)
+        req.notify()
+    return answer.json(202, {'job': views.to_driver(job)})
+
+
+def detach_job(req: request.Request, job_id: str) -> webob.Response:
+    """Take note that nothing is exported for an ended job any more."""
+    project_id = req.confined_to(policies.DETACH)
+    validation.no_body(req)
+    if project_id is not None:
+        # Jobs that are forgotten are nobody's.
+        jobs.show(req.catalog, job_id, project_id)
+    connections.forget(req.catalog, job_id)
+    return answer.empty()
 
 
 def beat_job(req: request.Request, job_id: str) -> webob.Response:
@@ -47,7 +75,7 @@ def beat_job(req: request.Request, job_id: str) -> webob.Response:
     validation.no_body(req)
     jobs.show(req.catalog, job_id, project_id)
     job = jobs.beat(req.catalog, job_id)
-    return answer.json(200, {'job': views.show(job)})
+    return answer.json(200, {'job': views.to_driver(job)})
 
 
 def cancel_job(req: request.Request, job_id: str) -> webob.Response:

@@ -9,6 +9,7 @@ from ebackup_service.api import request
 from ebackup_service.api.schemas import restore as schemas
 from ebackup_service.api import validation
 from ebackup_service.api.views import job as views
+from ebackup_service.server import connections
 from ebackup_service.server import restores
 
 
@@ -17,5 +18,6 @@ def reserve_restore(req: request.Request, job_id: str) -> webob.Response:
     asked = validation.body(req, schemas.RESERVE)['restore']
     req.authorize(policies.RESERVE, asked['project_id'])
     job = restores.reserve(req.catalog, req.conf, job_id, asked)
+    left = connections.left(req.catalog, asked['volume']['id'])
     req.notify()
-    return answer.json(202, {'job': views.show(job)})
+    return answer.json(202, {'job': views.reserved(job, left)})

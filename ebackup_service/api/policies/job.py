@@ -9,6 +9,7 @@ LIST = 'ebackup:job:list'
 LIST_ALL = 'ebackup:job:list_all_projects'
 SHOW = 'ebackup:job:show'
 ATTACH = 'ebackup:job:attach'
+DETACH = 'ebackup:job:detach'
 HEARTBEAT = 'ebackup:job:heartbeat'
 CANCEL = 'ebackup:job:cancel'
 
@@ -40,8 +41,17 @@ def list_rules() -> list[policy.RuleDefault]:
             ATTACH,
             base.SERVICE,
             "Say where a job's volume can be reached. Whoever may do this "
-            'can have any disk below [proxy]attached_roots read or written.',
+            'can have any disk below [proxy]attached_roots read or written, '
+            'and have proxies connect to any storage that they reach.',
             [{'method': 'PUT', 'path': '/v1/jobs/{job_id}/attachment'}],
+            scope_types=base.SCOPE,
+        ),
+        policy.DocumentedRuleDefault(
+            DETACH,
+            base.SERVICE,
+            "Say that what Cinder exported for a job's proxies is exported "
+            'no more.',
+            [{'method': 'DELETE', 'path': '/v1/jobs/{job_id}/attachment'}],
             scope_types=base.SCOPE,
         ),
         policy.DocumentedRuleDefault(

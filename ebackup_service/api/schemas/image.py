@@ -35,6 +35,7 @@ VOLUME = types.strict(
         'type': types.NAME,
         'in_use': {'type': 'boolean'},
         **types.PLACE,
+        'exported': types.EXPORTED,
         'snapshot': types.strict(
             {
                 'id': types.UUID,

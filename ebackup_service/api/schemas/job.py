@@ -28,39 +28,62 @@ LIST_QUERY = types.strict(
     [],
 )
 
-ATTACH = types.wrapped(
-    'attachment',
-    types.strict(
-        {
-            'kind': {'type': 'string', 'enum': ['attached']},
-            'host': {'type': 'string', 'minLength': 1, 'maxLength': 255},
-            'path': {
-                'type': 'string',
-                'pattern': '^/',
-                'maxLength': 4095,
-            },
-            'lock': {
-                'type': 'integer',
-                'minimum': 0,
-                'maximum': (1 << 63) - 1,
-            },
-            'changes': types.strict(
-                {
-                    'since': types.UUID,
-                    'extents': {
+_HOST: types.Schema = {'type': 'string', 'minLength': 1, 'maxLength': 255}
+_ATTACHED = types.strict(
+    {
+        'kind': {'const': 'attached'},
+        'host': _HOST,
+        'path': {'type': 'string', 'pattern': '^/', 'maxLength': 4095},
+        'lock': {
+            'type': 'integer',
+            'minimum': 0,
+            'maximum': (1 << 63) - 1,
+        },
+        'changes': types.strict(
+            {
+                'since': types.UUID,
+                'extents': {
+                    'type': 'array',
+                    'maxItems': 4096,
+                    'items': {
                         'type': 'array',
-                        'maxItems': 4096,
-                        'items': {
-                            'type': 'array',
-                            'items': types.SIZE,
-                            'minItems': 2,
-                            'maxItems': 2,
-                        },
+                        'items': types.SIZE,
+                        'minItems': 2,
+                        'maxItems': 2,
                     },
                 },
-                ['since', 'extents'],
-            ),
-        },
-        ['kind', 'host', 'path'],
-    ),
+            },
+            ['since', 'extents'],
+        ),
+    },
+    ['kind', 'host', 'path'],
+)
+# What is in its data only os-brick knows, and that it is secret.
+_CONNECTOR = types.strict(
+    {
+        'kind': {'const': 'connector'},
+        'host': _HOST,
+        'connection': types.strict(
+            {
+                'driver_volume_type': {
+                    'type': 'string',
+                    'pattern': r'^[A-Za-z0-9_-]{1,32}\Z',
+                },
+                'data': {'type': 'object'},
+            },
+            ['driver_volume_type', 'data'],
+        ),
+    },
+    ['kind', 'host', 'connection'],
+)
+ATTACH = types.wrapped(
+    'attachment',
+    {
+        'type': 'object',
+        'properties': {'kind': {'enum': ['attached', 'connector']}},
+        'required': ['kind'],
+        'if': {'properties': {'kind': {'const': 'connector'}}},
+        'then': _CONNECTOR,
+        'else': _ATTACHED,
+    },
 )

@@ -15,6 +15,7 @@ RESERVE = types.wrapped(
                     'size': types.SIZE,
                     'availability_zone': types.NAME,
                     **types.PLACE,
+                    'exported': types.EXPORTED,
                 },
                 ['id', 'size'],
             ),

@@ -27,6 +27,16 @@ PLACE: Schema = {
     'backend_name': NAME,
     'provider_location': TEXT,
 }
+# what Cinder has attached to its host, and can export to others
+EXPORTED: Schema = {
+    'type': 'object',
+    'properties': {
+        'type': {'type': 'string', 'enum': ['volume', 'snapshot']},
+        'id': UUID,
+    },
+    'required': ['type', 'id'],
+    'additionalProperties': False,
+}
 MARKER: Schema = UUID
 LIMIT: Schema = {'type': 'integer', 'minimum': 1, 'maximum': 2**31 - 1}
 

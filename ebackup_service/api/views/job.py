@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs."""
 
+from collections.abc import Iterable
 from typing import Any
 
+from ebackup_service.api.views import connection
 from ebackup_service.api.views import instant
+from ebackup_service.server.catalog import connection as connection_rows
 from ebackup_service.server.catalog import job as job_rows
 
 FIELDS = (
@@ -39,6 +42,26 @@ def show(job: job_rows.Job) -> dict[str, Any]:
         'runs': job.runs,
         'started_at': instant.text(job.started_at),
         'finished_at': instant.text(job.finished_at),
+    }
+
+
+def to_driver(job: job_rows.Job) -> dict[str, Any]:
+    """With what the volume is to be exported to, if it is.
+
+    That tells of hosts what is nobody else's business.
+    """
+    connector = None
+    if job.needs == job_rows.CONNECTION and job.attachment is not None:
+        connector = job.attachment['connector']
+    return show(job) | {'connector': connector}
+
+
+def reserved(
+    job: job_rows.Job, left: Iterable[connection_rows.Connection]
+) -> dict[str, Any]:
+    """With what Cinder may still export for earlier jobs of the volume."""
+    return to_driver(job) | {
+        'connections': [connection.show(one) for one in left]
     }
 
 

@@ -50,7 +50,10 @@ KINDS = (
     RELEASE,
 )
 
+# What a job waits for: where the volume is attached, before it is handed out;
+# by which connection its proxy reaches the volume, when it has been.
 ATTACHMENT = 'attachment'
+CONNECTION = 'connection'
 
 _INSTANTS = ('created_at', 'started_at', 'finished_at')
 

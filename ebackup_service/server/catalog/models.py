@@ -276,6 +276,27 @@ class Snapshot(Base):
     created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
 
 
+class Connection(Base):
+    """What Cinder may have exported to a proxy for a job."""
+
+    __tablename__ = 'connections'
+    __table_args__ = _table(
+        sa.Index(None, 'job_id'), sa.Index(None, 'volume_id')
+    )
+
+    id: orm.Mapped[str] = orm.mapped_column(UUID, primary_key=True)
+    # not a foreign key: jobs are forgotten, this is not
+    job_id: orm.Mapped[str] = orm.mapped_column(UUID)
+    volume_id: orm.Mapped[str] = orm.mapped_column(UUID)
+    # Cinder's volume or snapshot that is exported
+    exported_type: orm.Mapped[str] = orm.mapped_column(sa.String(16))
+    exported_id: orm.Mapped[str] = orm.mapped_column(UUID)
+    proxy: orm.Mapped[str] = orm.mapped_column(NAME)
+    # os-brick's properties of the proxy's host; no secrets
+    connector: orm.Mapped[Any] = orm.mapped_column(Document, nullable=False)
+    created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+
+
 class Proxy(Base):
     __tablename__ = 'proxies'
 

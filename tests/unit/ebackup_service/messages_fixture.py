@@ -32,6 +32,10 @@ class _ProxyEar:
     def cancel_job(self, context: Any, **arguments: Any) -> None:
         self._heard.put(('cancel_job', arguments))
 
+    def connect(self, context: Any, **arguments: Any) -> dict[str, Any]:
+        self._heard.put(('connect', arguments))
+        return {'accepted': True, 'reason': ''}
+
 
 class Bus(fixtures.Fixture):
     """``fake://``, on the exchange that ``conf`` names."""

@@ -9,6 +9,7 @@ import webob
 
 from ebackup_service.api import deploy
 from ebackup_service import conf
+from ebackup_service.rpc import messages
 from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import repository as repository_rows
@@ -95,13 +96,25 @@ class ApiTestCase(CatalogTestCase):
             )
         self.configure()
         self.woken = 0
-        self.app = deploy.application(self.conf, self.catalog, self._wake)
+        # what proxies were given: (host, job, token, connection)
+        self.connected = []
+        self.decision = messages.Decision(True)
+        self.app = deploy.application(
+            self.conf, self.catalog, self._wake, self.connect
+        )
 
     def configure(self):
         """Set options before the application is made."""
 
     def _wake(self):
         self.woken += 1
+
+    def connect(self, *arguments):
+        """A proxy that is given a connection; ``decision`` is its answer."""
+        if isinstance(self.decision, Exception):
+            raise self.decision
+        self.connected.append(arguments)
+        return self.decision
 
     def request(self, method, path, body=None, caller='service', **kw):
         """Send one request; a body that is not bytes is sent as JSON."""

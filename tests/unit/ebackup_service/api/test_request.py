@@ -14,7 +14,7 @@ class RequestTest(base.CatalogTestCase):
     def _request(self, roles, project_id=base.OWN, notify=int):
         req = request.Request.blank('/')
         req.environ[request.SERVICES_KEY] = request.Services(
-            self.conf, self.catalog, policy.Policy(self.conf), notify
+            self.conf, self.catalog, policy.Policy(self.conf), notify, int
         )
         context.enter(req.environ, roles=roles, project_id=project_id)
         return req

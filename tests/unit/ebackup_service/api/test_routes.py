@@ -28,6 +28,7 @@ ACCESS = {
     ('GET', '/v1/jobs'): (EVERYBODY, set()),
     ('GET', '/v1/jobs/{job_id}'): (OWNER, {'stranger'}),
     ('PUT', '/v1/jobs/{job_id}/attachment'): (SERVICE, set()),
+    ('DELETE', '/v1/jobs/{job_id}/attachment'): (SERVICE, set()),
     ('POST', '/v1/jobs/{job_id}/heartbeat'): (SERVICE, set()),
     ('POST', '/v1/jobs/{job_id}/cancel'): (SERVICE_OR_ADMIN, set()),
     ('GET', '/v1/repositories'): (ADMIN, set()),
@@ -81,7 +82,7 @@ class AccessTest(base.ApiTestCase):
             body = {'restore': self._restore()}
         elif path.endswith('/record') and method == 'PUT':
             body = {'project_id': base.OWN, 'record': self.record}
-        elif path.endswith('/attachment'):
+        elif path.endswith('/attachment') and method == 'PUT':
             body = {
                 'attachment': {'kind': 'attached', 'host': 'h', 'path': '/x'}
             }

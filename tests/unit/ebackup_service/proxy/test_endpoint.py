@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
+
 from ebackup_service.proxy import crew as proxy_crew
 from ebackup_service.proxy import endpoint
+from ebackup_service.rpc import errors as rpc_errors
 from ebackup_service.rpc import topics
 from tests import base
 from tests.unit.ebackup_service import catalog_fixture
@@ -52,3 +55,27 @@ class TestProxyEndpoint(base.BaseTestCase):
     def test_message_that_makes_no_sense_is_left_to_the_server(self):
         self.endpoint.run_job({}, {'id': 'x', 'url': 'secret'})
         self.assertEqual([], self.crew.ids())
+
+    def test_job_gets_its_connection(self):
+        spec = dataclasses.replace(self.spec(b'x'), attachment_timeout=60.0)
+        self.client.run_job('here', spec)
+        catalog_fixture.wait_for(self.crew.ids, 'begin')
+        connection = {
+            'driver_volume_type': 'local',
+            'data': {'device_path': '/dev/null'},
+        }
+        for job_id, token in ((spec.id, spec.token + 1), ('other', 1)):
+            decision = self.client.connect('here', job_id, token, connection)
+            self.assertFalse(decision.accepted)
+            self.assertIn(job_id, decision.reason)
+        decision = self.client.connect('here', spec.id, spec.token, connection)
+        self.assertTrue(decision.accepted)
+        self.wait_for(spec, 'failed')
+
+    def test_what_is_no_connection_is_not_quoted(self):
+        error = self.assertRaises(
+            rpc_errors.PeerUnreachable,
+            self.client.connect,
+            *('here', 'j', 1, {'driver_volume_type': 's3cret!'}),
+        )
+        self.assertNotIn('s3cret', str(error))

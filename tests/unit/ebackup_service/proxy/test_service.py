@@ -5,6 +5,7 @@ import time
 
 import fixtures
 
+from ebackup_service.proxy import connector
 from ebackup_service.proxy import crew as proxy_crew
 from ebackup_service.server import images
 from ebackup_service.server import jobs
@@ -53,6 +54,40 @@ class TestProxyService(base.BaseTestCase):
 
     def test_it_announces_its_version(self):
         self.assertTrue(self.status().proxy.understood)
+
+    def test_without_a_helper_it_attaches_nothing(self):
+        capabilities = self.status().proxy.capabilities
+        self.assertNotIn('connector', capabilities['production'])
+        self.assertNotIn('connector', capabilities)
+
+    def test_it_announces_by_what_its_host_is_known(self):
+        self.fixture.proxy.stop()
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                f'{connector.__name__}.ready', lambda conf: {'host': 'h'}
+            )
+        )
+        self.fixture.start_proxy({'proxy': {'privsep_helper': 'none'}})
+
+        def announced():
+            return self.status().proxy.capabilities.get('connector')
+
+        found = service_fixture.wait_for(announced, 'connector')
+        self.assertEqual({'host': 'h'}, found)
+        kinds = self.status().proxy.capabilities['production']
+        self.assertIn('connector', kinds)
+
+    def test_it_serves_all_else_where_os_brick_does_not_work(self):
+        self.fixture.proxy.stop()
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                f'{connector.__name__}.ready', lambda conf: None
+            )
+        )
+        self.fixture.start_proxy({'proxy': {'privsep_helper': 'none'}})
+        path = self.fixture.write_volume(b'x')
+        self.assertEqual('available', self.fixture.backup(path).state)
+        self.test_without_a_helper_it_attaches_nothing()
 
     def test_it_announces_that_it_stops(self):
         self.fixture.proxy.stop()

@@ -193,6 +193,41 @@ class TestProxyClient(ClientsTestCase):
         self.assertEqual({'key': 'secret'}, credentials)
         self.assertNotIn('secret', log.output)
 
+    def test_connection_is_answered_and_not_logged(self):
+        log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
+        connection = {
+            'driver_volume_type': 'iscsi',
+            'data': {'auth_password': 's3cret'},
+        }
+        decision = self.client.connect('h', 'j', 2, connection)
+        self.assertTrue(decision.accepted)
+        self.assertEqual(
+            (
+                'connect',
+                {'job_id': 'j', 'token': 2, 'connection': connection},
+            ),
+            self.heard.get(timeout=10),
+        )
+        self.assertNotIn('s3cret', log.output)
+
+    def test_proxy_that_is_too_old_for_connections(self):
+        self.bus.hear_as_proxy('old', '1.2')
+        error = self.assertRaises(
+            errors.PeerUnreachable,
+            *(self.client.connect, 'old', 'j', 2, {'data': 's3cret'}),
+        )
+        self.assertNotIn('s3cret', str(error))
+
+    def test_connection_while_the_bus_is_away(self):
+        failure = oslo_messaging.MessageDeliveryFailure('of s3cret')
+        self.bus.break_down(failure)
+        error = self.assertRaises(
+            errors.PeerUnreachable,
+            *(self.client.connect, 'h', 'j', 2, {'data': 's3cret'}),
+        )
+        self.assertIn('h did not answer', str(error))
+        self.assertNotIn('s3cret', str(error))
+
     def test_cancellation(self):
         self.client.cancel_job('h', 'j', 2, 'why')
         self.assertEqual(

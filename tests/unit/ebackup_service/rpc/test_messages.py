@@ -56,6 +56,7 @@ EXAMPLES = (
         target=messages.TargetSpec('v', 10, True),
         storage=STORAGE,
     ),
+    messages.Connection('iscsi', {'target_lun': 1}),
     messages.Grant(True, 14.5),
     messages.Grant(False, 0.0, 'cancelled', 'Not today.'),
     messages.Decision(True),

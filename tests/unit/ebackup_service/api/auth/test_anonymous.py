@@ -13,7 +13,7 @@ class AnonymousTest(base.CatalogTestCase):
         self.conf.set_override('auth_strategy', 'none', group='api')
 
     def _get(self, **environ):
-        app = deploy.application(self.conf, self.catalog, int)
+        app = deploy.application(self.conf, self.catalog, int, int)
         req = webob.Request.blank('/v1/repositories', environ=environ)
         return req.get_response(app).status_int
 

@@ -31,7 +31,7 @@ class BasicTestCase(base.CatalogTestCase):
         ):
             self.conf.set_override(name, value, group='http_basic')
         self.conf.set_override('auth_strategy', 'http_basic', group='api')
-        self.app = deploy.application(self.conf, self.catalog, int)
+        self.app = deploy.application(self.conf, self.catalog, int, int)
 
     def write(self, passwords):
         with open(self.users, 'w') as out:
@@ -150,6 +150,7 @@ class MisconfiguredTest(BasicTestCase):
             deploy.application,
             self.conf,
             self.catalog,
+            int,
             int,
         )
         self.assertIn(self.users, str(error))

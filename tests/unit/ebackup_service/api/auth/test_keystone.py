@@ -18,7 +18,7 @@ class TokenTest(base.CatalogTestCase):
 
     def setUp(self):
         super().setUp()
-        self.app = deploy.application(self.conf, self.catalog, int)
+        self.app = deploy.application(self.conf, self.catalog, int, int)
 
     def _get(self, **headers):
         req = webob.Request.blank('/v1/images', headers=headers)
@@ -53,7 +53,7 @@ class TokenTest(base.CatalogTestCase):
         self.conf.set_override(
             'delay_auth_decision', True, group='keystone_authtoken'
         )
-        app = deploy.application(self.conf, self.catalog, int)
+        app = deploy.application(self.conf, self.catalog, int, int)
         response = webob.Request.blank('/v1/images').get_response(app)
         self.assertEqual(401, response.status_int)
         self.assertEqual('unauthorized', response.json['error']['kind'])
@@ -67,7 +67,7 @@ class TokenTest(base.CatalogTestCase):
         self.conf.set_override(
             'memcached_servers', ['127.0.0.1:9'], group='keystone_authtoken'
         )
-        self.app = deploy.application(self.conf, self.catalog, int)
+        self.app = deploy.application(self.conf, self.catalog, int, int)
 
     def test_cache_that_is_away_changes_nothing(self):
         self._cache()

@@ -1,8 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 import uuid
 
+from ebackup_service.rpc import errors as rpc_errors
+from ebackup_service.rpc import messages
+from ebackup_service.rpc import topics
 from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server.catalog import proxy as proxy_rows
+from ebackup_service.server import dispatch
+from ebackup_service.server import storages
 from tests.unit.ebackup_service.api import base
+from tests.unit.ebackup_service import connector_fixture
 
 ATTACHMENT = {'kind': 'attached', 'host': 'node1', 'path': '/dev/sdb'}
 
@@ -152,6 +159,146 @@ class AttachTest(JobTestCase):
         body = {'attachment': ATTACHMENT}
         path = f'/v1/jobs/{uuid.uuid4()}/attachment'
         self.error(404, 'PUT', path, body)
+
+
+class ConnectTest(base.ApiTestCase):
+    """Of a volume that Cinder exports to the proxy."""
+
+    def setUp(self):
+        super().setUp()
+        self.make_repository()
+        storages.create(
+            self.catalog,
+            self.conf,
+            'any',
+            'connector',
+            backends=[connector_fixture.BACKEND],
+        )
+        self.volume_id = str(uuid.uuid4())
+        self.volume = {
+            'id': self.volume_id,
+            'size': base.GIB,
+            **connector_fixture.volume('snapshot', self.volume_id),
+        }
+        self.job = self._reserve()['id']
+        self.path = f'/v1/jobs/{self.job}'
+        self.body = {
+            'attachment': {
+                'kind': 'connector',
+                'host': 'node1',
+                'connection': connector_fixture.CONNECTION,
+            }
+        }
+
+    def _reserve(self):
+        body = {'image': base.image_request(volume=self.volume)}
+        path = f'/v1/images/{uuid.uuid4()}'
+        return self.answer(202, 'PUT', path, body)['job']
+
+    def _hand_out(self):
+        with self.catalog.writer() as session:
+            proxy_rows.announce(
+                session,
+                'node1',
+                '1',
+                {
+                    'production': ['connector'],
+                    'connector': connector_fixture.CONNECTOR,
+                    'messages': topics.VERSION,
+                },
+            )
+        dispatch.assign(self.catalog, self.conf)
+
+    def _show(self, caller='service'):
+        return self.answer(200, 'GET', self.path, caller=caller)['job']
+
+    def _connect(self, status=202, **changes):
+        attachment = self.body['attachment'] | changes
+        body = {'attachment': attachment}
+        return self.answer(status, 'PUT', f'{self.path}/attachment', body)
+
+    def test_job_shows_to_what_it_needs_the_volume_exported(self):
+        job = self._show()
+        self.assertEqual((None, None), (job['needs'], job['connector']))
+        self._hand_out()
+        job = self._show()
+        self.assertEqual('connection', job['needs'])
+        self.assertEqual('node1', job['proxy'])
+        self.assertEqual(
+            {**connector_fixture.CONNECTOR, 'multipath': False},
+            job['connector'],
+        )
+        beaten = self.answer(200, 'POST', f'{self.path}/heartbeat')['job']
+        self.assertEqual(job['connector'], beaten['connector'])
+        # What hosts are called is nobody else's business.
+        for caller in ('reader', 'admin'):
+            self.assertNotIn('connector', self._show(caller))
+
+    def test_proxy_gets_the_connection(self):
+        self._hand_out()
+        job = self._connect()['job']
+        self.assertEqual((None, None), (job['needs'], job['connector']))
+        self.assertEqual(
+            [('node1', self.job, 1, connector_fixture.CONNECTION)],
+            self.connected,
+        )
+        for caller in ('service', 'reader'):
+            response = self.request('GET', self.path, caller=caller)
+            self.assertNotIn(connector_fixture.SECRET, response.text)
+
+    def test_proxy_that_does_not_answer(self):
+        self._hand_out()
+        self.decision = rpc_errors.PeerUnreachable('away')
+        error = self._connect(503)['error']
+        self.assertEqual('proxy-unavailable', error['kind'])
+
+    def test_proxy_that_does_not_have_the_job(self):
+        self._hand_out()
+        self.decision = messages.Decision(False, 'It is not here.')
+        error = self._connect(409)['error']
+        self.assertEqual('connection-refused', error['kind'])
+
+    def test_what_is_no_connection_is_refused_and_not_quoted(self):
+        self._hand_out()
+        secret = connector_fixture.SECRET
+        for broken in (
+            None,
+            secret,
+            {'data': {'auth_password': secret}},
+            {'driver_volume_type': [secret], 'data': {}},
+            {'driver_volume_type': 'no type!', 'data': {}},
+            {'driver_volume_type': 'iscsi', 'data': secret},
+            {'driver_volume_type': 'iscsi', 'data': {}, 'more': secret},
+        ):
+            error = self._connect(400, connection=broken)['error']
+            self.assertIn('body.attachment.connection', error['message'])
+            self.assertNotIn(secret, str(error))
+
+    def test_only_the_service_may(self):
+        self._hand_out()
+        path = f'{self.path}/attachment'
+        self.error(403, 'PUT', path, self.body, caller='admin')
+        self.error(403, 'DELETE', path, caller='reader')
+
+    def test_next_job_of_the_volume_tells_what_may_be_exported_still(self):
+        self._hand_out()
+        self.end_jobs('failed')
+        (left,) = self._reserve()['connections']
+        self.assertEqual(self.job, left['job_id'])
+        self.assertEqual(
+            {'type': 'snapshot', 'id': self.volume_id}, left['exported']
+        )
+        self.assertEqual('here', left['connector']['host'])
+
+    def test_until_it_is_ended(self):
+        self._hand_out()
+        path = f'{self.path}/attachment'
+        error = self.error(409, 'DELETE', path)
+        self.assertEqual('job-unfinished', error['kind'])
+        self.end_jobs('failed')
+        self.answer(204, 'DELETE', path)
+        self.answer(204, 'DELETE', path)
+        self.assertEqual([], self._reserve()['connections'])
 
 
 class HeartbeatTest(JobTestCase):

@@ -40,6 +40,8 @@ class HealthTest(base.ApiTestCase):
         self.conf.set_override('state_path', directory)
         empty = database.Catalog(self.conf)
         self.addCleanup(empty.close)
-        self.app = base.deploy.application(self.conf, empty, self._wake)
+        self.app = base.deploy.application(
+            self.conf, empty, self._wake, self.connect
+        )
         error = self.error(503, 'GET', '/healthcheck', caller=None)
         self.assertEqual('unavailable', error['kind'])

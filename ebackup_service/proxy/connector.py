@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a proxy does, before it announces that it attaches by os-brick."""
+
+from typing import Any
+
+from oslo_config import cfg
+from oslo_log import log
+
+from ebackup_service.production import brick
+from ebackup_service.production import errors
+from ebackup_service.production import records
+
+LOG = log.getLogger(__name__)
+
+
+def ready(conf: cfg.ConfigOpts) -> dict[str, Any] | None:
+    """Detach what an earlier process has left; this host's properties.
+
+    None if it has not what it takes; the log says why. It may take long: what
+    was attached may hang.
+    """
+    try:
+        library = brick.load(conf)
+        library.clean(records.of(conf))
+        return library.properties()
+    except (errors.NotInstalled, OSError) as error:
+        LOG.warning(
+            'No volumes on storages of kind connector: %s. All others are '
+            'served.',
+            error,
+        )
+        return None

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What Cinder may have exported to proxies, in the catalog.
+
+A row is there before the export can be asked for, and goes when the driver
+says that it has ended all of the job's.
+"""
+
+import dataclasses
+from typing import Any
+import uuid
+
+import sqlalchemy as sa
+from sqlalchemy import orm
+
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import models
+
+
+@dataclasses.dataclass(frozen=True)
+class Connection:
+    """One export; ``exported_type``: 'volume' or 'snapshot', of Cinder.
+
+    ``connector``: os-brick's properties of the host of ``proxy``.
+    """
+
+    job_id: str
+    volume_id: str
+    exported_type: str
+    exported_id: str
+    proxy: str
+    connector: dict[str, Any]
+
+
+def insert(session: orm.Session, connection: Connection) -> None:
+    session.execute(
+        sa.insert(models.Connection).values(
+            id=str(uuid.uuid4()),
+            created_at=clock.read(session),
+            **dataclasses.asdict(connection),
+        )
+    )
+
+
+def of_volume(session: orm.Session, volume_id: str) -> list[Connection]:
+    """Those for jobs of a volume, the oldest first."""
+    found = session.scalars(
+        sa.select(models.Connection)
+        .where(models.Connection.volume_id == volume_id)
+        .order_by(models.Connection.created_at, models.Connection.id)
+    )
+    fields = dataclasses.fields(Connection)
+    return [
+        Connection(
+            **{field.name: getattr(model, field.name) for field in fields}
+        )
+        for model in found
+    ]
+
+
+def remove(session: orm.Session, job_id: str) -> None:
+    session.execute(
+        sa.delete(models.Connection).where(models.Connection.job_id == job_id)
+    )

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections by which Cinder exports volumes to proxies.
+
+The driver, inside Cinder, makes and ends them; section "Exports to proxies"
+of the protocols has the rules. What a connection consists of has secrets in
+it: it goes to the proxy, and is kept nowhere.
+"""
+
+from collections.abc import Callable
+import json
+from typing import Any
+
+from sqlalchemy import orm
+
+from ebackup_service.rpc import errors as rpc_errors
+from ebackup_service.rpc import messages
+from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import connection as connection_rows
+from ebackup_service.server.catalog import database
+from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import proxy as proxy_rows
+from ebackup_service.server.catalog import storage as storage_rows
+from ebackup_service.server import errors
+from ebackup_service.server import jobs
+from ebackup_service.server import storages
+
+KIND = 'connector'
+
+# Bytes of a connection as JSON; the largest known has some KiB, for sixteen
+# paths.
+LARGEST = 64 << 10
+
+# Hands a connection over: host, id and token of the job, the connection.
+Connect = Callable[[str, str, int, dict[str, Any]], messages.Decision]
+
+
+def expected(
+    session: orm.Session,
+    job: job_rows.Job,
+    storage: storage_rows.Storage,
+    host: str,
+) -> dict[str, Any]:
+    """What is known of a job's attachment when a proxy is to have the job."""
+    exported = storages.volume(session, job)['exported']
+    known = {proxy.host: proxy for proxy in proxy_rows.every(session)}
+    connector = known[host].capabilities.get('connector') or {}
+    return {
+        'kind': KIND,
+        'host': host,
+        'connector': {
+            **connector,
+            'multipath': bool(storage.settings.get('multipath')),
+        },
+        'exported': {'type': exported['type'], 'id': exported['id']},
+    }
+
+
+def record(
+    session: orm.Session, job: job_rows.Job, attachment: dict[str, Any]
+) -> None:
+    """Note what the driver is about to have exported."""
+    assert job.volume_id is not None
+    connection_rows.insert(
+        session,
+        connection_rows.Connection(
+            job_id=job.id,
+            volume_id=job.volume_id,
+            exported_type=attachment['exported']['type'],
+            exported_id=attachment['exported']['id'],
+            proxy=attachment['host'],
+            connector=attachment['connector'],
+        ),
+    )
+
+
+def hand_over(
+    catalog: database.Catalog,
+    connect: Connect,
+    job_id: str,
+    host: str,
+    connection: dict[str, Any],
+) -> job_rows.Job:
+    """Give a job's proxy the connection; the same again does no harm.
+
+    It counts as a beat.
+
+    :raises errors.NotFound: no such job.
+    :raises errors.Refused: it is too large to be one (``connection-size``).
+    :raises errors.Conflict: the job has ended (``job-ended``), needs none now
+        (``attachment-unneeded``), or is at another proxy
+        (``attachment-differs``); or its proxy does not take it
+        (``connection-refused``): look at the job again.
+    :raises errors.Unavailable: the proxy does not answer.
+    """
+    if len(json.dumps(connection)) > LARGEST:
+        raise errors.Refused(
+            'connection-size',
+            f'The connection has more than {LARGEST} bytes.',
+        )
+    job = _needing(catalog, job_id, host)
+    if job.needs is None:
+        return job
+    try:
+        decision = connect(host, job_id, job.token, connection)
+    except rpc_errors.PeerUnreachable:
+        # What it says may quote what was sent.
+        raise errors.Unavailable(
+            'proxy-unavailable',
+            f'Proxy {host} does not answer: is ebackup-proxy running there?',
+        ) from None
+    if not decision.accepted:
+        raise errors.Conflict('connection-refused', decision.reason)
+    return _handed_over(catalog, job_id, job.token)
+
+
+@database.retried
+def _needing(
+    catalog: database.Catalog, job_id: str, host: str
+) -> job_rows.Job:
+    """A running job that needs the connection, or has it already."""
+    with catalog.writer() as session:
+        # The driver is alive now; the proxy's lease, while it waited, never
+        # reached further than a beat of now allows.
+        job_rows.update(
+            session,
+            job_id,
+            (job_rows.RUNNING,),
+            models.Job.needs == job_rows.CONNECTION,
+            beat_at=clock.now(),
+        )
+        job = job_rows.get(session, job_id)
+    if job is None:
+        raise errors.NotFound('job-unknown', f'No job {job_id}.')
+    if (
+        job.state != job_rows.RUNNING
+        or (job.attachment or {}).get('kind') != KIND
+    ):
+        raise jobs.unattachable(job)
+    assert job.attachment is not None
+    if job.attachment['host'] != host:
+        raise errors.Conflict(
+            'attachment-differs',
+            f'Job {job.id} is at proxy {job.attachment["host"]}.',
+        )
+    return job
+
+
+@database.retried
+def _handed_over(
+    catalog: database.Catalog, job_id: str, token: int
+) -> job_rows.Job:
+    with catalog.writer() as session:
+        job_rows.update(
+            session,
+            job_id,
+            (job_rows.RUNNING,),
+            job_rows.held(token),
+            models.Job.needs == job_rows.CONNECTION,
+            needs=None,
+        )
+        job = job_rows.get(session, job_id)
+    if job is None:
+        raise errors.NotFound('job-unknown', f'No job {job_id}.')
+    return job
+
+
+def left(
+    catalog: database.Catalog, volume_id: str
+) -> list[connection_rows.Connection]:
+    """What was exported for jobs of a volume that ended, and may be still."""
+    with catalog.reader() as session:
+        found = connection_rows.of_volume(session, volume_id)
+        running = {
+            job.id for job in job_rows.unfinished(session, volume_id=volume_id)
+        }
+    return [one for one in found if one.job_id not in running]
+
+
+@database.retried
+def forget(catalog: database.Catalog, job_id: str) -> None:
+    """All that was exported for a job has been ended; may be said again.
+
+    :raises errors.Conflict: the job goes on (``job-unfinished``).
+    """
+    with catalog.writer() as session:
+        job = job_rows.get(session, job_id)
+        if job is not None and not job.finished:
+            raise errors.Conflict(
+                'job-unfinished', f'Job {job_id} is {job.state}.'
+            )
+        connection_rows.remove(session, job_id)

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+import fixtures
+
+from ebackup_service import conf as service_conf
+from ebackup_service.production import brick
+from ebackup_service.production import errors
+from ebackup_service.production import records
+from ebackup_service.proxy import connector
+from tests import base
+from tests.unit.ebackup_service.production import played_brick
+
+
+class TestReady(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.conf = service_conf.new([])
+        self.conf.set_override(
+            'state_path', self.useFixture(fixtures.TempDir()).path
+        )
+        self.connector = played_brick.Connector()
+        self.module = played_brick.Module(self.connector)
+        self.useFixture(
+            fixtures.MonkeyPatch(f'{brick.__name__}.load', self.load)
+        )
+        self.log = self.useFixture(fixtures.FakeLogger())
+
+    def load(self, conf):
+        return brick.Library(self.module)
+
+    def test_host_is_known_by_what_os_brick_says(self):
+        self.assertEqual('iqn.1', connector.ready(self.conf)['initiator'])
+
+    def test_what_was_left_is_detached_first(self):
+        record = records.of(self.conf).begin(
+            {'protocol': 'p', 'multipath': False, 'data': {'target': 't'}}
+        )
+        record.leave()
+        self.connector.connected = ['t']
+        self.assertIsNotNone(connector.ready(self.conf))
+        self.assertEqual([], self.connector.connected)
+
+    def test_os_brick_does_not_work_here(self):
+        self.module.properties = OSError('no')
+        self.assertIsNone(connector.ready(self.conf))
+        self.assertIn('privsep_helper', self.log.output)
+
+    def test_os_brick_is_not_here(self):
+        self.load = None
+        self.useFixture(
+            fixtures.MonkeyPatch(f'{brick.__name__}.load', self.missing)
+        )
+        self.assertIsNone(connector.ready(self.conf))
+        self.assertIn('not here', self.log.output)
+
+    def missing(self, conf):
+        raise errors.NotInstalled('not here')
