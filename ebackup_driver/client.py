@@ -129,6 +129,10 @@ class Client:
         )
         return resources.Job.from_dict(_part(answer, 'job'))
 
+    def detach(self, job_id: str) -> None:
+        """Say that nothing is exported any more for a job that has ended."""
+        self._transport.send('DELETE', _path('jobs', job_id, 'attachment'))
+
     def beat(self, job_id: str) -> resources.Job:
         """Say that the job is still wanted."""
         answer = self._transport.send(

@@ -6,7 +6,7 @@ it asks the eBackup service for a job, tells it where the volume is attached,
 and waits.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import functools
 from typing import Any
@@ -23,6 +23,7 @@ from ebackup_driver import changes
 from ebackup_driver import client as clients
 from ebackup_driver import encryption
 from ebackup_driver import errors
+from ebackup_driver import exports
 from ebackup_driver import hold
 from ebackup_driver import metadata
 from ebackup_driver import opts
@@ -181,7 +182,14 @@ class EBackupDriver(driver.BackupDriver):
         named = functools.partial(
             changes.named, self.context, backup, volume_file
         )
-        self._wait(waiter, reservation.job, volume_file, named)
+        self._wait(
+            client,
+            waiter,
+            reservation.job,
+            volume_file,
+            request['volume']['exported'],
+            named,
+        )
         check()
         return waiter.persist(client.image, backup.id)
 
@@ -207,27 +215,45 @@ class EBackupDriver(driver.BackupDriver):
             'Job %(job)s restores backup %(backup)s to volume %(volume)s',
             {'job': job.id, 'backup': backup.id, 'volume': volume_id},
         )
-        job = self._wait(waiter, job, volume_file)
+        job = self._wait(
+            client, waiter, job, volume_file, request['volume']['exported']
+        )
         if job.warning:
             LOG.warning('Job %s: %s', job.id, job.warning)
         if found.volume_metadata:
             self.put_metadata(volume_id, found.volume_metadata)
 
-    @staticmethod
     def _wait(
+        self,
+        client: clients.Client,
         waiter: waiting.Waiter,
         job: resources.Job,
         volume_file: Any,
+        exported: Mapping[str, Any],
         more: Callable[[], dict[str, Any]] = dict,
     ) -> resources.Job:
         """Return the job when it succeeded; attach the volume if it must be.
 
         more: what else the attachment says.
         A proxy that reaches the volume over the storage network needs nothing
-        of this host.
+        of this host, but perhaps that Cinder exports the volume to it.
         """
-        if job.needs is None:
-            return waiter.wait(job, {})
+        made = exports.Exports(self.context, exported)
+        try:
+            return self._attached(waiter, job, volume_file, made, more)
+        finally:
+            made.finish(client, job)
+
+    @staticmethod
+    def _attached(
+        waiter: waiting.Waiter,
+        job: resources.Job,
+        volume_file: Any,
+        made: exports.Exports,
+        more: Callable[[], dict[str, Any]],
+    ) -> resources.Job:
+        if job.needs != 'attachment':
+            return waiter.wait(job, {}, made.attachment)
         try:
             path = volume.path(volume_file)
         except errors.VolumeNotSupported:

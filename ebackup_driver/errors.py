@@ -86,6 +86,12 @@ class VolumeNotSupported(EBackupError):
     """Cinder handed over something that no proxy can open by its path."""
 
 
+class ExportFailed(EBackupError):
+    """cinder-volume does not let the proxy reach the volume."""
+
+    retryable = True
+
+
 class EncryptionMismatch(EBackupError):
     """Backup and volume are not encrypted alike."""
 

@@ -98,6 +98,10 @@ class Job(_Resource):
     project_id: str | None = None
     repository: str | None = None
     proxy: str | None = None
+    # To what a volume is to be exported, if the job needs that.
+    connector: Mapping[str, Any] | None = None
+    # What may still be exported for earlier jobs of its volume.
+    connections: Any = None
     progress: Mapping[str, Any] | None = None
     result: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None

@@ -53,6 +53,7 @@ def image_request(
         # A snapshot or clone that Cinder made for this backup alone.
         'in_use': bool(backup.temp_snapshot_id or backup.temp_volume_id),
         **_place(volume),
+        'exported': exported(backup),
         'snapshot': _snapshot(context, backup),
     }
     request = {
@@ -84,6 +85,7 @@ def restore_request(
         'size': volume.size * units.Gi,
         'availability_zone': volume.availability_zone,
         **_place(volume),
+        'exported': {'type': 'volume', 'id': volume.id},
     }
     return {
         'image_id': backup.id,
@@ -91,6 +93,16 @@ def restore_request(
         'volume': _without_none(target),
         'volume_is_new': bool(volume_is_new),
     }
+
+
+def exported(backup: cinder_backup.Backup) -> dict[str, str]:
+    """Return which volume or snapshot it is that Cinder has attached."""
+    if backup.temp_volume_id is not None:
+        return {'type': 'volume', 'id': backup.temp_volume_id}
+    snapshot_id = backup.temp_snapshot_id or backup.snapshot_id
+    if snapshot_id is not None:
+        return {'type': 'snapshot', 'id': snapshot_id}
+    return {'type': 'volume', 'id': backup.volume_id}
 
 
 def _place(volume: cinder_volume.Volume) -> dict[str, Any]:

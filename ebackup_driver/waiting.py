@@ -30,6 +30,14 @@ def stays_wanted() -> None:
     """The check of an operation that Cinder does not withdraw."""
 
 
+def stays_attached(job: resources.Job) -> None:
+    """For jobs whose volume is exported to no proxy."""
+
+
+# Returns what to tell the service, None for nothing.
+Connect = Callable[[resources.Job], Mapping[str, Any] | None]
+
+
 class Waiter:
     """Asks and waits for one operation; delays and timeouts in seconds.
 
@@ -69,9 +77,15 @@ class Waiter:
         )
 
     def wait(
-        self, job: resources.Job, attachment: Mapping[str, Any]
+        self,
+        job: resources.Job,
+        attachment: Mapping[str, Any],
+        connect: Connect = stays_attached,
     ) -> resources.Job:
         """Return the job when it succeeded; attach the volume when asked.
+
+        connect: has the volume exported to the job's proxy when that is what
+        it waits for. It may take its time: no beat is needed meanwhile.
 
         When the check objects, as on any other error, the job is cancelled,
         and its I/O has ended when this returns.
@@ -81,7 +95,7 @@ class Waiter:
             then ended for want of a beat
         """
         try:
-            job = self._follow(job, attachment)
+            job = self._follow(job, attachment, connect)
         except errors.ServiceUnreachable:
             # Nobody to tell.
             raise
@@ -93,7 +107,7 @@ class Waiter:
 
     def wait_for_end(self, job: resources.Job) -> resources.Job:
         """Like wait, for a job that needs no volume and is not cancelled."""
-        job = self._follow(job, {})
+        job = self._follow(job, {}, stays_attached)
         job.raise_for_failure()
         return job
 
@@ -130,7 +144,10 @@ class Waiter:
             return self._client.job(job.id)
 
     def _follow(
-        self, job: resources.Job, attachment: Mapping[str, Any]
+        self,
+        job: resources.Job,
+        attachment: Mapping[str, Any],
+        connect: Connect,
     ) -> resources.Job:
         contact = time.monotonic()
         for delay in self._delays():
@@ -138,7 +155,7 @@ class Waiter:
                 break
             self._check()
             try:
-                job = self._look(job, attachment)
+                job = self._look(job, attachment, connect)
                 contact = time.monotonic()
             except errors.ServiceUnreachable as error:
                 self._bear(error, contact)
@@ -147,9 +164,14 @@ class Waiter:
         return job
 
     def _look(
-        self, job: resources.Job, attachment: Mapping[str, Any]
+        self,
+        job: resources.Job,
+        attachment: Mapping[str, Any],
+        connect: Connect,
     ) -> resources.Job:
         """Beat for the job, or attach the volume if it waits for that."""
+        if job.needs == 'connection':
+            return self._connect(job, connect(job))
         if job.needs != 'attachment' or not attachment:
             return self._client.beat(job.id)
         try:
@@ -159,6 +181,18 @@ class Waiter:
             if not job.ended:
                 raise
             return job
+
+    def _connect(
+        self, job: resources.Job, connection: Mapping[str, Any] | None
+    ) -> resources.Job:
+        if connection is None:
+            return self._client.beat(job.id)
+        try:
+            return self._client.attach(job.id, connection)
+        except errors.Conflict as error:
+            # It went to another proxy meanwhile, or its proxy is not ready.
+            LOG.info('Job %s takes no connection now: %s', job.id, error)
+            return self._client.job(job.id)
 
     def _persist(
         self, call: Callable[[], _Answer], check: Callable[[], None]

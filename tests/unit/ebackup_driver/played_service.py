@@ -59,6 +59,10 @@ class PlayedService:
         self.warning = None
         # whether its proxies need nothing of the driver
         self.reaches_volumes = False
+        # the proxy that volumes have to be exported to, if they have to be
+        self.exported_to = None
+        # what may still be exported for earlier jobs
+        self.connections = []
         self.hooks = []
         self.repositories = {}
         self.storages = {}
@@ -239,10 +243,28 @@ class PlayedService:
         return job
 
     def _wait_for_attachment(self, job):
-        if self.reaches_volumes:
+        job['connections'] = self.connections
+        if self.exported_to is not None:
+            # It comes with the first beat: a proxy has to have the job.
+            self.export(job, self.exported_to)
+            job['needs'] = None
+        elif self.reaches_volumes:
             job['state'] = 'running'
         else:
             job['needs'] = 'attachment'
+
+    @staticmethod
+    def export(job, proxy):
+        """Let a job be at a proxy, which the volume has to be exported to."""
+        job.update(
+            state='running',
+            needs='connection',
+            proxy=proxy,
+            connector={'host': proxy},
+        )
+
+    def _detach(self, request, job_id):
+        return 204, None
 
     def _job(self, job_id):
         if job_id not in self.jobs:
@@ -273,7 +295,10 @@ class PlayedService:
 
     def _beat(self, request, job_id):
         job = self._job(job_id)
-        self._advance(job)
+        if job.get('connector') and job_id not in self.attachments:
+            job['needs'] = 'connection'
+        if job['needs'] != 'connection':
+            self._advance(job)
         return 200, {'job': job}
 
     def _advance(self, job):
@@ -415,6 +440,7 @@ _ROUTES = [
     ('GET', '/v1/jobs', PlayedService._list_jobs),
     ('GET', f'/v1/jobs/{_ID}', PlayedService._get_job),
     ('PUT', f'/v1/jobs/{_ID}/attachment', PlayedService._attach),
+    ('DELETE', f'/v1/jobs/{_ID}/attachment', PlayedService._detach),
     ('POST', f'/v1/jobs/{_ID}/heartbeat', PlayedService._beat),
     ('POST', f'/v1/jobs/{_ID}/cancel', PlayedService._cancel),
     ('GET', '/v1/repositories', PlayedService._list_repositories),

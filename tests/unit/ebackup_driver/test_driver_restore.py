@@ -64,6 +64,7 @@ class TestRestore(RestoreTestCase):
                     'host': 'lab@file#file',
                     'backend_name': f'volume-{self.target.id}',
                     'provider_location': '127.0.0.1:/exports',
+                    'exported': {'type': 'volume', 'id': self.target.id},
                 },
                 'volume_is_new': False,
             },
