@@ -18,6 +18,7 @@ from oslo_utils import units
 from labcloud import loop
 from labcloud import volume_file
 
+SECRET = 'lab-secret-of-connections'
 OPTIONS = [
     cfg.StrOpt('lab_directory', help='Where the files of the volumes are.'),
     cfg.StrOpt(
@@ -144,7 +145,12 @@ class LabVolumeDriver(driver.VolumeDriver):
         device = loop.attach(path, self._group) if self._block else str(path)
         return {
             'driver_volume_type': 'local',
-            'data': {'device_path': device, 'volume_id': volume.id},
+            'data': {
+                'device_path': device,
+                'volume_id': volume.id,
+                # As others have; it is to be found nowhere.
+                'auth_password': SECRET,
+            },
         }
 
     def terminate_connection(self, volume, connector, **kwargs):

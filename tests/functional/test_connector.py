@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Volumes that Cinder exports to the proxy, which attaches them by os-brick.
+
+The lab's back end "block" exports loop devices, by os-brick's connector
+"local". For other tests the proxy reads what Cinder itself has attached.
+"""
+
+import functools
+import json
+import os
+import pathlib
+import subprocess
+from typing import Any
+import unittest
+
+import fixtures
+
+from tests.functional import base
+from tests.functional import fault_case
+from tests.functional import lab
+
+MIB = base.MIB
+# As of the lab's volume driver, in each connection.
+SECRET = 'lab-secret-of-connections'
+
+
+class Helper(fixtures.Fixture):
+    """Lets the proxy attach volumes by os-brick.
+
+    It runs as nobody in particular, and what attaches here needs no real root.
+    """
+
+    def _setUp(self) -> None:
+        current = lab.current()
+        program = current.directory / 'venv/bin/privsep-helper'
+        file = current.directory / 'etc/ebackup.d/connector.conf'
+        file.write_text(
+            f'[proxy]\nprivsep_helper = unshare --map-root-user {program}\n'
+        )
+        restart = functools.partial(
+            current.run, 'restart', current.service('ebackup-proxy')
+        )
+        self.addCleanup(restart)
+        self.addCleanup(file.unlink)
+        restart()
+
+
+class ConnectorTestCase(fault_case.FaultTestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        if 'block' not in lab.current().volume_types:
+            raise unittest.SkipTest('the lab has no loop devices')
+        helper = Helper()
+        helper.setUp()
+        cls.addClassCleanup(helper.cleanUp)
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.wait_for(self.announced, 'the proxy attaches by os-brick')
+        name = base.unique('connector')
+        self.call(
+            'POST',
+            '/v1/storages',
+            storage={
+                'name': name,
+                'kind': 'connector',
+                'settings': {},
+                'backends': ['lab@block'],
+            },
+        )
+        self.addCleanup(self.unregister, name)
+        self.attached = self.attachments()
+
+    def announced(self) -> bool:
+        proxies = self.call('GET', '/v1/proxies')['proxies']
+        return any(
+            'connector' in proxy['capabilities']['production']
+            for proxy in proxies
+            if proxy['alive']
+        )
+
+    def unregister(self, name: str) -> None:
+        def gone() -> bool:
+            # Until the last job of its volumes has ended.
+            answer = self.service().delete(f'/v1/storages/{name}')
+            return answer.status_code in (204, 404)
+
+        self.wait_for(gone, f'{name} is not registered any more')
+
+    def attachments(self) -> int:
+        """How often the proxy has attached a volume by os-brick."""
+        return self.log('ebackup-proxy').count('Attached a volume by local')
+
+    def records(self) -> list[pathlib.Path]:
+        directory = self.lab.directory / 'state/ebackup/attached'
+        return list(directory.glob('*'))
+
+    def devices(self) -> list[str]:
+        """Files of this lab's volumes that are block devices now."""
+        listed = subprocess.run(
+            ['losetup', '--json', '--list', '--output', 'NAME,BACK-FILE'],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        ).stdout
+        found: list[dict[str, Any]] = []
+        if listed.strip():
+            found = json.loads(listed)['loopdevices']
+        volumes = f'{self.lab.directory}/volumes/'
+        return [
+            device['back-file']
+            for device in found
+            if device['back-file'].startswith(volumes)
+        ]
+
+    def assert_nothing_left(self, attached: int | None = None) -> None:
+        """Nothing is attached or exported; the proxy had attached so much."""
+        self.wait_for(lambda: not self.devices(), 'no device is left')
+        self.assertEqual([], self.records())
+        if attached is not None:
+            self.assertEqual(self.attached + attached, self.attachments())
+
+
+class TestConnector(ConnectorTestCase):
+    def test_backups_and_restores(self) -> None:
+        available = self.backup(self.volume)
+        snapshot = self.create_snapshot(self.volume)
+        of_snapshot = self.backup(self.volume, snapshot_id=snapshot)
+        self.assert_nothing_left(2)
+        self.write(self.volume, 40 * MIB, os.urandom(MIB))
+        changed = self.sha256(self.volume)
+        attachment = self.use_volume(self.volume)
+        in_use = self.backup(self.volume, force=True)
+        self.release_volume(self.volume, attachment)
+        self.assert_nothing_left(3)
+        for backup, digest in (
+            (available, self.digest),
+            (of_snapshot, self.digest),
+            (in_use, changed),
+        ):
+            self.assertEqual(digest, self.sha256(self.restore(backup)))
+        self.restore(available, self.volume)
+        self.assertEqual(self.digest, self.sha256(self.volume))
+        self.assert_nothing_left(7)
+
+    def test_connections_are_secret(self) -> None:
+        self.restore(self.backup(self.volume), self.volume)
+        self.assert_nothing_left(2)
+        for service in 'ebackup-api', 'ebackup-server', 'ebackup-proxy':
+            self.assertNotIn(SECRET, self.log(service))
+        for directory in 'state/ebackup', 'repository', 'state/mariadb':
+            for file in (self.lab.directory / directory).rglob('*'):
+                # Cinder may keep them in its own database.
+                if file.is_file() and 'cinder' not in file.parts:
+                    self.assertNotIn(SECRET.encode(), file.read_bytes(), file)
+
+
+class TestInterruption(ConnectorTestCase):
+    def test_proxy_is_killed_in_a_backup(self) -> None:
+        self.slow()
+        backup = self.start_backup(self.volume)
+        job = self.wait_for_progress(backup, 'backup')
+        [record] = self.records()
+        self.assertNotIn(SECRET, record.read_text())
+        self.end('kill', 'ebackup-proxy')
+        self.assertEqual([record], self.records())
+        self.all_up_at_full_speed()
+        self.wait_for_backup(backup, 'available')
+        self.assertEqual(2, self.job(job['id'])['runs'])
+        self.assert_nothing_left()
+        self.assertEqual(self.digest, self.sha256(self.restore(backup)))
+        self.assert_nothing_left()
+
+    def test_cinder_backup_is_killed_in_a_backup(self) -> None:
+        self.slow()
+        backup = self.start_backup(self.volume)
+        job = self.wait_for_progress(backup, 'backup')
+        self.end('kill', 'cinder-backup')
+        ended = self.wait_for_job(job['id'])
+        self.assertEqual('heartbeat-lost', ended['error']['kind'])
+        self.assertEqual([], self.records())
+        self.all_up_at_full_speed()
+        self.wait_for_backup(backup, 'error')
+        self.wait_for_volume('available')
+        self.next_backup_is_right()
+        ended_now = f"'id': '{self.volume}'"
+        left = [
+            line
+            for line in self.log('cinder-backup').splitlines()
+            if f'was exported for job {job["id"]}' in line
+        ]
+        self.assertEqual(1, len(left), left)
+        self.assertIn(ended_now, left[0])
+        self.assert_nothing_left()
+        # And it is known to be ended.
+        self.backup(self.volume)
+        self.assertEqual(
+            1,
+            self.log('cinder-backup').count(
+                f'was exported for job {job["id"]}'
+            ),
+        )
