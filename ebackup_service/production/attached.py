@@ -90,21 +90,10 @@ class AttachedStorage:
         return paths.look(attachment['path'], self._roots)
 
 
-class AttachedLun:
-    """See base.Lun; it holds nothing open, and takes no snapshots."""
+class WithoutSnapshots:
+    """The part of base.Lun that storages have which take none."""
 
     given: base.Snapshot | None = None
-
-    def __init__(
-        self,
-        place: paths.Place,
-        hold: hold.Hold,
-        changes: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.key = place.path
-        self._place = place
-        self._hold = hold
-        self._changes = changes or {'since': None}
 
     def take_snapshot(self, name: str) -> base.Snapshot:
         raise NotImplementedError
@@ -117,6 +106,21 @@ class AttachedLun:
 
     def drop_snapshot(self, snapshot: base.Snapshot) -> None:
         raise NotImplementedError
+
+
+class AttachedLun(WithoutSnapshots):
+    """See base.Lun; it holds nothing open."""
+
+    def __init__(
+        self,
+        place: paths.Place,
+        hold: hold.Hold,
+        changes: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.key = place.path
+        self._place = place
+        self._hold = hold
+        self._changes = changes or {'since': None}
 
     def open_source(
         self,

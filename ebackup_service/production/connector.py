@@ -95,7 +95,7 @@ class ConnectorStorage:
         )
         try:
             self._check()
-            return connector_lun.found(attached, self._roots)
+            return connector_lun.found(attached, self._roots, self._check)
         except BaseException:
             attached.detach()
             raise

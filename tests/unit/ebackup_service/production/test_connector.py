@@ -32,12 +32,8 @@ class Together:
         self._lun.close()
 
 
-class ConnectorTests(
-    conformance.AttachmentTests, conformance.ConformanceTests
-):
-    """By os-brick's own connector ``local``, of the volume at self.path."""
-
-    # A volume is attached for as long as its LUN is open.
+class Detached:
+    """A volume is attached for as long as its LUN is open: both are closed."""
 
     def source(self, reference=None, size=None, snapshot=None, since=None):
         return self._opened(
@@ -60,6 +56,12 @@ class ConnectorTests(
             raise
         self.addCleanup(opened.close)
         return opened
+
+
+class ConnectorTests(
+    Detached, conformance.AttachmentTests, conformance.ConformanceTests
+):
+    """By os-brick's own connector ``local``, of the volume at self.path."""
 
     def attachment(self):
         return self.connection(self.path)

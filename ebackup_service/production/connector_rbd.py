@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images of Ceph that os-brick has opened, by librbd.
+
+A back end of Ceph is better registered as a storage of kind rbd, which knows
+what has changed. What Cinder exports is read and written here in any case.
+"""
+
+from collections.abc import Callable
+from collections.abc import Iterator
+import functools
+from typing import Any
+
+from ebackup_service.production import attached
+from ebackup_service.production import base
+from ebackup_service.production import errors
+from ebackup_service.production import rbd_calls
+
+# Bytes of one request; of one that zeroes.
+_PIECE = 1 << 20
+_ZEROED = 64 << 20
+
+
+class ImageVolume:
+    """See base.Source and base.Target: both, of one open image.
+
+    Whoever has opened the image closes it.
+
+    :param image: rbd.Image; librbd serves any number of threads
+    """
+
+    gaps = base.ExtentKind.HOLE
+    truncated = False
+    alignment = 512
+
+    def __init__(
+        self, image: Any, name: str, size: int, calls: rbd_calls.Calls
+    ) -> None:
+        self.size = size
+        self._image = image
+        self._name = name
+        self._calls = calls
+
+    def extents(self) -> Iterator[base.Extent]:
+        if self.size:
+            yield base.Extent(0, self.size, base.ExtentKind.DATA)
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        starts = range(0, len(buffer), _PIECE)
+        pieces = [buffer[start : start + _PIECE] for start in starts]
+        found = self._gather(
+            errors.SourceUnavailable,
+            [
+                functools.partial(
+                    self._image.aio_read, offset + start, len(piece)
+                )
+                for start, piece in zip(starts, pieces, strict=True)
+            ],
+        )
+        for start, piece, content in zip(starts, pieces, found, strict=True):
+            if len(content) != len(piece):
+                raise errors.SizeMismatch(
+                    f'{self._name} ended at byte '
+                    f'{offset + start + len(content)}: was the volume shrunk?'
+                )
+            piece[:] = content
+
+    def write(self, offset: int, buffer: memoryview) -> None:
+        self._check_range(offset, len(buffer))
+        self._gather(
+            errors.TargetUnavailable,
+            [
+                functools.partial(
+                    self._image.aio_write,
+                    bytes(buffer[start : start + _PIECE]),
+                    offset + start,
+                )
+                for start in range(0, len(buffer), _PIECE)
+            ],
+        )
+
+    def zero(self, offset: int, length: int) -> None:
+        self._check_range(offset, length)
+        end = offset + length
+        for start in range(offset, end, _ZEROED):
+            size = min(_ZEROED, end - start)
+            self._gather(
+                errors.TargetUnavailable,
+                [functools.partial(self._image.aio_write_zeroes, start, size)],
+            )
+
+    def flush(self) -> None:
+        self._gather(errors.TargetUnavailable, [self._image.aio_flush])
+
+    def close(self) -> None:
+        pass
+
+    def _gather(
+        self,
+        error: type[errors.ProductionError],
+        starts: list[rbd_calls.Start],
+    ) -> list[bytes]:
+        try:
+            return self._calls.gather(starts)
+        except OSError as e:
+            raise error(
+                f'{e.strerror} while reading or writing {self._name}: check '
+                "Ceph's health, then try again"
+            ) from e
+
+    def _check_range(self, offset: int, length: int) -> None:
+        if offset < 0 or offset + length > self.size:
+            raise ValueError(
+                f'{length} bytes at {offset} are not inside the '
+                f'{self.size} bytes of {self._name}'
+            )
+
+
+class ImageLun(attached.WithoutSnapshots):
+    """See base.Lun; attached until it is closed.
+
+    :param handle: os-brick's RBDVolumeIOWrapper
+    :param detach: what closing does
+    :param check: see ProductionStorage.from_conf
+    """
+
+    def __init__(
+        self,
+        handle: Any,
+        detach: Callable[[], None],
+        check: Callable[[], None],
+    ) -> None:
+        image = handle.rbd_image
+        self.key = f'{handle.rbd_pool}/{image.get_name()}'
+        self._image = image
+        self._detach = detach
+        self._calls = rbd_calls.Calls(check)
+
+    def open_source(
+        self,
+        size: int,
+        snapshot: base.Snapshot | None = None,
+        since: base.Snapshot | None = None,
+    ) -> base.Source:
+        return self._opened(size)
+
+    def open_target(self, size: int, volume_is_new: bool) -> base.Target:
+        return self._opened(size)
+
+    def close(self) -> None:
+        self._detach()
+
+    def _opened(self, size: int) -> ImageVolume:
+        found = self._image.size()
+        if found != size:
+            raise errors.SizeMismatch(
+                f'image {self.key} has {found} bytes, the volume {size}: is '
+                'it the right volume?'
+            )
+        return ImageVolume(self._image, f'image {self.key}', size, self._calls)
