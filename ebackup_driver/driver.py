@@ -172,26 +172,56 @@ class EBackupDriver(driver.BackupDriver):
             CONF.ebackup.repository,
             metadata.without_secrets(self.get_metadata(backup.volume_id)),
         )
-        reservation = waiter.persist(client.reserve_image, backup.id, request)
-        if reservation.job is None:
-            return reservation.image
-        LOG.info(
-            'Job %(job)s makes backup %(backup)s',
-            {'job': reservation.job.id, 'backup': backup.id},
-        )
-        named = functools.partial(
+        more = functools.partial(
             changes.named, self.context, backup, volume_file
         )
-        self._wait(
-            client,
-            waiter,
-            reservation.job,
-            volume_file,
-            request['volume']['exported'],
-            named,
-        )
-        check()
-        return waiter.persist(client.image, backup.id)
+        with self._image_deleted_with(backup, client):
+            reservation = waiter.persist(
+                client.reserve_image, backup.id, request
+            )
+            if reservation.job is None:
+                return reservation.image
+            LOG.info(
+                'Job %(job)s makes backup %(backup)s',
+                {'job': reservation.job.id, 'backup': backup.id},
+            )
+            exported = request['volume']['exported']
+            self._wait(
+                *(client, waiter, reservation.job),
+                *(volume_file, exported, more),
+            )
+            check()
+            return waiter.persist(client.image, backup.id)
+
+    @contextlib.contextmanager
+    def _image_deleted_with(
+        self, backup: cinder_backup.Backup, client: clients.Client
+    ) -> Iterator[None]:
+        """Delete the image, if that fails because the backup was deleted.
+
+        Cinder does not ask for it if it read the backup, to delete it, before
+        it noted whose it is. By then the image may be there.
+        """
+        try:
+            yield
+        except errors.EBackupError:
+            if status.is_deleted(backup):
+                self._delete_image(backup, client)
+            raise
+
+    def _delete_image(
+        self, backup: cinder_backup.Backup, client: clients.Client
+    ) -> None:
+        try:
+            self._waiter(client).persist(
+                client.delete_image, backup.id, backup.project_id
+            )
+        except errors.EBackupError as error:
+            LOG.warning(
+                'Image %(backup)s of a backup that was deleted may be left '
+                'over: %(error)s',
+                {'backup': backup.id, 'error': error},
+            )
 
     def _write_volume(
         self,

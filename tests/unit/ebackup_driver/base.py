@@ -108,5 +108,10 @@ class DriverTestCase(ServiceTestCase):
                 return False
         return True
 
-    def job_states(self):
-        return [job['state'] for job in self.service.jobs.values()]
+    def job_states(self, *kinds):
+        """Of the jobs of these kinds; of all, but for deletions."""
+        return [
+            job['state']
+            for job in self.service.jobs.values()
+            if (job['kind'] in kinds if kinds else job['kind'] != 'delete')
+        ]

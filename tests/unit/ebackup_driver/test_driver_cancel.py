@@ -12,6 +12,7 @@ from ebackup_driver import status
 from ebackup_driver import waiting
 from tests.unit.ebackup_driver import base
 from tests.unit.ebackup_driver import cinder_records
+from tests.unit.ebackup_driver import played_service
 from tests.unit.ebackup_driver import test_driver_backup
 from tests.unit.ebackup_driver import test_driver_restore
 
@@ -78,6 +79,23 @@ class TestBackupDeleted(test_driver_backup.BackupTestCase):
         self.at('POST', base.BEAT, delete, 2)
         self.assertIsNone(self.make())
         self.assertEqual({}, self.service.images)
+
+    def test_image_that_is_there_already_is_deleted(self):
+        """Cinder asks nobody if it read the backup before it was ours."""
+        self.service.beats_needed = 2
+        self.delete_at_beat(2)
+        self.assertIsNone(self.make())
+        self.assertIn('succeeded', self.job_states())
+        self.assertEqual({self.backup.id}, self.service.tombstones)
+
+    def test_image_that_can_not_be_deleted(self):
+        def refuse():
+            raise played_service.Refusal(403, 'forbidden')
+
+        self.service.beats_needed = 2
+        self.delete_at_beat(2)
+        self.at('DELETE', base.IMAGE, refuse)
+        self.assertIsNone(self.make())
 
     def test_may_arrive_before_the_backup_does(self):
         # Cinder asks for the deletion between our first look and the PUT.
