@@ -8,7 +8,7 @@ import uuid
 from ebackup_service.production import base as production
 from ebackup_service.production import rbd
 from tests import base
-from tests.unit.ebackup_service.production import ceph
+from tests import ceph
 
 MIB = 1 << 20
 GIB = 1 << 30

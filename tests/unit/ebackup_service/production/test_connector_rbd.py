@@ -10,7 +10,7 @@ from ebackup_service.production import brick
 from ebackup_service.production import connector
 from ebackup_service.production import errors
 from ebackup_service.production import records
-from tests.unit.ebackup_service.production import ceph
+from tests import ceph
 from tests.unit.ebackup_service.production import conformance
 from tests.unit.ebackup_service.production import rbd_case
 from tests.unit.ebackup_service.production import test_connector

@@ -15,7 +15,7 @@ from ebackup_service.production import errors
 from ebackup_service.production import rbd
 from ebackup_service.production import registry
 from tests import base
-from tests.unit.ebackup_service.production import ceph
+from tests import ceph
 from tests.unit.ebackup_service.production import conformance
 from tests.unit.ebackup_service.production import rbd_case
 

@@ -6,7 +6,7 @@ import textwrap
 import time
 
 from ebackup_service.production import errors
-from tests.unit.ebackup_service.production import ceph
+from tests import ceph
 from tests.unit.ebackup_service.production import rbd_case
 
 MIB = rbd_case.MIB

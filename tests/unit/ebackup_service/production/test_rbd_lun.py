@@ -5,7 +5,7 @@ from cinder.volume.drivers import rbd as cinder_rbd
 
 from ebackup_service.production import base as production
 from ebackup_service.production import errors
-from tests.unit.ebackup_service.production import ceph
+from tests import ceph
 from tests.unit.ebackup_service.production import rbd_case
 
 MIB = rbd_case.MIB

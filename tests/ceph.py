@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A Ceph of this process: one monitor, one OSD on a sparse file, two pools.
 
-It is made when the first test asks for it, which takes some seconds, and ends
-with the process, however that ends. Tests make images of their own.
+That of unit tests is made when the first one asks for it, which takes some
+seconds, and ends with the process, however that ends. They make images of
+their own, as benchmarks do in Cephs of theirs.
 """
 
 import atexit
@@ -26,7 +27,10 @@ from tests import debian
 from tests import environment
 
 POOL, OTHER_POOL = 'volumes', 'images'
-PROGRAMS = ('ceph-authtool', 'monmaptool', 'ceph-mon', 'ceph-osd', 'rbd')
+PROGRAMS = (
+    *('ceph-authtool', 'monmaptool', 'ceph-mon', 'ceph-osd'),
+    *('ceph', 'rbd'),
+)
 _CAPABILITIES = {
     'mon.': {'mon': 'allow *'},
     'client.admin': {'mon': 'allow *', 'osd': 'allow *', 'mgr': 'allow *'},
@@ -44,18 +48,24 @@ _QUIET = (
     *('objecter', 'osd', 'paxos', 'rados', 'rbd', 'rocksdb'),
 )
 _TIMEOUT = 60  # seconds
+_SOCKET = 'run/osd.asok'  # of the OSD
 _PR_SET_PDEATHSIG = 1
 _PORTS = 50
 
 
 def running() -> 'Ceph':
-    """This process's; calls environment.lacks() where there can be none."""
+    """That of this process's tests; see need()."""
+    need()
+    return _running()
+
+
+def need() -> None:
+    """Call environment.lacks() where there can be no Ceph."""
     debian.need('python3-rados', 'rados')
     debian.need('python3-rbd', 'rbd')
     for program in PROGRAMS:
         if shutil.which(program) is None:
             environment.lacks(f'{program} is not installed')
-    return _running()
 
 
 @functools.cache
@@ -162,6 +172,13 @@ class Ceph:
             self._admin.connect()
         return self._admin
 
+    def counter(self, name: str) -> int:
+        """What the OSD has counted since it was started."""
+        found = self._run(
+            *('ceph', '--admin-daemon', _SOCKET, 'perf', 'dump', 'osd', name)
+        )
+        return int(json.loads(found)['osd'][name])
+
     def rbd(self, *arguments: str) -> str:
         """Run the command line, and return what it prints."""
         return self._run('rbd', *arguments)
@@ -202,6 +219,8 @@ class Ceph:
             },
             'osd': {
                 'osd_data': self.home / 'osd',
+                # Below the directory that it is started in.
+                'admin_socket': _SOCKET,
                 'osd_memory_target': 896 << 20,  # the least that it takes
                 'bluestore_block_size': 20 << 30,
             },
