@@ -119,7 +119,7 @@ class Cluster:
         None if it, or the image, is gone. As soon as somebody begins to remove
         it, it has another name; before that, nothing of it is lost.
         """
-        answer = self._ask(image_id, 'get_snapshot_name', snapshot_id)
+        answer = self._ask_header(image_id, 'get_snapshot_name', snapshot_id)
         if answer is None:
             return None
         (length,) = _LENGTH.unpack_from(answer)
@@ -127,8 +127,25 @@ class Cluster:
 
     def image_size(self, image_id: str) -> int | None:
         """What it is now; None if the image is gone."""
-        answer = self._ask(image_id, 'get_size', _HEAD)
+        answer = self._ask_header(image_id, 'get_size', _HEAD)
         return None if answer is None else int(_SIZE.unpack_from(answer)[1])
+
+    def ask(
+        self, name: str, method: str, question: bytes, room: int = 4096
+    ) -> bytes | None:
+        """What cls_rbd answers of an object; None: there is no such object.
+
+        :param room: bytes that the answer may have
+        :raises: OSError
+        """
+
+        def start(end: Callable[..., None]) -> None:
+            self._ioctx.aio_execute(name, 'rbd', method, question, room, end)
+
+        try:
+            return self.calls.gather([start])[0]
+        except FileNotFoundError:
+            return None
 
     def close(self) -> None:
         """Everything that was opened is closed, or is just being closed."""
@@ -153,18 +170,11 @@ class Cluster:
         with self._lock:
             self._closing.discard(closing)
 
-    def _ask(self, image_id: str, method: str, snapshot: int) -> bytes | None:
+    def _ask_header(
+        self, image_id: str, method: str, snapshot: int
+    ) -> bytes | None:
         question = _SNAPSHOT.pack(snapshot)
-
-        def start(end: Callable[..., None]) -> None:
-            self._ioctx.aio_execute(
-                f'rbd_header.{image_id}', 'rbd', method, question, 4096, end
-            )
-
-        try:
-            return self.calls.gather([start])[0]
-        except FileNotFoundError:
-            return None
+        return self.ask(f'rbd_header.{image_id}', method, question)
 
 
 def connect(

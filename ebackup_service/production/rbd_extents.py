@@ -14,6 +14,7 @@ asked for a window of the image at a time.
 
 import array
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy import typing as npt
@@ -21,9 +22,10 @@ from numpy import typing as npt
 from ebackup_service.production import base
 from ebackup_service.production import errors
 from ebackup_service.production import rbd_cluster
+from ebackup_service.production import rbd_object_map
 
-# Bytes of an image, in whose part of the object map is looked: 2^18 objects of
-# 4 MiB. Each time all of the map is read, so this must not be much smaller.
+# Bytes of an image, in whose part of the object map is looked at a time: 2^18
+# objects of 4 MiB.
 _MAP_WINDOW = 1 << 40
 # Bytes of an image, whose objects are asked: 2^17 extents of 4 KiB, at most.
 _WINDOW = 1 << 29
@@ -37,20 +39,28 @@ Run = tuple[int, int]  # start, end
 Numbers = npt.NDArray[np.int64]
 
 
+class View(NamedTuple):
+    """An image that is open, and the id of the snapshot that it is open at.
+
+    None: as it is now.
+    """
+
+    image: rbd_cluster.Image
+    snapshot: int | None
+
+
 class Allocated:
     """What is allocated, parents included."""
 
     gaps = _HOLE
 
-    def __init__(
-        self, cluster: rbd_cluster.Cluster, image: rbd_cluster.Image
-    ) -> None:
+    def __init__(self, cluster: rbd_cluster.Cluster, view: View) -> None:
         self._cluster = cluster
-        self._image = image
+        self._view = view
 
     def windows(self) -> Iterator[list[base.Extent]]:
         """Extents, sorted, a window at a time."""
-        cluster, image = self._cluster, self._image
+        cluster, image = self._cluster, self._view.image
         size = image.size()
         if _has_parent(cluster, image):
             # librbd looks at all of the parent for each call. So it is asked
@@ -58,14 +68,14 @@ class Allocated:
             for run in _cut((0, size), _MAP_WINDOW):
                 yield _extents(cluster, image, None, run, True)
             return
-        for run in _existing(cluster, [image], size):
+        for run in _existing(cluster, [self._view], size):
             yield _extents(cluster, image, None, run, False)
 
 
 class Changed:
     """What is different from an earlier snapshot.
 
-    :param before: the image, open at that snapshot
+    :param before: the image at that snapshot
     :param since: its name
     """
 
@@ -74,27 +84,27 @@ class Changed:
     def __init__(
         self,
         cluster: rbd_cluster.Cluster,
-        image: rbd_cluster.Image,
-        before: rbd_cluster.Image,
+        view: View,
+        before: View,
         since: str,
     ) -> None:
         self._cluster = cluster
-        self._images = [image, before]
+        self._views = [view, before]
         self._since = since
 
     def windows(self) -> Iterator[list[base.Extent]]:
         """Extents, sorted, a window at a time."""
-        image = self._images[0]
-        for run in _existing(self._cluster, self._images, image.size()):
+        image = self._views[0].image
+        for run in _existing(self._cluster, self._views, image.size()):
             yield _extents(self._cluster, image, self._since, run, False)
 
 
 Lister = Allocated | Changed
 
 
-def is_empty(cluster: rbd_cluster.Cluster, image: rbd_cluster.Image) -> bool:
+def is_empty(cluster: rbd_cluster.Cluster, view: View) -> bool:
     """Whether all of it reads as zeros, because nothing is there."""
-    return not any(Allocated(cluster, image).windows())
+    return not any(Allocated(cluster, view).windows())
 
 
 def _has_parent(
@@ -107,40 +117,40 @@ def _has_parent(
 
 
 def _existing(
-    cluster: rbd_cluster.Cluster, images: list[rbd_cluster.Image], size: int
+    cluster: rbd_cluster.Cluster, views: list[View], size: int
 ) -> Iterator[Run]:
-    """Windows with all objects that exist in one of the images.
+    """Windows with all objects that exist in one of the views.
 
     Without valid object maps that is the whole image.
     """
-    stat = cluster.calls.run(images[0].stat)
+    stat = cluster.calls.run(views[0].image.stat)
+    width = cluster.calls.run(views[0].image.stripe_count)
     # What is not a multiple of this is no boundary of objects.
-    period = stat['obj_size'] * cluster.calls.run(images[0].stripe_count)
+    period = stat['obj_size'] * width
     window = max(_WINDOW // period, 1) * period
-    if not all(_has_map(cluster, image) for image in images):
+    maps = [
+        rbd_object_map.load(
+            *(cluster, view.image, view.snapshot),
+            *(-(-view.image.size() // period), width),
+        )
+        for view in views
+    ]
+    known = [one for one in maps if one is not None]
+    if len(known) < len(maps):
         yield from _cut((0, size), window)
         return
-    for start, end in _cut((0, size), max(_MAP_WINDOW // period, 1) * period):
-        found = [
-            _find(cluster, image, None, (start, end), False, True)
-            for image in images
-        ]
-        offsets, lengths, _ = np.concatenate(found).T
-        starts = offsets // period * period
-        ends = -(-(offsets + lengths) // period) * period
-        for run in _joined(starts, ends, _GAP * period):
+    # A multiple of what a byte of the map is about.
+    step = max(_MAP_WINDOW // period // 4, 1) * 4
+    for first, stop in _cut((0, -(-size // period)), step):
+        exist = np.zeros((stop - first) * width, dtype=bool)
+        for one in known:
+            found = one.exist(first * width, stop * width)
+            exist[: len(found)] |= found
+        starts = np.flatnonzero(exist.reshape(-1, width).any(axis=1)) + first
+        for run in _joined(
+            starts * period, (starts + 1) * period, _GAP * period
+        ):
             yield from _cut((run[0], min(run[1], size)), window)
-
-
-def _has_map(cluster: rbd_cluster.Cluster, image: rbd_cluster.Image) -> bool:
-    rbd = cluster.library.rbd
-    wanted = rbd.RBD_FEATURE_OBJECT_MAP | rbd.RBD_FEATURE_FAST_DIFF
-    broken = rbd.RBD_FLAG_OBJECT_MAP_INVALID | rbd.RBD_FLAG_FAST_DIFF_INVALID
-    features = cluster.calls.run(image.features)
-    return (
-        features & wanted == wanted
-        and not cluster.calls.run(image.flags) & broken
-    )
 
 
 def _extents(

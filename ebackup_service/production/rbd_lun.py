@@ -125,15 +125,15 @@ class RbdLun:
             # Of a snapshot, nothing changes that a client would have to be
             # told. A volume could be removed while it is read; not if that is
             # known to Ceph.
-            image = self._at(opened, snapshot, snapshot is not None)
-            size = self._size(image, size)
+            view = self._at(opened, snapshot, snapshot is not None)
+            size = self._size(view.image, size)
             lister: rbd_extents.Lister = rbd_extents.Allocated(
-                self._cluster, image
+                self._cluster, view
             )
             if since is not None:
-                lister = self._changes(opened, image, snapshot, since)
+                lister = self._changes(opened, view, snapshot, since)
             return rbd_io.RbdSource(
-                *(self._cluster, image, self._name, self._id, size),
+                *(self._cluster, view.image, self._name, self._id, size),
                 *(snapshot, since, lister, opened.pop_all()),
             )
 
@@ -143,12 +143,13 @@ class RbdLun:
             self._library.explained(f'opening {self._name}', unavailable),
             contextlib.ExitStack() as opened,
         ):
-            image = self._at(opened, None, False)
+            view = self._at(opened, None, False)
+            image = view.image
             size = self._size(image, size)
             rbd_lock.take(self._cluster, image, self._name, self._lock_timeout)
             return rbd_io.RbdTarget(
                 *(self._cluster, image, self._name, size),
-                volume_is_new and rbd_extents.is_empty(self._cluster, image),
+                volume_is_new and rbd_extents.is_empty(self._cluster, view),
                 opened.pop_all(),
             )
 
@@ -168,7 +169,7 @@ class RbdLun:
         opened: contextlib.ExitStack,
         snapshot: base.Snapshot | None,
         read_only: bool,
-    ) -> rbd_cluster.Image:
+    ) -> rbd_extents.View:
         """The image, open as it was at that snapshot.
 
         Not opened at the snapshot: librbd 16 aborts the process if an image
@@ -177,11 +178,12 @@ class RbdLun:
         image = opened.enter_context(
             self._cluster.opened(read_only, image_id=self._id)
         )
-        if snapshot is not None:
-            self._find(image, snapshot)
-            number = int(snapshot.id)
-            self._cluster.calls.run(lambda: image.set_snap_by_id(number))
-        return image
+        if snapshot is None:
+            return rbd_extents.View(image, None)
+        self._find(image, snapshot)
+        number = int(snapshot.id)
+        self._cluster.calls.run(lambda: image.set_snap_by_id(number))
+        return rbd_extents.View(image, number)
 
     def _find(self, image: rbd_cluster.Image, wanted: base.Snapshot) -> None:
         if wanted not in self._snapshots(image):
@@ -240,7 +242,7 @@ class RbdLun:
     def _changes(
         self,
         opened: contextlib.ExitStack,
-        image: rbd_cluster.Image,
+        view: rbd_extents.View,
         snapshot: base.Snapshot | None,
         since: base.Snapshot,
     ) -> 'rbd_extents.Changed':
@@ -251,11 +253,11 @@ class RbdLun:
             before = self._at(opened, since, True)
         except errors.SnapshotUnknown as e:
             raise self._no_difference(since, 'it is gone') from e
-        if self._parent(before) != self._parent(image):
+        if self._parent(before.image) != self._parent(view.image):
             raise self._no_difference(
                 since, 'the image was flattened, or made smaller, since'
             )
-        return rbd_extents.Changed(self._cluster, image, before, since.name)
+        return rbd_extents.Changed(self._cluster, view, before, since.name)
 
     def _parent(self, image: rbd_cluster.Image) -> Any:
         """Which the image's missing objects are read from, and how far."""

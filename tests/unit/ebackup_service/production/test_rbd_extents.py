@@ -262,9 +262,8 @@ class LyingTest(base.BaseTestCase):
                 )
             ),
         )
-        return list(
-            rbd_extents.Changed(cluster, image, image, 'one').windows()
-        )
+        view = rbd_extents.View(image, None)
+        return list(rbd_extents.Changed(cluster, view, view, 'one').windows())
 
     def test_order_doesn_t_matter(self):
         self.assertEqual(
