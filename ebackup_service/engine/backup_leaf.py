@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One worker of a backup: leaf after leaf."""
 
+import collections
+from collections.abc import Iterator
 import dataclasses
 from typing import TypeAlias
 
@@ -120,12 +122,8 @@ class Worker:
         fresh = page.Leaf(task.leaf)
         kept = bytearray(page.FANOUT)
         done = 0
-        for first, stop in runs.of_mask(
-            plan.to_read(task, count), self._buffer.count
-        ):
-            offset = first * self._job.chunk_size
-            length = min(stop * self._job.chunk_size, size) - offset
-            self._read(start + offset, length)
+        for offset, length in self._read_each(self._spans(task, start, size)):
+            first = (offset - start) // self._job.chunk_size
             self._chunks(first, length, known, kept, fresh)
             done += length
         self._counters.done += size - done
@@ -134,6 +132,46 @@ class Worker:
             self._counters.chunks_zero += int((task.kinds == plan.HOLE).sum())
             keep[:count] |= task.kinds == plan.UNCHANGED
         self._put(task.leaf, base, keep, fresh)
+
+    def _spans(
+        self, task: plan.LeafTask, start: int, size: int
+    ) -> list[tuple[int, int]]:
+        """Offset and length of each read of a leaf that begins at start."""
+        chunk_size = self._job.chunk_size
+        return [
+            (
+                start + first * chunk_size,
+                min(stop * chunk_size, size) - first * chunk_size,
+            )
+            for first, stop in runs.of_mask(
+                plan.to_read(task, self._count(size)), self._buffer.count
+            )
+        ]
+
+    def _read_each(
+        self, spans: list[tuple[int, int]]
+    ) -> Iterator[tuple[int, int]]:
+        """Each when it is in the buffer.
+
+        So much is expected as would fill that once more, so that it comes
+        while the caller deals with what is there.
+        """
+        following = collections.deque(spans)
+        room = len(self._buffer.bytes)
+        for offset, length in spans:
+            room = self._expect(following, room)
+            self._read(offset, length)
+            room = self._expect(following, room + length)
+            yield offset, length
+
+    def _expect(
+        self, following: collections.deque[tuple[int, int]], room: int
+    ) -> int:
+        while following and following[0][1] <= room:
+            offset, length = following.popleft()
+            self._job.source.expect(offset, length)
+            room -= length
+        return room
 
     def _read(self, offset: int, length: int) -> None:
         self._job.crew.pace(length)

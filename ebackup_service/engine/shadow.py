@@ -30,6 +30,9 @@ class Whole:
     def extents(self) -> Iterator[production.Extent]:
         return iter(())
 
+    def expect(self, offset: int, length: int) -> None:
+        self._source.expect(offset, length)
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self._source.read_into(offset, buffer)
 

@@ -135,6 +135,15 @@ class Source(Protocol):
         """
         ...
 
+    def expect(self, offset: int, length: int) -> None:
+        """Advice: the caller is going to read just that, soon.
+
+        So a storage that is waited for may begin, and keep the bytes until
+        they are asked for. It may do nothing. The caller bounds how much he
+        expects at a time. May be called by several threads at once.
+        """
+        ...
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the whole buffer. Holes and unchanged bytes may be read too.
 
@@ -144,6 +153,8 @@ class Source(Protocol):
 
     def close(self) -> None:
         """No call may be under way; may be called twice.
+
+        What was expected and not read is forgotten.
 
         :raises SnapshotUnknown: the snapshot was taken away meanwhile, and
             what was read is not what it held

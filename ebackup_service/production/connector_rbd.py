@@ -14,8 +14,9 @@ from ebackup_service.production import attached
 from ebackup_service.production import base
 from ebackup_service.production import errors
 from ebackup_service.production import rbd_calls
+from ebackup_service.production import rbd_reads
 
-# Bytes of one request; of one that zeroes.
+# Bytes of one request to write; of one that zeroes.
 _PIECE = 1 << 20
 _ZEROED = 64 << 20
 
@@ -39,30 +40,20 @@ class ImageVolume:
         self._image = image
         self._name = name
         self._calls = calls
+        self._reads = rbd_reads.Reads(calls, image)
 
     def extents(self) -> Iterator[base.Extent]:
         if self.size:
             yield base.Extent(0, self.size, base.ExtentKind.DATA)
 
+    def expect(self, offset: int, length: int) -> None:
+        self._reads.expect(offset, length)
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        starts = range(0, len(buffer), _PIECE)
-        pieces = [buffer[start : start + _PIECE] for start in starts]
-        found = self._gather(
-            errors.SourceUnavailable,
-            [
-                functools.partial(
-                    self._image.aio_read, offset + start, len(piece)
-                )
-                for start, piece in zip(starts, pieces, strict=True)
-            ],
-        )
-        for start, piece, content in zip(starts, pieces, found, strict=True):
-            if len(content) != len(piece):
-                raise errors.SizeMismatch(
-                    f'{self._name} ended at byte '
-                    f'{offset + start + len(content)}: was the volume shrunk?'
-                )
-            piece[:] = content
+        try:
+            self._reads.read_into(offset, buffer)
+        except OSError as e:
+            raise self._failed(errors.SourceUnavailable, e) from e
 
     def write(self, offset: int, buffer: memoryview) -> None:
         self._check_range(offset, len(buffer))
@@ -92,20 +83,25 @@ class ImageVolume:
         self._gather(errors.TargetUnavailable, [self._image.aio_flush])
 
     def close(self) -> None:
-        pass
+        self._reads.forget()
 
     def _gather(
         self,
         error: type[errors.ProductionError],
         starts: list[rbd_calls.Start],
-    ) -> list[bytes]:
+    ) -> None:
         try:
-            return self._calls.gather(starts)
+            self._calls.gather(starts)
         except OSError as e:
-            raise error(
-                f'{e.strerror} while reading or writing {self._name}: check '
-                "Ceph's health, then try again"
-            ) from e
+            raise self._failed(error, e) from e
+
+    def _failed(
+        self, error: type[errors.ProductionError], e: OSError
+    ) -> errors.ProductionError:
+        return error(
+            f'{e.strerror} while reading or writing {self._name}: check '
+            "Ceph's health, then try again"
+        )
 
     def _check_range(self, offset: int, length: int) -> None:
         if offset < 0 or offset + length > self.size:

@@ -59,6 +59,9 @@ class DescriptorSource:
         except OSError as e:
             raise _unreadable(self._name, e) from e
 
+    def expect(self, offset: int, length: int) -> None:
+        pass  # The kernel reads ahead, as far as that is of use.
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         _read(
             (self._direct, self._descriptor),

@@ -26,6 +26,9 @@ class NamedSource:
         for offset, length in self._changes:
             yield base.Extent(offset, length, base.ExtentKind.DATA)
 
+    def expect(self, offset: int, length: int) -> None:
+        self._source.expect(offset, length)
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self._source.read_into(offset, buffer)
 

@@ -10,6 +10,7 @@ answers or its own time limits are over.
 from collections.abc import Callable
 from collections.abc import Sequence
 import concurrent.futures
+import functools
 import os
 import queue
 import threading
@@ -60,31 +61,11 @@ class Calls:
         :returns: what each has read
         :raises: OSError
         """
-        ended: queue.SimpleQueue[tuple[int, int, bytes | None]]
-        ended = queue.SimpleQueue()
-        for number, start in enumerate(starts):
+        return Gathering(starts, self._check).wait()[0]
 
-            def end(
-                completion: Any,
-                data: bytes | None = None,
-                number: int = number,
-            ) -> None:
-                ended.put((number, completion.get_return_value(), data))
-
-            start(end)
-        found = [b''] * len(starts)
-        missing = len(starts)
-        while missing:
-            try:
-                number, code, data = ended.get(timeout=_LOOK)
-            except queue.Empty:
-                self._check()
-                continue
-            if code < 0:
-                raise OSError(-code, os.strerror(-code))
-            found[number] = data or b''
-            missing -= 1
-        return found
+    def begin(self, starts: Sequence[Start]) -> 'Gathering':
+        """As gather() does, but to be waited for later, by any thread."""
+        return Gathering(starts, self._check)
 
     def pause(self, seconds: float) -> None:
         """Wait; a second at most."""
@@ -95,6 +76,48 @@ class Calls:
         while not concurrent.futures.wait([future], _LOOK).done:
             self._check()
         return future.result()
+
+
+class Gathering:
+    """Asynchronous calls that are under way."""
+
+    def __init__(
+        self, starts: Sequence[Start], check: Callable[[], None]
+    ) -> None:
+        self._check = check
+        self._count = len(starts)
+        self._ended: queue.SimpleQueue[tuple[int, int, bytes | None, float]]
+        self._ended = queue.SimpleQueue()
+        for number, start in enumerate(starts):
+            start(functools.partial(self._end, number))
+
+    def wait(self) -> tuple[list[bytes], float]:
+        """What each has read, and when the last one had; once.
+
+        :raises: OSError, and what the check raises
+        """
+        found = [b''] * self._count
+        last = 0.0
+        missing = self._count
+        while missing:
+            try:
+                number, code, data, when = self._ended.get(timeout=_LOOK)
+            except queue.Empty:
+                self._check()
+                continue
+            if code < 0:
+                raise OSError(-code, os.strerror(-code))
+            found[number] = data or b''
+            last = max(last, when)
+            missing -= 1
+        return found, last
+
+    def _end(
+        self, number: int, completion: Any, data: bytes | None = None
+    ) -> None:
+        """Called by a thread of librbd."""
+        code = completion.get_return_value()
+        self._ended.put((number, code, data, time.monotonic()))
 
 
 def begun(call: Callable[[], T]) -> 'concurrent.futures.Future[T]':

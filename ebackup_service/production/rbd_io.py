@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading and writing an image, several requests at a time.
 
-Neither a source nor a target changes between opening and closing; librbd
-serves any number of threads.
+librbd serves any number of threads.
 """
 
 from collections.abc import Iterator
 import contextlib
 import functools
+import time
 
 from ebackup_service.production import base
 from ebackup_service.production import errors
 from ebackup_service.production import rbd_cluster
 from ebackup_service.production import rbd_extents
+from ebackup_service.production import rbd_reads
 
-# Bytes of one request.
+# Bytes of one request to write.
 _PIECE = 1 << 20
 # Bytes that are zeroed in one request: whole objects, where it can be.
 _ZEROED = 64 << 20
@@ -26,6 +27,9 @@ class RbdSource:
     Of a snapshot that is being removed Ceph reads zeros, or what came later.
     So whatever was read, or listed, counts only if afterwards all that it
     was read from is still there.
+
+    ``_confirmed`` is when that was asked, and was true. Any thread sets it: if
+    an earlier time overwrites a later one, it is asked once more.
 
     :param snapshot: that is read; None: the volume
     :param since: that it is compared with
@@ -53,6 +57,8 @@ class RbdSource:
         self._since = since
         self._lister = lister
         self._opened = opened
+        self._reads = rbd_reads.Reads(cluster.calls, image)
+        self._confirmed = 0.0
 
     def extents(self) -> Iterator[base.Extent]:
         windows = self._lister.windows()
@@ -70,18 +76,31 @@ class RbdSource:
                 return
             yield from window
 
+    def expect(self, offset: int, length: int) -> None:
+        with self._reading():
+            self._reads.expect(offset, length)
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        with self._cluster.library.explained(f'reading {self._name}'):
-            _read(self._cluster, self._image, offset, buffer)
-            self._confirm()
+        with self._reading():
+            if self._reads.read_into(offset, buffer) >= self._confirmed:
+                self._confirm()
 
     def close(self) -> None:
+        self._reads.forget()
         self._opened.close()
 
+    def _reading(self) -> contextlib.AbstractContextManager[None]:
+        return self._cluster.library.explained(f'reading {self._name}')
+
     def _confirm(self) -> None:
+        asked = time.monotonic()
         if self._snapshot is not None:
             self._confirm_snapshot(self._snapshot)
-            return
+        else:
+            self._confirm_size()
+        self._confirmed = asked
+
+    def _confirm_size(self) -> None:
         size = self._cluster.image_size(self._id)
         if size != self.size:
             raise errors.SizeMismatch(
@@ -118,10 +137,11 @@ class RbdTarget:
         self._image = image
         self._name = name
         self._opened = opened
+        self._reads = rbd_reads.Reads(cluster.calls, image)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         with self._explained('reading'):
-            _read(self._cluster, self._image, offset, buffer)
+            self._reads.read_into(offset, buffer)
 
     def write(self, offset: int, buffer: memoryview) -> None:
         self._check_range(offset, len(buffer))
@@ -171,30 +191,3 @@ class RbdTarget:
                 f'{length} bytes at {offset} are not inside the '
                 f'{self.size} bytes of {self._name}'
             )
-
-
-def _read(
-    cluster: rbd_cluster.Cluster,
-    image: rbd_cluster.Image,
-    offset: int,
-    buffer: memoryview,
-) -> None:
-    starts = range(0, len(buffer), _PIECE)
-    # Of the last request librbd reads less where the image ends.
-    pieces = [buffer[start : start + _PIECE] for start in starts]
-    found = cluster.calls.gather(
-        [
-            functools.partial(image.aio_read, offset + start, len(piece))
-            for start, piece in zip(starts, pieces, strict=True)
-        ],
-    )
-    for start, piece, content in zip(starts, pieces, found, strict=True):
-        if len(content) != len(piece):
-            raise errors.SizeMismatch(
-                f'an image ended at byte {offset + start + len(content)}, it '
-                'is shorter than it was when it was opened: was the volume '
-                'shrunk?'
-            )
-        # Here, and not when the request ends: whoever stopped waiting may
-        # have given the buffer to something else.
-        piece[:] = content

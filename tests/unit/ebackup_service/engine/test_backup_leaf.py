@@ -2,6 +2,8 @@
 import random
 import uuid
 
+import numpy as np
+
 from ebackup_service.engine import backup_leaf
 from ebackup_service.engine import crew
 from ebackup_service.engine import places
@@ -96,6 +98,31 @@ class WorkerTest(volumes.EngineTestCase):
         self.assertEqual(256, counted['chunks_stored'])
         self.assertEqual(512, counted['chunks_changed'])
         self.assertHolds(content, made)
+
+    def test_what_is_read_next_is_expected(self):
+        """No more than fills the buffer, as soon as that is taken."""
+        piece = LEAF // 4
+        source = volumes.MemorySource(self.old)
+        source.before_read = lambda: ahead.append(list(source.expected))
+        ahead = []
+        self.run_worker(source, plan.LeafTask(0, None))
+        pieces = [(number * piece, piece) for number in range(4)]
+        self.assertEqual(pieces, source.read)
+        self.assertEqual(
+            [pieces[:1], pieces[:2], pieces[:3], pieces[:4]], ahead
+        )
+
+    def test_many_small_reads_are_expected_together(self):
+        kinds = np.full(256, volumes.UNCHANGED, dtype=np.uint8)
+        kinds[::2] = volumes.DATA
+        source = volumes.MemorySource(self.old)
+        source.before_read = lambda: ahead.append(len(source.expected))
+        ahead = []
+        self.run_worker(source, plan.LeafTask(1, kinds))
+        self.assertEqual(source.read, source.expected)
+        self.assertEqual(
+            [min(64 + number, 128) for number in range(128)], ahead
+        )
 
     def test_failed_read_is_raised(self):
         def fail():

@@ -61,6 +61,7 @@ class ChangedSource:
 
     def __init__(self, source, numbers):
         self.size = source.size
+        self.expect = source.expect
         self.read_into = source.read_into
         self._numbers = numbers
 

@@ -54,11 +54,15 @@ class MemorySource:
         self.gaps = gaps
         self._named = [(0, self.size, DATA)] if named is None else named
         self.read = []
+        self.expected = []
         self.before_read = lambda: None
 
     def extents(self):
         for extent in self._named:
             yield production.Extent(*extent)
+
+    def expect(self, offset, length):
+        self.expected.append((offset, length))
 
     def read_into(self, offset, buffer):
         self.before_read()

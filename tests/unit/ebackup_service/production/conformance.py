@@ -143,6 +143,25 @@ class ConformanceTests:
         source.read_into(PAGE, buffer)
         self.assertEqual(content[PAGE : 2 * PAGE], bytes(buffer))
 
+    def test_what_is_expected_may_be_read_or_not(self):
+        content = noise(self.SIZE)
+        self.fill(content)
+        source = self.source()
+        for offset in (0, PAGE, MIB):
+            source.expect(offset, 3 * PAGE)
+        for offset, length in (
+            (PAGE, 3 * PAGE),
+            (PAGE, 3 * PAGE),
+            (0, 3 * PAGE),
+            (0, 2 * PAGE),
+        ):
+            self.assertEqual(
+                content[offset : offset + length],
+                self.read(source, offset, length),
+            )
+        source.expect(self.SIZE - PAGE, PAGE)
+        source.close()
+
     def test_source_reads_for_several_threads(self):
         content = noise(self.SIZE)
         self.fill(content)

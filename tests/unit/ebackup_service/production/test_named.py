@@ -14,6 +14,10 @@ class PlayedSource:
 
     def __init__(self):
         self.content = io.BytesIO(bytes(range(100)))
+        self.expected = []
+
+    def expect(self, offset, length):
+        self.expected.append((offset, length))
 
     def read_into(self, offset, buffer):
         self.content.seek(offset)
@@ -37,6 +41,8 @@ class NamedSourceTest(base.BaseTestCase):
         other = PlayedSource()
         source = named.NamedSource(other, [])
         self.assertEqual(100, source.size)
+        source.expect(7, 3)
+        self.assertEqual([(7, 3)], other.expected)
         buffer = bytearray(3)
         source.read_into(7, memoryview(buffer))
         self.assertEqual(b'\x07\x08\x09', buffer)

@@ -98,6 +98,17 @@ class GatherTest(base.BaseTestCase):
         found = self.calls.gather([ends.append, ends.append, last])
         self.assertEqual([b'a', b'b', b'c'], found)
 
+    def test_calls_that_are_waited_for_later(self):
+        ends = []
+        before = time.monotonic()
+        gathering = self.calls.begin([ends.append, ends.append])
+        for end in reversed(ends):
+            end(Completion(1), b'a')
+        after = time.monotonic()
+        found, when = gathering.wait()
+        self.assertEqual([b'a', b'a'], found)
+        self.assertTrue(before <= when <= after)
+
     def test_calls_that_read_nothing(self):
         self.assertEqual(
             [b''], self.calls.gather([lambda end: end(Completion(0))])

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading an image, several requests at a time, some ahead of who reads.
+
+Each read is cut into requests that are under way together. What is expected is
+begun at once, so that it is there, or on its way, when whoever expects it has
+dealt with what he read before.
+"""
+
+import functools
+import threading
+
+from ebackup_service.production import errors
+from ebackup_service.production import rbd_calls
+from ebackup_service.production import rbd_cluster
+
+# Bytes of one request.
+_PIECE = 1 << 20
+
+
+class Reads:
+    """For any number of threads.
+
+    ``_lock`` protects ``_begun``: what is expected, by offset and length.
+    """
+
+    def __init__(
+        self, calls: rbd_calls.Calls, image: rbd_cluster.Image
+    ) -> None:
+        self._calls = calls
+        self._image = image
+        self._lock = threading.Lock()
+        self._begun: dict[tuple[int, int], rbd_calls.Gathering] = {}
+
+    def expect(self, offset: int, length: int) -> None:
+        begun = self._begin(offset, length)
+        with self._lock:
+            self._begun[offset, length] = begun
+
+    def read_into(self, offset: int, buffer: memoryview) -> float:
+        """Fill the buffer; when all of it had been read.
+
+        :returns: seconds, by time.monotonic()
+        :raises: SizeMismatch, OSError
+        """
+        length = len(buffer)
+        with self._lock:
+            begun = self._begun.pop((offset, length), None)
+        if begun is None:
+            begun = self._begin(offset, length)
+        pieces, when = begun.wait()
+        filled = 0
+        for piece in pieces:
+            # Of the last request librbd reads less where the image ends.
+            if len(piece) != min(_PIECE, length - filled):
+                raise errors.SizeMismatch(
+                    f'an image ended at byte {offset + filled + len(piece)}, '
+                    'it is shorter than it was when it was opened: was the '
+                    'volume shrunk?'
+                )
+            # Here, and not when the request ends: whoever stopped waiting may
+            # have given the buffer to something else.
+            buffer[filled : filled + len(piece)] = piece
+            filled += len(piece)
+        return when
+
+    def forget(self) -> None:
+        """What is expected is not wanted any more."""
+        with self._lock:
+            self._begun.clear()
+
+    def _begin(self, offset: int, length: int) -> rbd_calls.Gathering:
+        return self._calls.begin(
+            [
+                functools.partial(
+                    self._image.aio_read,
+                    offset + start,
+                    min(_PIECE, length - start),
+                )
+                for start in range(0, length, _PIECE)
+            ]
+        )
