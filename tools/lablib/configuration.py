@@ -21,7 +21,9 @@ def write(lab: lab_module.Lab) -> None:
     _write(lab.etc / 'keystone.conf', _keystone(lab))
     _write(lab.etc / 'cinder.conf', _cinder(lab))
     _write(lab.etc / 'ebackup.conf', _ebackup(lab), user)
-    (lab.etc / 'ebackup.d').mkdir(exist_ok=True)
+    # For options that whoever uses the lab puts there.
+    for name in 'cinder.d', 'ebackup.d':
+        (lab.etc / name).mkdir(exist_ok=True)
     if lab.settings.ceph:
         ceph.directory(lab).mkdir(exist_ok=True)
         _write(pathlib.Path(ceph.conf(lab)), ceph.configuration(lab), user)

@@ -90,17 +90,19 @@ def _cinder_environment(lab: lab_module.Lab) -> dict[str, str]:
 
 def _cinder(lab: lab_module.Lab) -> Service:
     file = lab.etc / 'cinder.conf'
-    module = [lab.binary('python'), '-m', 'labcloud.cinder_all']
+    more = lab.etc / 'cinder.d'
+    command = [lab.binary('python'), '-m', 'labcloud.cinder_all']
+    command += ['--config-file', str(file), '--config-dir', str(more)]
     return Service(
         'cinder',
-        _with_ceph(lab, [*module, '--config-file', str(file)]),
+        _with_ceph(lab, command),
         ready=readiness.all_of(
             readiness.answers('cinder', '/healthcheck'),
             readiness.cinder_reports(),
             readiness.cinder_schedules('cinder'),
         ),
         environment=_cinder_environment(lab),
-        files=[file],
+        files=[file, *sorted(more.glob('*.conf'))],
         code=('labcloud', 'ebackup_driver'),
         port=lab.port('cinder'),
         patience=20,
@@ -157,7 +159,6 @@ def _ebackup(
     command = [lab.binary(f'ebackup-{program}')]
     for file in files:
         command += ['--config-file', str(file)]
-    # Whoever uses the lab may put options of their own there.
     more = lab.etc / 'ebackup.d'
     command += ['--config-dir', str(more)]
     if system.is_root():
