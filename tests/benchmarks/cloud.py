@@ -20,16 +20,19 @@ class Cloud:
         self._lab = lab
         self._client = rest.Client(lab, 'demo')
 
-    def create_volume(self, size: int) -> tuple[str, pathlib.Path]:
-        """An empty one.
+    def create_volume(self, size: int) -> str:
+        """An empty one; its id.
 
         :param size: GiB
-        :returns: its id, and the file that has its bytes
         """
         body = {'volume': {'size': size, 'name': 'benchmark'}}
         made = self._client.post('cinder', '/v3/volumes', body)['volume']
         self._wait(f'/v3/volumes/{made["id"]}', 'volume')
-        return made['id'], volumes.find(self._lab, made['id'])
+        return made['id']
+
+    def path(self, volume: str) -> pathlib.Path:
+        """The file that has its bytes."""
+        return volumes.find(self._lab, volume)
 
     def back_up(self, volume: str, zone: str, incremental: bool) -> str:
         """Wait until it is available; its id.
@@ -47,18 +50,23 @@ class Cloud:
         self._wait(f'{path}/{made["id"]}', 'backup')
         return made['id']
 
-    def delete_backup(self, backup: str) -> None:
+    def restore(self, backup: str) -> str:
+        """Wait until a new volume has what it holds; that one's id.
+
+        :raises Failure: it has not
+        """
         path = f'/v3/backups/{backup}'
-        self._client.call('cinder', 'DELETE', path)
+        body = {'restore': {'name': 'benchmark'}}
+        made = self._client.post('cinder', f'{path}/restore', body)['restore']
+        self._wait(path, 'backup')
+        self._wait(f'/v3/volumes/{made["volume_id"]}', 'volume')
+        return made['volume_id']
 
-        def gone() -> bool:
-            try:
-                self._client.get('cinder', path)
-            except rest.Failure as failure:
-                return failure.code == 404
-            return False
+    def delete_volume(self, volume: str) -> None:
+        self._delete(f'/v3/volumes/{volume}')
 
-        self._until(gone, f'{path} is gone')
+    def delete_backup(self, backup: str) -> None:
+        self._delete(f'/v3/backups/{backup}')
 
     def serves(self, volume: str, zone: str) -> None:
         """Wait until backups can be made in a zone, by making one."""
@@ -72,6 +80,18 @@ class Cloud:
             return True
 
         self._until(made, f'a backup can be made in zone {zone}', 180)
+
+    def _delete(self, path: str) -> None:
+        self._client.call('cinder', 'DELETE', path)
+
+        def gone() -> bool:
+            try:
+                self._client.get('cinder', path)
+            except rest.Failure as failure:
+                return failure.code == 404
+            return False
+
+        self._until(gone, f'{path} is gone')
 
     def _wait(self, path: str, kind: str) -> None:
         def available() -> bool:

@@ -10,6 +10,7 @@ since BASE, a JSON list of pairs of offset and length. Prints a JSON object:
 the flushed volume, ``image`` (its id), ``statistics``.
 """
 
+import contextlib
 import json
 import os
 import resource
@@ -56,16 +57,27 @@ def back_up(
     workers: int,
 ) -> dict[str, Any]:
     """:param changes: file that lists them; None: compare everything"""
+    source = volume(path).open_source(os.path.getsize(path))
+    if changes is not None:
+        with open(changes) as file:
+            source = named.NamedSource(source, json.load(file))
+    with contextlib.closing(source):
+        return store(repo, source, base_image, workers)
+
+
+def store(
+    repo: repository.Repository,
+    source: production.Source,
+    base_image: str | None,
+    workers: int,
+) -> dict[str, Any]:
+    """From what is open to a committed image."""
     generation = 1
     base = None
     if base_image is not None:
         base_root = repo.root(base_image)
         base = repo.tree(base_root)
         generation = base_root.generation + 1
-    source = volume(path).open_source(os.path.getsize(path))
-    if changes is not None:
-        with open(changes) as file:
-            source = named.NamedSource(source, json.load(file))
     image_id = str(uuid.uuid4())
     session = repo.session(str(uuid.uuid4()), generation)
     result = backup.run_backup(
@@ -89,7 +101,6 @@ def back_up(
         )
     )
     session.mark_committed(image_id)
-    source.close()
     written = session.counters
     return {
         'image': image_id,

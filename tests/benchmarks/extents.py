@@ -18,7 +18,7 @@ from tests.benchmarks import data
 from tests.benchmarks import process
 from tests.benchmarks import sparse
 
-NAMES = {f'extents-{name}': name for name in sparse.SIZES}
+NAMES = {f'extents-{name}': name for name in ('4g', '64g', '1t')}
 _REFERENCE = '4g'
 _FILLED = 1 << 30
 _RUNS = 40

@@ -195,9 +195,16 @@ def family(pid: int) -> list[int]:
     """A process and its descendants, as far as they live."""
     found = [pid]
     for parent in found:
-        for task in pathlib.Path(f'/proc/{parent}/task').glob('*/children'):
+        tasks = f'/proc/{parent}/task'
+        # Each of them may end between any two steps.
+        try:
+            threads = os.listdir(tasks)
+        except OSError:
+            continue
+        for thread in threads:
             try:
-                found += map(int, task.read_text().split())
+                children = pathlib.Path(tasks, thread, 'children').read_text()
             except OSError:
-                continue  # it has ended
+                continue
+            found += map(int, children.split())
     return found

@@ -4,11 +4,14 @@
 import pathlib
 from types import ModuleType
 
+from tests.benchmarks import ceph_driver
 from tests.benchmarks import contest
 from tests.benchmarks import extents
 from tests.benchmarks import garbage
 from tests.benchmarks import memory
 from tests.benchmarks import process
+from tests.benchmarks import rbd_changes
+from tests.benchmarks import rbd_volume
 from tests.benchmarks import through_cinder
 from tests.benchmarks import whole
 
@@ -19,7 +22,10 @@ FAMILIES: tuple[ModuleType, ...] = (
     extents,
     memory,
     garbage,
+    rbd_changes,
+    rbd_volume,
     through_cinder,
+    ceph_driver,
 )
 NAMES = [name for family in FAMILIES for name in family.NAMES]
 

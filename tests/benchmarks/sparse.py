@@ -2,13 +2,14 @@
 """Large volumes that are mostly holes."""
 
 from collections.abc import Iterable
+from collections.abc import Iterator
 import os
 import pathlib
 import random
 
 from tests.benchmarks import data
 
-SIZES = {'4g': 4 << 30, '64g': 64 << 30, '1t': 1 << 40}
+SIZES = {'4g': 4 << 30, '64g': 64 << 30, '256g': 256 << 30, '1t': 1 << 40}
 _PIECE = 16 << 20  # what a leaf of the tree covers
 
 
@@ -22,14 +23,26 @@ def fill(
     path: pathlib.Path, seed: int, ranges: Iterable[tuple[int, int]]
 ) -> None:
     """Write other random bytes to some (offset, length)."""
-    choose = random.Random(seed)
     with open(path, 'r+b' if path.exists() else 'x+b') as file:
-        for start, length in ranges:
-            file.seek(start)
-            for done in range(0, length, data.MIB):
-                file.write(choose.randbytes(min(data.MIB, length - done)))
+        for offset, content in pieces(seed, ranges):
+            file.seek(offset)
+            file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def pieces(
+    seed: int, ranges: Iterable[tuple[int, int]]
+) -> Iterator[tuple[int, bytes]]:
+    """Where to write which random bytes, so that all (offset, length) are.
+
+    The same for the same seed.
+    """
+    choose = random.Random(seed)
+    for start, length in ranges:
+        for done in range(0, length, data.MIB):
+            size = min(data.MIB, length - done)
+            yield start + done, choose.randbytes(size)
 
 
 def scatter(source: pathlib.Path, target: pathlib.Path, size: int) -> None:

@@ -64,7 +64,11 @@ def _rows(answer: contest.Answer) -> list[Row]:
     for name, figures in answer['peers'].items():
         if 'cpu_seconds' in figures:
             rows.append((name, figures, ratios.get(name, {})))
-    rows += [(name, {}, ratios[name]) for name in ratios if 'fastest' in name]
+    rows += [
+        (name, {}, ratios[name])
+        for name in ratios
+        if name not in ('ours', *answer['peers'])
+    ]
     return rows
 
 
@@ -115,7 +119,10 @@ _COLUMNS: tuple[tuple[str, Cell], ...] = (
     ('MB/s', _rate),
     ('CPU s', _number('cpu_seconds', '.2f')),
     ('flush s', _number('flush_seconds', '.2f')),
+    ('changed MB', _number('changed_bytes', '.1f', 1e6)),
     ('read MB', _number('read_bytes', '.1f', 1e6)),
+    ('OSD MB', _number('served_bytes', '.1f', 1e6)),
+    ('written MB', _number('bytes_written', '.1f', 1e6)),
     ('stored MB', _number('stored_bytes', '.1f', 1e6)),
     ('meta kB', _number('metadata_bytes', '.1f', 1e3)),
     ('freed MB', _number('removed_bytes', '.1f', 1e6)),
@@ -126,6 +133,7 @@ _COLUMNS: tuple[tuple[str, Cell], ...] = (
     ('engine wall x', _ratio('engine_wall_seconds')),
     ('net wall x', _ratio('net_wall_seconds')),
     ('read x', _ratio('read_bytes')),
+    ('written x', _ratio('written_bytes')),
     ('stored x', _ratio('stored_bytes')),
     ('meta x', _ratio('metadata_bytes')),
     ('anon x', _ratio('peak_anonymous_bytes')),

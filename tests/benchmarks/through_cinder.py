@@ -11,14 +11,13 @@ itself as well.
 """
 
 import pathlib
-import time
 
 from tests.benchmarks import cache
 from tests.benchmarks import cinder_lab
 from tests.benchmarks import cloud
 from tests.benchmarks import contest
 from tests.benchmarks import data
-from tests.benchmarks import process
+from tests.benchmarks import meter
 
 NAMES = {'cinder-full': 'full', 'cinder-incremental': 'incremental'}
 _TITLES = {
@@ -35,11 +34,12 @@ def run(
     turns: list[dict[str, dict[str, contest.Figures]]] = []
     with cinder_lab.up(directory / 'lab') as (lab, pids):
         user = cloud.Cloud(lab)
-        small, _ = user.create_volume(1)
+        small = user.create_volume(1)
         for zone in cinder_lab.ZONES.values():
             print(f'waiting for zone {zone}', flush=True)
             user.serves(small, zone)
-        large, path = user.create_volume(size >> 30)
+        large = user.create_volume(size >> 30)
+        path = user.path(large)
         data.copy(volume.path, path)
         for number in range(rounds):
             print(f'cinder: round {number + 1} of {rounds}', flush=True)
@@ -79,8 +79,7 @@ class Contender:
         zone: str,
     ) -> None:
         self.user = user
-        self._home = home
-        self._pids = pids
+        self._meter = meter.Meter(home, pids)
         self._zone = zone
 
     def back_up(
@@ -89,34 +88,10 @@ class Contender:
         """Id of the backup, and what it took."""
         cache.warm(path)
         cache.settle()
-        watchers = {
-            name: process.Watcher(pid) for name, pid in self._pids.items()
-        }
-        for watcher in watchers.values():
-            watcher.start()
-        busy, cpu = (
-            process.busy_seconds(),
-            process.cpu_seconds_below(self._home),
+        backup, figures = self._meter.measure(
+            lambda: self.user.back_up(volume, self._zone, incremental)
         )
-        started = time.monotonic()
-        backup = self.user.back_up(volume, self._zone, incremental)
-        wall = time.monotonic() - started
-        cpu = process.cpu_seconds_below(self._home) - cpu
-        busy = process.busy_seconds() - busy
-        for watcher in watchers.values():
-            watcher.stop()
-        peaks = {name: watcher.peak for name, watcher in watchers.items()}
-        return backup, {
-            'wall_seconds': wall,
-            'cpu_seconds': cpu,
-            'peak_anonymous_bytes': sum(peaks.values()),
-            'processes': {
-                name: {'peak_anonymous_bytes': peak}
-                for name, peak in peaks.items()
-            },
-            'other_cores': max(busy - cpu, 0.0) / wall,
-            'volume_bytes': path.stat().st_size,
-        }
+        return backup, {**figures, 'volume_bytes': path.stat().st_size}
 
 
 def _turn(
