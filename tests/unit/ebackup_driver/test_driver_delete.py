@@ -14,7 +14,9 @@ class TestDelete(test_driver_backup.BackupTestCase):
         self.service.requests.clear()
         self.service.beats_needed = 3
         self.delete()
-        self.assertEqual(['succeeded', 'succeeded'], self.job_states('backup', 'delete'))
+        self.assertEqual(
+            ['succeeded', 'succeeded'], self.job_states('backup', 'delete')
+        )
         self.assertEqual(3, len(self.service.said('POST', base.BEAT)))
         self.assertEqual({}, self.service.images)
 
