@@ -86,16 +86,17 @@ class LeaseKeeper:
     def _renew(self) -> bool:
         task = self._task
         asked = time.monotonic()
+        progress = task.snapshot()
         try:
-            grant = task.server.renew(
-                task.spec.id, task.spec.token, task.snapshot()
-            )
+            grant = task.server.renew(task.spec.id, task.spec.token, progress)
         except rpc_errors.PeerUnreachable as error:
             LOG.warning('Job %s: %s', task.spec.id, error)
             return False
         if grant.granted:
             self._seconds = grant.seconds
             task.control.extend(asked + grant.seconds)
+            if messages.CONNECTED in progress:
+                task.handover.confirm()
             return True
         self._refused = True
         LOG.warning('Job %s is to stop: %s', task.spec.id, grant.message)

@@ -58,7 +58,9 @@ class Task:
 
     def snapshot(self) -> dict[str, Any]:
         """The job's progress so far; empty when it has none to tell."""
-        return {} if self.progress is None else self.progress.snapshot()
+        known = {messages.CONNECTED: True} if self.handover.given else {}
+        progress = self.progress
+        return known | ({} if progress is None else progress.snapshot())
 
     @property
     def workers(self) -> int:

@@ -18,6 +18,9 @@ from ebackup_service.rpc import errors
 from ebackup_service.rpc import schemas
 
 
+# Of a job's progress: that its proxy has the connection to the volume.
+CONNECTED = 'connected'
+
 # JSON knows one kind of number; what we count with has no fraction, not even
 # a zero.
 _extend: Any = jsonschema.validators.extend

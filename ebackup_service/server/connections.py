@@ -120,8 +120,8 @@ def _needing(
 ) -> job_rows.Job:
     """A running job that needs the connection, or has it already."""
     with catalog.writer() as session:
-        # The driver is alive now; the proxy's lease, while it waited, never
-        # reached further than a beat of now allows.
+        # The driver is alive now: the lease for which the proxy asks when it
+        # has the connection counts from here.
         job_rows.update(
             session,
             job_id,

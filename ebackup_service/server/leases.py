@@ -7,6 +7,7 @@ behind it, it never reaches beyond the driver's last beat plus
 """
 
 from collections.abc import Callable
+import dataclasses
 from typing import Any
 
 from oslo_config import cfg
@@ -33,14 +34,12 @@ def length(conf: cfg.ConfigOpts, job: job_rows.Job, now: int) -> float:
     """Seconds that may be granted now; nothing or less when the beat ended.
 
     While the driver has Cinder export the volume it can't beat, for as long as
-    that takes. Nothing is read or written before the connection has come; and
-    whatever is granted until then is over when a beat would be that was made
-    as it came.
+    that takes. Nothing is read or written meanwhile: a proxy that gets the
+    connection asks again, and says so, before it uses it.
     """
     seconds: float = conf.server.lease
     timeout = conf.server.heartbeat_timeout
     if job.needs == job_rows.CONNECTION:
-        seconds = min(seconds, timeout)
         timeout += conf.server.attachment_timeout
     if job.beat_at is not None:
         seconds = min(seconds, (job.beat_at - now) / 1000 + timeout)
@@ -85,15 +84,24 @@ def _renew(
     token: int,
     progress: dict[str, Any],
 ) -> messages.Grant:
+    connected = messages.CONNECTED in progress
+    progress = {
+        key: progress[key] for key in progress if key != messages.CONNECTED
+    }
     with catalog.writer() as session:
         now = clock.read(session)
         job = job_rows.get(session, job_id)
+        if job is not None and connected:
+            # The volume may be used from now on, whoever else knows of that.
+            job = dataclasses.replace(job, needs=None)
         refusal = _refusal(conf, job, token, now)
         if refusal is not None:
             return refusal
         assert job is not None
         seconds = length(conf, job, now)
         values: dict[str, Any] = {'progress': progress} if progress else {}
+        if connected:
+            values['needs'] = None
         if not job.begun:
             values.update(begun=True, runs=job.runs + 1)
         if job.started_at is None:

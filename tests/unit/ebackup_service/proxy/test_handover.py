@@ -24,16 +24,23 @@ class TestHandover(base.BaseTestCase):
         self.handover = handover.Handover()
 
     def test_it_is_there_as_often_as_it_is_asked_for(self):
+        self.assertFalse(self.handover.given)
         self.handover.give(CONNECTION)
         self.handover.give(CONNECTION)
+        self.assertTrue(self.handover.given)
+        self.handover.confirm()
         for _ in range(2):
             self.assertEqual(CONNECTION, self.handover.wait(0, go_on))
 
     def test_it_is_waited_for(self):
         waits = threading.Event()
-        threading.Thread(
-            target=lambda: waits.wait() and self.handover.give(CONNECTION)
-        ).start()
+
+        def hand_over():
+            waits.wait()
+            self.handover.give(CONNECTION)
+            self.handover.confirm()
+
+        threading.Thread(target=hand_over).start()
         found = self.handover.wait(catalog_fixture.PATIENCE, waits.set)
         self.assertEqual(CONNECTION, found)
 
@@ -43,6 +50,12 @@ class TestHandover(base.BaseTestCase):
         )
         self.assertEqual('attachment-timeout', error.kind)
         self.assertTrue(error.retryable)
+
+    def test_it_is_not_used_before_the_server_knows(self):
+        self.handover.give(CONNECTION)
+        self.assertRaises(
+            errors.AttachmentTimeout, self.handover.wait, 0.01, go_on
+        )
 
     def test_job_that_has_to_stop_waits_no_longer(self):
         def stop():

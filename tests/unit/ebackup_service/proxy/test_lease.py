@@ -10,6 +10,7 @@ from ebackup_service.engine import places
 from ebackup_service.engine import throttle
 from ebackup_service.proxy import lease
 from ebackup_service.proxy import task as proxy_task
+from ebackup_service.rpc import messages
 from ebackup_service.server.catalog import clock
 from ebackup_service.server import jobs
 from tests import base
@@ -139,6 +140,16 @@ class TestLeaseKeeper(base.BaseTestCase):
             lambda: self.fixture.job(self.spec.id).progress,
             'progress',
         )
+
+    def test_connection_is_used_once_the_server_knows_of_it(self):
+        self.assertTrue(self.keeper.begin())
+        connection = messages.Connection('local', {})
+        handover = self.task.handover
+        handover.give(connection)
+        found = handover.wait(
+            catalog_fixture.PATIENCE, self.task.control.check
+        )
+        self.assertEqual(connection, found)
 
     def test_job_that_was_cancelled_already_does_not_begin(self):
         jobs.cancel(self.catalog, self.spec.id)

@@ -119,6 +119,7 @@ class TestConnection(base.BaseTestCase):
                 },
             )
         )
+        task.handover.confirm()
 
     def backup(self, **values):
         task = self.task(self.reserve(**values))

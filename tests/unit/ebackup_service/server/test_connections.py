@@ -234,9 +234,9 @@ class TestLease(ConnectionsTestCase):
         self.job = self.reserve()
         self.spec = self.assign(self.job)
 
-    def renew(self):
+    def renew(self, **progress):
         return leases.renew(
-            self.catalog, self.conf, self.job.id, self.spec.token, {}
+            self.catalog, self.conf, self.job.id, self.spec.token, progress
         )
 
     def without_beat(self, seconds):
@@ -249,24 +249,40 @@ class TestLease(ConnectionsTestCase):
 
     def test_driver_may_take_its_time(self):
         self.without_beat(50)
-        grant = self.renew()
-        self.assertTrue(grant.granted)
-        self.assertLessEqual(grant.seconds, 10.0)
+        self.assertTrue(self.renew().granted)
 
     def test_not_for_ever(self):
         self.renew()
         self.without_beat(71)
         self.assertEqual('heartbeat-lost', self.renew().reason)
 
-    def test_what_was_granted_reaches_no_further_than_a_beat_does(self):
-        grant = self.renew()
-        self.assertLessEqual(grant.seconds, 10.0)
+    def test_once_it_is_made_the_beat_counts(self):
+        self.renew()
         self.without_beat(50)
         self.hand_over(self.job)
         # Handing it over was a beat.
-        self.assertTrue(self.renew().granted)
+        grant = self.renew(connected=True)
+        self.assertTrue(grant.granted)
+        self.assertLessEqual(grant.seconds, 10.0)
         self.without_beat(11)
         self.assertEqual('heartbeat-lost', self.renew().reason)
+
+    def test_proxy_says_that_it_has_it_where_the_api_did_not(self):
+        self.renew()
+        grant = self.renew(connected=True, percent=1)
+        self.assertLessEqual(grant.seconds, 10.0)
+        job = self.fixture.job(self.job.id)
+        self.assertIsNone(job.needs)
+        self.assertEqual({'percent': 1}, job.progress)
+        self.without_beat(11)
+        self.assertEqual('heartbeat-lost', self.renew().reason)
+
+    def test_one_that_got_it_from_a_driver_that_is_gone_does_not_begin(self):
+        self.renew()
+        self.without_beat(11)
+        self.assertTrue(self.renew().granted)
+        refusal = self.renew(connected=True)
+        self.assertEqual('heartbeat-lost', refusal.reason)
 
 
 class TestLeft(ConnectionsTestCase):
