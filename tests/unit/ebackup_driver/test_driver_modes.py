@@ -69,6 +69,9 @@ class TestModes(base.BaseTestCase):
         )
         self.assertGreater(passed, 40)
 
+    def test_exports_under_eventlet(self):
+        self.assertGreater(self.run_under_eventlet('test_exports'), 15)
+
     def test_cinders_compliance(self):
         # The sanity check of the list, and our class in it.
         self.assertEqual(2, self.run_python('-c', _COMPLIANCE))
