@@ -237,7 +237,10 @@ class EBackupDriver(driver.BackupDriver):
         found = waiter.persist(client.image_record, backup.id)
         encryption.check_target(self.context, found.volume_metadata, volume_id)
         request = volume.restore_request(
-            self.context, backup, volume_id, volume_is_new
+            self.context,
+            backup,
+            volume_id,
+            volume_is_new or volume.is_emptied(volume_file),
         )
         job_id = str(uuid.uuid4())
         job = waiter.persist(client.reserve_restore, job_id, request)

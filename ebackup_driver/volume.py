@@ -4,6 +4,8 @@
 Everything here is JSON-able; sizes are bytes.
 """
 
+import os
+import stat
 from typing import Any
 
 from cinder import context as cinder_context
@@ -33,6 +35,19 @@ def path(volume_file: Any) -> str:
             'create registers it'
         )
     return name
+
+
+def is_emptied(volume_file: Any) -> bool:
+    """Return whether it holds nothing any more of what the volume held.
+
+    That is so of a plain file: Cinder truncates it when it opens it to be
+    restored to. A storage that serves it as well does not hear of that.
+    """
+    try:
+        return stat.S_ISREG(os.fstat(volume_file.fileno()).st_mode)
+    except (AttributeError, OSError):
+        # No file, as with librbd.
+        return False
 
 
 def image_request(

@@ -14,6 +14,7 @@ from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server import errors
 from ebackup_service.server import jobs
+from ebackup_service.server import snapshots
 from ebackup_service.server import storages
 from ebackup_service.server import volumes
 
@@ -90,6 +91,10 @@ def _create(
     storage = storages.reaching(session, volume)
     if storage is not None:
         parameters['storage'] = storage.id
+    if request['volume_is_new']:
+        # If it was emptied, its storage may know nothing of that: what has
+        # changed since an anchor can't be told any more.
+        snapshots.forsake_volume(session, volume['id'])
     job_rows.insert(
         session,
         id=job_id,

@@ -174,13 +174,7 @@ def anchors_of_volume(
 ) -> list[tuple[str, messages.SnapshotSpec]]:
     """The anchors of all chains of a volume, with their images' ids."""
     rows = snapshot_rows.find(
-        session,
-        models.Snapshot.chain_id.in_(
-            sa.select(models.Chain.id).where(
-                models.Chain.volume_id == volume_id
-            )
-        ),
-        state=snapshot_rows.ANCHOR,
+        session, _of_volume(volume_id), state=snapshot_rows.ANCHOR
     )
     return [(row.image_id, _spec(row)) for row in reversed(rows)]
 
@@ -233,6 +227,19 @@ def forsake(session: orm.Session, image_id: str) -> None:
         (snapshot_rows.ANCHOR,),
         0,
         models.Snapshot.image_id == image_id,
+    )
+
+
+def forsake_volume(session: orm.Session, volume_id: str) -> None:
+    """Let the anchors go of all chains of a volume."""
+    snapshot_rows.condemn(
+        session, (snapshot_rows.ANCHOR,), 0, _of_volume(volume_id)
+    )
+
+
+def _of_volume(volume_id: str) -> sa.ColumnElement[bool]:
+    return models.Snapshot.chain_id.in_(
+        sa.select(models.Chain.id).where(models.Chain.volume_id == volume_id)
     )
 
 

@@ -229,12 +229,13 @@ class TestRestore(ManagerTestCase):
         self.assertEqual([True], self.asked())
 
     def test_in_place_leaves_an_available_volume(self):
+        """A plain file holds nothing any more: Cinder has truncated it."""
         self.restore(is_new=False)
         self.assertEqual(('available', 'available'), self.states())
-        self.assertEqual([False], self.asked())
+        self.assertEqual([True], self.asked())
 
     def asked(self):
-        """Return whether each restore was said to be to a new volume."""
+        """Return whether each restore was said to be to an empty volume."""
         return [
             request.body['restore']['volume_is_new']
             for request in self.service.said('PUT', '/v1/restores/[^/]+')

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import io
 import json
+import tempfile
 
 from cinder import objects
 from oslo_utils import units
@@ -129,6 +131,17 @@ class TestRestoreRequest(VolumeTestCase):
             },
             request,
         )
+
+
+class TestEmptied(base.BaseTestCase):
+    def test_only_a_plain_file_is(self):
+        with tempfile.TemporaryFile() as plain, open('/dev/null') as device:
+            self.assertIs(True, volume.is_emptied(plain))
+            self.assertIs(False, volume.is_emptied(device))
+
+    def test_what_is_no_file_is_not(self):
+        for volume_file in (object(), io.BytesIO()):
+            self.assertIs(False, volume.is_emptied(volume_file))
 
 
 class TestRecord(VolumeTestCase):

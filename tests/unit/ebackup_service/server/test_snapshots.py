@@ -287,6 +287,24 @@ class TestAnchor(SnapshotsTestCase):
         self.assertEqual(first.id, spec.base.image_id)
         self.assertIsNone(spec.anchor)
 
+    def test_it_goes_when_the_volume_was_emptied(self):
+        """Nobody told the storage that Cinder truncated a plain file."""
+        image, _ = self.back_up('1')
+        for emptied, state in ((False, 'anchor'), (True, 'condemned')):
+            job = self.fixture.restore(
+                image,
+                self.volume_id,
+                volume={**folder.volume('volume'), 'size': image.size},
+                volume_is_new=emptied,
+            )
+            self.assertEqual({'1': state}, self.states())
+            spec = self.assign(job)
+            self.assertIs(emptied, spec.anchor is None)
+            self.fixture.finish(self.renew(spec), 'failed')
+        spec = self.begin()
+        self.assertEqual(image.id, spec.base.image_id)
+        self.assertIsNone(spec.anchor)
+
     def test_storage_that_keeps_none(self):
         storages.update(self.catalog, self.conf, 'one', anchors=False)
         self.back_up('1')
