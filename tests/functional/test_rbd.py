@@ -5,8 +5,11 @@ All that Cinder can hand over is backed up, changed, and restored.
 """
 
 import json
+import os
 import random
 import re
+import signal
+import time
 from typing import Any
 
 from tests.functional import base
@@ -272,3 +275,124 @@ class TestRestore(RbdTestCase):
         other = self.create_volume()
         self.restore(self.backup(file), other)
         self.assertEqual(self.sha256(volume), self.sha256(other))
+
+
+class TestInterruption(RbdTestCase):
+    """The proxy, or Ceph, is away in the middle of a job."""
+
+    def slow(self, **more: object) -> None:
+        self.useFixture(
+            ebackup_case.Throttle(
+                self.lab, 16 * MIB, checkpoint_size=16 * MIB, **more
+            )
+        )
+
+    def start(self) -> tuple[str, str]:
+        """A backup of a volume of 256 MiB, past its first checkpoint."""
+        volume = self.create_volume()
+        for offset in range(0, 256 * MIB, 32 * MIB):
+            self.write(volume, offset, self.random.randbytes(32 * MIB))
+        self.digest = self.sha256(volume)
+        backup = self.start_backup(volume)
+
+        def advanced() -> bool:
+            progress = self.wait_for_progress(backup, 'backup')['progress']
+            return progress['bytes_done'] > 48 * MIB
+
+        self.wait_for(advanced, 'a checkpoint')
+        return volume, backup
+
+    def ends_well(self, volume: str, backup: str, runs: int) -> None:
+        self.wait_for_backup(backup, 'available')
+        job = self.jobs(backup, 'backup')[0]
+        self.assertEqual(('succeeded', runs), (job['state'], job['runs']))
+        self.wait_for_anchors(volume, backup)
+        self.assert_restored(backup, self.digest)
+
+    def test_snapshot_that_was_taken_is_read_on_after_a_kill(self) -> None:
+        self.slow()
+        volume, backup = self.start()
+        before = self.snapshots(volume)
+        self.addCleanup(self.lab.run, 'up')
+        self.lab.run('kill', 'ebackup')
+        # Not what was backed up until then, nor what shall be.
+        self.change(volume, 250 * MIB)
+        self.lab.run('up')
+        self.ends_well(volume, backup, 2)
+        self.assertEqual(before, self.snapshots(volume))
+
+    def test_of_a_job_that_does_not_go_on_nothing_is_left(self) -> None:
+        self.slow()
+        volume, backup = self.start()
+        self.addCleanup(self.lab.run, 'up')
+        self.lab.run('kill', 'ebackup')
+        self.lab.run('up')
+        self.assertEqual([backup], self.anchors(volume))
+        storage = self.admin.block_storage
+        storage.delete_backup(backup, force=True)
+        self.wait_until_gone(storage.get_backup, backup)
+        self.wait_for_anchors(volume)
+        following = self.backup(volume)
+        self.wait_for_anchors(volume, following)
+        self.assert_restored(following, self.digest)
+
+    def test_osd_that_hangs_for_a_while_is_waited_for(self) -> None:
+        self.slow()
+        volume, backup = self.start()
+        status = self.lab.status()['services']
+        [osd] = [one['pid'] for one in status if one['name'] == 'ceph-osd']
+        os.kill(osd, signal.SIGSTOP)
+        try:
+            done = self.jobs(backup, 'backup')[0]['progress']['bytes_done']
+            time.sleep(5)
+        finally:
+            os.kill(osd, signal.SIGCONT)
+        self.assertLess(done, 256 * MIB)
+        self.ends_well(volume, backup, 1)
+
+    def test_ceph_that_stays_away_costs_one_backup(self) -> None:
+        options = self.lab.directory / 'etc/ebackup.d/impatient.conf'
+        options.write_text('[ceph]\ntimeout = 2\n')
+        self.addCleanup(self.lab.run, 'up')
+        self.addCleanup(options.unlink)
+        self.slow()
+        volume, backup = self.start()
+        self.lab.run('kill', 'ceph-osd')
+        job = self.wait_for_job(self.jobs(backup, 'backup')[0]['id'])
+        self.assertEqual('source-unavailable', job['error']['kind'])
+        self.assertIn('Ceph', job['error']['message'])
+        # Until then Cinder waits for it, too.
+        self.lab.run('up')
+        self.wait_for_backup(backup, 'error')
+        self.wait_for_anchors(volume)
+        following = self.backup(volume)
+        self.wait_for_anchors(volume, following)
+        self.assert_restored(following, self.digest)
+
+
+class TestRetype(RbdTestCase):
+    def retype(self, volume: str, wanted: str) -> None:
+        storage = self.demo.block_storage
+        self.admin.block_storage.retype_volume(volume, wanted, 'on-demand')
+
+        def retyped() -> bool:
+            found = storage.get_volume(volume)
+            self.assertNotEqual('error', found.status)
+            return found.volume_type == wanted and found.status == 'available'
+
+        self.wait_for(retyped, f'{volume} is of type {wanted}')
+
+    def test_chain_goes_on_though_the_volume_lives_elsewhere(self) -> None:
+        volume = self.create_volume()
+        self.fill(volume)
+        first = self.backup(volume)
+        digest = self.sha256(volume)
+        for wanted in ('file', 'rbd'):
+            self.retype(volume, wanted)
+            backup = self.backup(volume, incremental=True)
+            result = self.result(backup)
+            self.assertEqual('incremental', result['kind'])
+            self.assertEqual(0, result['chunks_stored'])
+            self.assert_restored(backup, digest)
+        self.assertEqual('compared', result['changes'])
+        self.assert_restored(first, digest)
