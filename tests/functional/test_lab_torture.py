@@ -29,39 +29,49 @@ class TortureTestCase(test_lab_program.LabLibraryTestCase):
 class TestPlan(TortureTestCase):
     """The seed chooses what happens."""
 
-    def rounds(self, seed: int, count: int = 300) -> list:
-        return [self.plan.choose(seed, n) for n in range(1, count + 1)]
+    def rounds(
+        self, seed: int, profile: str = 'processes', count: int = 300
+    ) -> list:
+        return [
+            self.plan.choose(seed, n, profile) for n in range(1, count + 1)
+        ]
 
     def test_same_seed_chooses_the_same(self) -> None:
         self.assertEqual(self.rounds(7), self.rounds(7))
         self.assertNotEqual(self.rounds(7), self.rounds(8))
 
     def test_a_round_does_not_depend_on_those_before(self) -> None:
-        self.assertEqual(self.rounds(7)[100], self.plan.choose(7, 101))
+        alone = self.plan.choose(7, 101, 'processes')
+        self.assertEqual(self.rounds(7)[100], alone)
 
     def test_everything_comes(self) -> None:
-        rounds = self.rounds(1)
-        kinds = {one.kind for r in rounds for one in r.operations}
-        self.assertEqual(set(self.plan.OPERATIONS), kinds)
-        faults = {(r.fault.verb, r.fault.service) for r in rounds if r.fault}
-        wanted = {
-            (verb, service)
-            for verb in self.plan.VERBS
-            for service in self.plan.SERVICES
-        }
-        self.assertEqual(wanted, faults)
-        self.assertIn(None, [r.fault for r in rounds])
-        self.assertEqual({1, 2}, {len(r.operations) for r in rounds})
+        for profile, subjects in self.plan.FAULTS.items():
+            rounds = self.rounds(1, profile)
+            kinds = {one.kind for r in rounds for one in r.operations}
+            self.assertEqual(set(self.plan.OPERATIONS), kinds)
+            faults = {
+                (r.fault.verb, r.fault.subject) for r in rounds if r.fault
+            }
+            wanted = {
+                (verb, subject)
+                for subject, verbs in subjects.items()
+                for verb in verbs
+            }
+            self.assertEqual(wanted, faults)
+            self.assertIn(None, [r.fault for r in rounds])
+            self.assertEqual({1, 2}, {len(r.operations) for r in rounds})
 
     def test_services_are_those_of_the_lab(self) -> None:
         from lablib import lab
         from lablib import service
 
-        made = lab.Lab(self.run_directory / 'lab')
-        made.create('processes')
-        (made.etc / 'ebackup.d').mkdir()
-        known = {one.name for one in service.services(made)}
-        self.assertLessEqual(set(self.plan.SERVICES), known)
+        for profile, subjects in self.plan.FAULTS.items():
+            made = lab.Lab(self.run_directory / profile)
+            made.create(profile)
+            (made.etc / 'ebackup.d').mkdir()
+            (made.etc / 'ceph').mkdir()
+            known = {one.name for one in service.services(made)}
+            self.assertLessEqual(set(subjects) - {'snapshot'}, known)
 
     def test_every_operation_is_known(self) -> None:
         from lablib.torture import operations
@@ -140,6 +150,33 @@ class TestModel(TortureTestCase):
             self.assign(('check', 0.0, 0.0), ('check', 0.0, 0.0)),
         )
 
+    def test_every_other_restore_is_in_place(self) -> None:
+        self.there.backups = [self.model.Backup('b0', 'v1', '')]
+        for fraction, volume in ((0.0, 'v1'), (0.49, 'v1'), (0.999, 'v2')):
+            self.assertEqual(
+                [('restore-over', volume, 'b0')],
+                self.assign(('restore-over', 0.0, fraction)),
+            )
+
+    def test_restore_needs_a_volume_that_is_large_enough(self) -> None:
+        self.there.backups = [self.model.Backup('b0', 'gone', '', 2)]
+        self.assertEqual(
+            [('restore-new', None, 'b0')],
+            self.assign(('restore-over', 0.0, 0.9)),
+        )
+        self.there.volumes[1].size = 2
+        self.assertEqual(
+            [('restore-over', 'v1', 'b0')],
+            self.assign(('restore-over', 0.0, 0.9)),
+        )
+
+    def test_what_is_large_enough_does_not_grow(self) -> None:
+        self.there.volumes[0].size = self.model.LARGEST
+        self.assertEqual(
+            [('backup', 'v0', None), ('grow', 'v1', None)],
+            self.assign(('grow', 0.0, 0.0), ('grow', 0.0, 0.0)),
+        )
+
     def test_restore_over_no_volume_is_one_to_a_new_one(self) -> None:
         del self.there.volumes[1:]
         self.fill(1)
@@ -184,19 +221,36 @@ class TestContent(TortureTestCase):
         before = self.sparse.digest(self.path)
         self.assertEqual(before, self.put(3 * MIB - 5, bytes(2 * MIB)))
 
-    def test_change_stays_inside_and_repeats_itself(self) -> None:
-        copy = self.run_directory / 'copy'
-        copy.write_bytes(self.path.read_bytes())
-        before = self.sparse.digest(self.path)
-        for path in self.path, copy:
-            source = random.Random(5)
-            for _ in range(10):
-                self.content.change(path, source)
-        self.assertEqual(64 * MIB, self.path.stat().st_size)
-        self.assertNotEqual(before, self.sparse.digest(self.path))
-        self.assertEqual(
-            self.sparse.digest(self.path), self.sparse.digest(copy)
-        )
+    def test_beginning_counts_like_a_shorter_file(self) -> None:
+        self.put(5 * MIB, b'x')
+        part = self.sparse.digest(self.path, 0, 60 * MIB)
+        self.put(60 * MIB, b'x')
+        self.assertEqual(part, self.sparse.digest(self.path, 0, 60 * MIB))
+        with self.path.open('r+b') as file:
+            file.truncate(60 * MIB)
+        self.assertEqual(part, self.sparse.digest(self.path))
+
+    def test_of_a_part_nothing_else_counts(self) -> None:
+        def part() -> str:
+            return self.sparse.digest(self.path, 32 * MIB, 64 * MIB)
+
+        before = part()
+        self.put(32 * MIB - 1, b'x')
+        self.assertEqual(before, part())
+        self.put(32 * MIB, b'x')
+        self.assertNotEqual(before, part())
+
+    def test_pieces_stay_inside_and_repeat_themselves(self) -> None:
+        begin, end = 24 * MIB, 64 * MIB
+        for seed in range(50):
+            pieces, again = (
+                list(self.content.pieces(random.Random(seed), begin, end))
+                for _ in range(2)
+            )
+            self.assertEqual(pieces, again)
+            for offset, data in pieces:
+                self.assertLessEqual(begin, offset)
+                self.assertLessEqual(offset + len(data), end)
 
 
 class TestOperation(TortureTestCase):
@@ -236,7 +290,7 @@ class TestOperation(TortureTestCase):
         self.assertGreater(self.looks, 5)
 
     def test_what_cinder_could_not_record_is_stale(self) -> None:
-        for service in 'mariadb', 'rabbitmq':
+        for service in 'mariadb', 'rabbitmq', 'cinder':
             self.assertEqual('stale', self.ended(service, 'succeeded'))
 
     def test_all_else_is_stuck(self) -> None:

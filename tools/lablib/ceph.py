@@ -218,9 +218,9 @@ def mute_manager(lab: lab_module.Lab) -> None:
 
 def make_s3_user(lab: lab_module.Lab) -> None:
     access, secret = s3_keys(lab)
-    users = json.loads(_admin(lab, 'radosgw-admin', 'user', 'list'))
+    users = json.loads(admin(lab, 'radosgw-admin', 'user', 'list'))
     if _S3_USER not in users:
-        _admin(
+        admin(
             lab,
             *('radosgw-admin', 'user', 'create', '--uid', _S3_USER),
             *('--display-name', 'eBackup', '--access-key', access),
@@ -235,13 +235,13 @@ def s3_keys(lab: lab_module.Lab) -> tuple[str, str]:
 
 
 def _ceph(lab: lab_module.Lab, *arguments: str) -> str:
-    return _admin(lab, 'ceph', *arguments)
+    return admin(lab, 'ceph', *arguments)
 
 
-def _admin(
+def admin(
     lab: lab_module.Lab, program: str, *arguments: str, **environment: str
 ) -> str:
-    """Return what a program prints that the administrator runs."""
+    """Return what a program of Ceph's prints that the administrator runs."""
     what = ' '.join([program, *arguments[:3]])
     try:
         done = subprocess.run(

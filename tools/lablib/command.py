@@ -73,8 +73,8 @@ def _parser() -> argparse.ArgumentParser:
         )
     command = add(
         'torture',
-        'random backups, restores and deletions while services of profile '
-        '"processes" are killed; then look whether all is right',
+        'random backups, restores and deletions while services are killed, '
+        'in profile "processes" or "ceph"; then look whether all is right',
     )
     command.add_argument(
         '--rounds',
@@ -182,7 +182,7 @@ def _run(arguments: argparse.Namespace) -> int:
             sys.stdout.buffer.write(data)
         case 'volume-write':
             data = sys.stdin.buffer.read()
-            volumes.write(lab, arguments.volume_id, arguments.offset, data)
+            volumes.write(lab, arguments.volume_id, (arguments.offset, data))
     return 0
 
 

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Read and write the bytes of an RBD image, by the administrator's rights.
 
-    python -m lablib.rbd_image CONF POOL/IMAGE digest
+    python -m lablib.rbd_image CONF POOL/IMAGE digest [BEGIN END]
+    python -m lablib.rbd_image CONF POOL/IMAGE@SNAPSHOT digest
     python -m lablib.rbd_image CONF POOL/IMAGE read OFFSET LENGTH
-    python -m lablib.rbd_image CONF POOL/IMAGE write OFFSET
+    python -m lablib.rbd_image CONF POOL/IMAGE write OFFSET:LENGTH...
     python -m lablib.rbd_image CONF POOL/IMAGE update FILE
 
 Update lets the image hold what the file does, writes no other block, and
 prints how many bytes it has written. What is read goes to standard output;
-what is written comes from standard input. It is run by the lab's Python,
-which has librbd; ours may not.
+what is written comes from standard input, one piece after the other. It is run
+by the lab's Python, which has librbd; ours may not.
 """
 
 from collections.abc import Iterator
 import contextlib
 import sys
+from typing import BinaryIO
 
 import rados
 import rbd
@@ -25,29 +27,43 @@ _PIECE = 4 << 20
 _BLOCK = 4096
 
 
-def digest(image: rbd.Image) -> str:
+def digest(image: rbd.Image, begin: int, end: int) -> str:
     """Return what sparse.digest() does for a file of the same bytes."""
-    size = image.size()
     pieces: dict[int, None] = {}
 
     def found(offset: int, length: int, exists: bool) -> None:
         if exists:
             pieces.update(dict.fromkeys(sparse.pieces(offset, length)))
 
-    image.diff_iterate(0, size, None, found)
+    if begin < end:
+        image.diff_iterate(begin, end - begin, None, found)
 
     def read(offset: int, length: int) -> bytes:
-        return image.read(offset, min(length, size - offset))
+        return image.read(offset, min(length, end - offset))
 
-    return sparse.digest_pieces(size, sorted(pieces), read)
+    return sparse.digest_pieces(end - begin, sorted(pieces), read)
+
+
+def write(image: rbd.Image, place: str, content: BinaryIO) -> None:
+    """Write a piece; one of zeros is given back, as far as that is possible.
+
+    :param place: OFFSET:LENGTH
+    """
+    offset, length = map(int, place.split(':'))
+    data = content.read(length)
+    if any(data):
+        image.write(data, offset)
+    elif data:
+        image.write_zeroes(offset, length)
 
 
 @contextlib.contextmanager
 def _open(conf: str, pool: str, name: str) -> Iterator[rbd.Image]:
+    image_name, _at, snapshot = name.partition('@')
     with (
         rados.Rados(conffile=conf) as cluster,
         cluster.open_ioctx(pool) as context,
-        rbd.Image(context, name) as image,
+        rbd.Image(context, image_name, snapshot or None) as image,
     ):
         yield image
 
@@ -87,12 +103,15 @@ def main(conf: str, place: str, what: str, *rest: str) -> None:
     with _open(conf, pool, name) as image:
         match what, rest:
             case 'digest', ():
-                print(digest(image))
+                print(digest(image, 0, image.size()))
+            case 'digest', (begin, end):
+                print(digest(image, int(begin), int(end)))
             case 'read', (offset, length):
                 data = image.read(int(offset), int(length))
                 sys.stdout.buffer.write(data)
-            case 'write', (offset,):
-                image.write(sys.stdin.buffer.read(), int(offset))
+            case 'write', places:
+                for piece in places:
+                    write(image, piece, sys.stdin.buffer)
                 image.flush()
             case 'update', (path,):
                 print(update(image, path))

@@ -13,19 +13,24 @@ import pathlib
 _PIECE = 1 << 20
 
 
-def digest(path: pathlib.Path) -> str:
+def digest(path: pathlib.Path, begin: int = 0, end: int | None = None) -> str:
     """Return what is the same for files of the same bytes, and of no others.
 
     Holes are not read, and count as the zeros that they are.
+
+    :param begin: offset of the first byte that counts, a whole MiB
+    :param end: offset after the last one; that of the first bytes is what the
+        digest of a shorter file would be. None: all
     """
     with path.open('rb', buffering=0) as file:
         descriptor = file.fileno()
-        size = os.fstat(descriptor).st_size
+        last = os.fstat(descriptor).st_size if end is None else end
 
         def read(offset: int, length: int) -> bytes:
-            return os.pread(descriptor, length, offset)
+            return os.pread(descriptor, min(length, last - offset), offset)
 
-        return digest_pieces(size, _not_holes(descriptor, size), read)
+        offsets = _not_holes(descriptor, begin, last)
+        return digest_pieces(last - begin, offsets, read)
 
 
 def digest_pieces(
@@ -53,10 +58,10 @@ def pieces(offset: int, length: int) -> Iterator[int]:
     yield from range(offset - offset % _PIECE, offset + length, _PIECE)
 
 
-def _not_holes(descriptor: int, size: int) -> Iterator[int]:
+def _not_holes(descriptor: int, begin: int, end: int) -> Iterator[int]:
     """Yield the offset of each piece in which there may be anything."""
-    offset = 0
-    while offset < size:
+    offset = begin
+    while offset < end:
         try:
             offset = os.lseek(descriptor, offset, os.SEEK_DATA)
         except OSError as error:
@@ -64,5 +69,7 @@ def _not_holes(descriptor: int, size: int) -> Iterator[int]:
                 raise
             return  # a hole up to the end
         offset -= offset % _PIECE
+        if offset >= end:
+            return
         yield offset
         offset += _PIECE

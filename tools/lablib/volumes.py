@@ -13,10 +13,10 @@ import pathlib
 import subprocess
 import tempfile
 
-from lablib import ceph
 from lablib import configuration
 from lablib import console
 from lablib import lab as lab_module
+from lablib import rbd_pool
 from lablib import sparse
 from lablib import system
 
@@ -71,34 +71,49 @@ def read(
 ) -> bytes:
     path = _file(lab, volume_id)
     if path is None:
-        return _image(lab, volume_id, 'read', str(offset), str(length))
+        where = str(offset), str(length)
+        return rbd_pool.work(lab, _image(volume_id), 'read', *where)
     with path.open('rb') as file:
         file.seek(offset)
         return file.read(length)
 
 
 def write(
-    lab: lab_module.Lab, volume_id: str, offset: int, data: bytes
+    lab: lab_module.Lab, volume_id: str, *pieces: tuple[int, bytes]
 ) -> None:
-    """Write into a volume that is not attached."""
+    """Write pieces, each at its offset, into a volume that is not attached."""
     path = _file(lab, volume_id)
     if path is None:
-        _image(lab, volume_id, 'write', str(offset), content=data)
+        places = [f'{offset}:{len(data)}' for offset, data in pieces]
+        content = b''.join(data for _offset, data in pieces)
+        rbd_pool.work(
+            lab, _image(volume_id), 'write', *places, content=content
+        )
         return
     with path.open('r+b') as file:
-        file.seek(offset)
-        file.write(data)
+        for offset, data in pieces:
+            file.seek(offset)
+            file.write(data)
 
 
-def digest(lab: lab_module.Lab, volume_id: str) -> str:
+def digest(
+    lab: lab_module.Lab,
+    volume_id: str,
+    begin: int = 0,
+    end: int | None = None,
+) -> str:
     """Return what is the same for volumes of the same bytes only.
 
     Whatever their back ends are.
+
+    :param begin: see sparse.digest
+    :param end: without it, the begin is 0
     """
     path = _file(lab, volume_id)
-    if path is None:
-        return _image(lab, volume_id, 'digest').decode().strip()
-    return sparse.digest(path)
+    if path is not None:
+        return sparse.digest(path, begin, end)
+    part = () if end is None else (begin, end)
+    return rbd_pool.digest(lab, _image(volume_id), *part)
 
 
 def update(lab: lab_module.Lab, volume_id: str, path: pathlib.Path) -> int:
@@ -106,7 +121,7 @@ def update(lab: lab_module.Lab, volume_id: str, path: pathlib.Path) -> int:
 
     Return how many bytes had to be written.
     """
-    return int(_image(lab, volume_id, 'update', str(path)))
+    return int(rbd_pool.work(lab, _image(volume_id), 'update', str(path)))
 
 
 def _file(lab: lab_module.Lab, volume_id: str) -> pathlib.Path | None:
@@ -117,26 +132,9 @@ def _file(lab: lab_module.Lab, volume_id: str) -> pathlib.Path | None:
     return None
 
 
-def _image(
-    lab: lab_module.Lab, volume_id: str, *arguments: str, content: bytes = b''
-) -> bytes:
-    """Return what lablib.rbd_image prints about a volume in Ceph."""
-    if not lab.settings.ceph:
-        raise console.Problem(f'there is no volume {volume_id}')
-    image = f'{ceph.POOL}/volume-{volume_id}'
-    done = subprocess.run(
-        [
-            *(lab.binary('python'), '-m', 'lablib.rbd_image'),
-            *(ceph.conf(lab), image, *arguments),
-        ],
-        env=os.environ | {'PYTHONPATH': str(lab_module.TREE / 'tools')},
-        input=content,
-        capture_output=True,
-    )
-    if done.returncode:
-        error = done.stderr.decode(errors='replace').strip()
-        raise console.Problem(f'image {image} of Ceph: {error}')
-    return done.stdout
+def _image(volume_id: str) -> str:
+    """Return what Cinder calls a volume in Ceph."""
+    return f'volume-{volume_id}'
 
 
 def attached(lab: lab_module.Lab) -> list[pathlib.Path]:

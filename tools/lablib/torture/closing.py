@@ -2,14 +2,17 @@
 """What has to be true after all rounds, when everything runs."""
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from concurrent import futures
+import random
 import time
 
-from lablib import sparse
 from lablib.torture import cloud as cloud_module
+from lablib.torture import content
 from lablib.torture import model as model_module
 from lablib.torture import operation
 from lablib.torture import operations
+from lablib.torture import pool as pool_module
 from lablib import volumes
 
 # Restores at the same time.
@@ -28,12 +31,14 @@ class Closing:
     """Each check adds what it finds to the violations.
 
     others: ids of what was in Cinder before, and is nobody's business here
+    pool: where the volumes are in Ceph
     """
 
     def __init__(
         self,
         cloud: cloud_module.Cloud,
         model: model_module.Model,
+        pool: pool_module.Pool | None,
         others: set[str],
         say: Callable[[str], None],
     ) -> None:
@@ -42,6 +47,7 @@ class Closing:
         self._cloud = cloud
         self._lab = cloud.lab
         self._model = model
+        self._pool = pool
         self._others = others
         self._say = say
 
@@ -49,20 +55,39 @@ class Closing:
         """empty: bytes that the repository held before the first round"""
         self._calm()
         self._back_up_all()
+        if self._pool is not None:
+            self._back_up_what_changed()
         self._restore_all()
         self._check()
         self._nothing_in_cinder()
+        if self._pool is not None:
+            self._found_all(self._pool.problems(self._in_pool()))
         if self.violations:
             return  # what there is may have to be looked at
-        self._delete_all()
+        self._say('deleting everything')
+        for backup in self._model.backups:
+            self._remove('backup', backup.id)
+        if self._pool is not None:
+            self._found_all(self._pool.forsaken())
+        for volume in self._model.volumes:
+            self._remove('volume', volume.id)
         self._calm()
         self._no_images()
         self._freed(empty)
         self._nothing_on_disk()
+        if self._pool is not None:
+            self._found_all(self._pool.left())
 
     def _found(self, what: str) -> None:
         self.violations.append(what)
         self._say(f'VIOLATION: {what}')
+
+    def _found_all(self, found: Iterable[str]) -> None:
+        for what in found:
+            self._found(what)
+
+    def _in_pool(self) -> list[str]:
+        return [one.id for one in self._model.volumes if one.in_pool]
 
     def _calm(self) -> None:
         deadline = time.monotonic() + _CALM
@@ -80,25 +105,48 @@ class Closing:
         """The next backup of each volume is right."""
         self._say('backing up every volume')
         for volume in self._model.volumes:
-            wanted = {
-                'volume_id': volume.id,
-                'name': cloud_module.unique('last'),
-            }
-            answer = self._cloud.demo(
-                'POST', '/v3/backups', {'backup': wanted}
-            )
-            backup = answer['backup']['id']
-            if self._ended('backup', backup) != 'available':
-                self._found(f'backup {backup} failed without a reason')
-                continue
-            if sparse.digest(volumes.find(self._lab, volume.id)) != (
-                volume.digest
-            ):
+            if volumes.digest(self._lab, volume.id) != volume.digest:
                 self._found(f'volume {volume.id} changed by itself')
-            assert volume.digest is not None
-            self._model.backups.append(
-                model_module.Backup(backup, volume.id, volume.digest)
-            )
+            self._back_up(volume)
+
+    def _back_up_what_changed(self) -> None:
+        """Nothing else is read, whatever has become of earlier anchors."""
+        self._say('backing up what changes in every volume in Ceph')
+        source = random.Random(0)
+        for volume in self._model.volumes:
+            if not volume.in_pool:
+                continue
+            pieces = content.pieces(source, 0, volume.bytes)
+            volumes.write(self._lab, volume.id, *pieces)
+            volume.digest = volumes.digest(self._lab, volume.id)
+            backup = self._back_up(volume)
+            if backup is None:
+                continue
+            job = self._cloud.jobs(f'kind=backup&image_id={backup}')[0]
+            result = job['result'] or {}
+            if result.get('changes') != 'named' or (
+                result['bytes_read'] > content.NAMED
+            ):
+                self._found(
+                    f'backup {backup} of volume {volume.id} did not read '
+                    f'what had changed only: {result}'
+                )
+
+    def _back_up(self, volume: model_module.Volume) -> str | None:
+        wanted = {
+            'volume_id': volume.id,
+            'name': cloud_module.unique('last'),
+        }
+        answer = self._cloud.demo('POST', '/v3/backups', {'backup': wanted})
+        backup = answer['backup']['id']
+        if self._ended('backup', backup) != 'available':
+            self._found(f'backup {backup} failed without a reason')
+            return None
+        assert volume.digest is not None
+        self._model.backups.append(
+            model_module.Backup(backup, volume.id, volume.digest, volume.size)
+        )
+        return backup
 
     def _restore_all(self) -> None:
         backups = self._model.backups
@@ -123,7 +171,7 @@ class Closing:
             return f'restoring backup {backup.id} ended in {status}'
         if self._ended('backup', backup.id) != 'available':
             return f'backup {backup.id} is not available any more'
-        if sparse.digest(volumes.find(self._lab, volume)) != backup.digest:
+        if volumes.digest(self._lab, volume) != backup.digest:
             return (
                 f'backup {backup.id} of volume {backup.volume_id}, restored '
                 f'to volume {volume}, has other bytes than were backed up'
@@ -152,13 +200,6 @@ class Closing:
                     self._found(f'{name} is {one["status"]}')
         for path in volumes.attached(self._lab):
             self._found(f'{path} is still attached as a loop device')
-
-    def _delete_all(self) -> None:
-        self._say('deleting everything')
-        for backup in self._model.backups:
-            self._remove('backup', backup.id)
-        for volume in self._model.volumes:
-            self._remove('volume', volume.id)
 
     def _no_images(self) -> None:
         path = '/v1/images?all_projects=true'

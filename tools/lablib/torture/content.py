@@ -1,25 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is written to a volume that is attached nowhere."""
 
-import os
-import pathlib
+from collections.abc import Iterator
 import random
 
 _PIECE = 1 << 20
 _CHUNK = 64 << 10
-# Bytes of one write, at most.
+# Bytes of one piece, at most, and how many of them there are.
 _LONGEST = 1 << 20
+_MOST = 6
+# Bytes that Ceph may name as changed after that: a piece touches two objects
+# of 4 MiB, of which it names all if they are new.
+NAMED = _MOST * 2 * (4 << 20)
 
 
-def change(path: pathlib.Path, source: random.Random) -> None:
-    """Write some data, and some zeros, where the source of chance says."""
-    with path.open('r+b', buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        for _ in range(source.randint(1, 6)):
-            length = source.choice((512, _CHUNK, source.randint(1, _LONGEST)))
-            file.seek(_offset(size - length, source))
-            zeros = source.randrange(4) == 0
-            file.write(bytes(length) if zeros else source.randbytes(length))
+def pieces(
+    source: random.Random, begin: int, end: int
+) -> Iterator[tuple[int, bytes]]:
+    """Yield offsets and data, some of it zeros, as the source of chance says.
+
+    :param begin: offset of the first byte that may be written
+    :param end: offset after the last one
+    """
+    for _ in range(source.randint(1, _MOST)):
+        length = source.choice((512, _CHUNK, source.randint(1, _LONGEST)))
+        offset = begin + _offset(end - begin - length, source)
+        zeros = source.randrange(4) == 0
+        yield offset, bytes(length) if zeros else source.randbytes(length)
 
 
 def _offset(last: int, source: random.Random) -> int:

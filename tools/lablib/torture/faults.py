@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes services of the lab away and brings them back."""
 
+from collections.abc import Collection
 import functools
+import os
+import signal
 import time
 
 from lablib import configuration
@@ -11,6 +14,7 @@ from lablib import lifecycle
 from lablib import service as service_module
 from lablib.torture import cloud as cloud_module
 from lablib.torture import plan
+from lablib.torture import pool as pool_module
 
 # Seconds in which services that were not touched are well again.
 _RECOVERY = 90.0
@@ -21,26 +25,48 @@ _DELIVERY = 8.0
 class Controller:
     """notes: what services did that is Cinder's affair, not ours."""
 
-    def __init__(self, lab: lab_module.Lab, cloud: cloud_module.Cloud) -> None:
+    def __init__(
+        self,
+        lab: lab_module.Lab,
+        cloud: cloud_module.Cloud,
+        pool: pool_module.Pool | None,
+    ) -> None:
         self.notes: list[str] = []
         self._lab = lab
         self._cloud = cloud
+        self._pool = pool
 
-    def inject(self, fault: plan.Fault) -> None:
-        """Take a service away, and return when everything runs again."""
+    def inject(self, fault: plan.Fault, met: Collection[str]) -> None:
+        """Let a fault happen, and return when everything runs again.
+
+        :param met: the volumes with which something is being done
+        """
         time.sleep(fault.after)
-        act = lifecycle.kill if fault.verb == 'kill' else lifecycle.stop
-        act(self._lab, fault.service)
-        time.sleep(fault.away)
-        self._start(fault.service)
+        match fault.verb:
+            case 'remove' | 'replace':
+                assert self._pool is not None
+                self._pool.take_away(met, fault.verb == 'replace')
+                return
+            case 'pause':
+                self._pause(fault.subject, fault.away)
+            case _:
+                end = (
+                    lifecycle.kill if fault.verb == 'kill' else lifecycle.stop
+                )
+                end(self._lab, fault.subject)
+                time.sleep(fault.away)
+                self._start(fault.subject)
         self.recovered()
-        if fault.service == 'rabbitmq':
+        if fault.subject == 'rabbitmq':
             for kind in configuration.volume_types(self._lab):
                 self._messages_arrive(kind)
 
-    def restart(self, service: str) -> None:
+    def restart_cinder_backup(self) -> None:
+        separate = self._lab.settings.separate
+        service = 'cinder-backup' if separate else 'cinder'
         lifecycle.stop(self._lab, service)
         self._start(service)
+        self.recovered()
 
     def recovered(self) -> None:
         """Wait until all services are well; none of ours may have ended."""
@@ -56,6 +82,22 @@ class Controller:
                 self._start(name)
             ready = functools.partial(lifecycle.is_ready, self._lab, service)
             self._cloud.wait(ready, f'{name} is well', _RECOVERY)
+
+    def _pause(self, name: str, seconds: float) -> None:
+        """Let a service neither end nor answer for a while."""
+        [service] = [
+            one
+            for one in service_module.services(self._lab)
+            if one.name == name
+        ]
+        pid = lifecycle.process_of(self._lab, service).pid
+        if pid is None:
+            return  # recovered() tells
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(seconds)
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def _messages_arrive(self, kind: str) -> None:
         """Make volumes until Cinder's parts have all found the bus again.

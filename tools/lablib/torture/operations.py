@@ -5,11 +5,11 @@ import time
 from typing import Any
 
 from lablib import rest
-from lablib import sparse
 from lablib.torture import cloud as cloud_module
 from lablib.torture import content
 from lablib.torture import model as model_module
 from lablib.torture import operation
+from lablib import volumes
 
 Violation = operation.Violation
 unique = cloud_module.unique
@@ -22,10 +22,8 @@ class Backup(operation.Operation):
     _in_use = False
 
     def prepare(self) -> None:
-        volume = self._volume
-        self._untouched(volume)
-        content.change(self._path(volume.id), self._random)
-        volume.digest = self._digest = sparse.digest(self._path(volume.id))
+        self._untouched(self._volume)
+        self._backed_up = self._change()
 
     def begin(self) -> None:
         self._begin()
@@ -51,7 +49,10 @@ class Backup(operation.Operation):
         if status == 'available':
             self._model.backups.append(
                 model_module.Backup(
-                    self._backup, self._volume.id, self._digest
+                    self._backup,
+                    self._volume.id,
+                    self._backed_up,
+                    self._volume.size,
                 )
             )
         else:
@@ -59,6 +60,14 @@ class Backup(operation.Operation):
         if not self._in_use:
             self._free(self._volume)
         self._untouched(self._volume)
+
+    def _change(self, begin: int = 0) -> str:
+        """Write to the volume from an offset on; return its digest."""
+        volume = self._volume
+        pieces = content.pieces(self._random, begin, volume.bytes)
+        volumes.write(self._cloud.lab, volume.id, *pieces)
+        volume.digest = self._digest(volume.id)
+        return volume.digest
 
     @property
     def _volume(self) -> model_module.Volume:
@@ -90,9 +99,7 @@ class OfSnapshot(Backup):
         self._snapshot = answer['snapshot']['id']
         if self._quiet('snapshot', self._snapshot) != 'available':
             raise Violation(f'snapshot {self._snapshot} was not made')
-        path = self._path(self._volume.id)
-        content.change(path, self._random)
-        self._volume.digest = sparse.digest(path)
+        self._change()
 
     def begin(self) -> None:
         self._begin(snapshot_id=self._snapshot)
@@ -132,6 +139,26 @@ class InUse(Backup):
         self._quiet('volume', self._volume.id)
         self._cloud.remove('attachment', self._attachment)
         self._free(self._volume)
+
+
+class Grow(Backup):
+    """The volume becomes larger, and changes there and elsewhere."""
+
+    def prepare(self) -> None:
+        volume = self._volume
+        self._untouched(volume)
+        before = volume.bytes
+        wanted = {'os-extend': {'new_size': volume.size + 1}}
+        path = f'/v3/volumes/{volume.id}/action'
+        self._cloud.demo('POST', path, wanted)
+        self._cloud.wait(
+            lambda: self._cloud.status('volume', volume.id) == 'available',
+            f'volume {volume.id} is larger',
+            operation.SHORT,
+        )
+        volume.size += 1
+        self._change(before)
+        super().prepare()
 
 
 class Cancel(Backup):
@@ -213,18 +240,25 @@ class Restore(operation.Operation):
             self.outcome = 'succeeded' if good else 'failed'
 
     def settle(self) -> None:
-        if self._quiet('backup', self._backup.id) != 'available':
+        status = self._quiet('backup', self._backup.id, 'available')
+        if status != 'available':
             raise Violation(
                 f'backup {self._backup.id} was available before it was '
                 'restored, and is not any more'
             )
-        status = self._quiet('volume', self._restored)
-        if status == 'available':
-            what = f'what backup {self._backup.id} was made of'
-            self._compare(self._restored, self._backup.digest, what)
-        self._dispose(status == 'available')
+        if self._quiet('volume', self._restored) == 'available':
+            self._compare()
+        self._dispose()
 
-    def _dispose(self, good: bool) -> None:
+    def _compare(self) -> None:
+        found = self._digest(self._restored, 0, self._backup.bytes)
+        if found != self._backup.digest:
+            raise Violation(
+                f'volume {self._restored} is not what backup '
+                f'{self._backup.id} was made of'
+            )
+
+    def _dispose(self) -> None:
         self._remove('volume', self._restored)
 
 
@@ -235,14 +269,24 @@ class RestoreOver(Restore):
         assert self.task.volume is not None
         self._volume = self.task.volume
         self._untouched(self._volume)
+        self._behind = self._digest_behind()
         return {'volume_id': self._volume.id}
 
-    def _dispose(self, good: bool) -> None:
+    def _digest_behind(self) -> str:
+        """Return that of what the volume has beyond the backup's end."""
+        begin, end = self._backup.bytes, self._volume.bytes
+        return self._digest(self._volume.id, begin, end)
+
+    def _dispose(self) -> None:
         self._free(self._volume)
+        if self._digest_behind() != self._behind:
+            raise Violation(
+                f'volume {self._volume.id} has changed behind the end of '
+                f'backup {self._backup.id}, which was restored to it'
+            )
         # After a failure it holds something of both, and from now on
         # nothing may change it any more.
-        found = sparse.digest(self._path(self._volume.id))
-        self._volume.digest = self._backup.digest if good else found
+        self._volume.digest = self._digest(self._volume.id)
 
 
 class Collect(operation.Operation):
@@ -295,6 +339,7 @@ KINDS: dict[str, type[operation.Operation]] = {
     'incremental': Incremental,
     'snapshot': OfSnapshot,
     'in-use': InUse,
+    'grow': Grow,
     'cancel': Cancel,
     'restore-new': Restore,
     'restore-over': RestoreOver,

@@ -15,6 +15,7 @@ OPERATIONS = {
     'incremental': 6,
     'snapshot': 3,  # a backup of a snapshot
     'in-use': 3,  # a backup of a volume that is attached
+    'grow': 2,  # a backup of a volume that has become larger
     'cancel': 3,  # a backup that is deleted while it is being made
     'restore-new': 6,
     'restore-over': 6,
@@ -22,16 +23,28 @@ OPERATIONS = {
     'collect': 3,
     'check': 2,
 }
-SERVICES = (
-    'ebackup-api',
-    'ebackup-server',
-    'ebackup-server-2',
-    'ebackup-proxy',
-    'cinder-backup',
-    'rabbitmq',
-    'mariadb',
-)
-VERBS = ('kill', 'stop')
+# To what faults happen, by the lab's profile, and what they are. "pause" is
+# SIGSTOP, and SIGCONT later; a snapshot of ours is removed, or replaced by
+# somebody else's of the same name.
+_ENDS = ('kill', 'stop')
+FAULTS = {
+    'processes': {
+        'ebackup-api': _ENDS,
+        'ebackup-server': _ENDS,
+        'ebackup-server-2': _ENDS,
+        'ebackup-proxy': _ENDS,
+        'cinder-backup': _ENDS,
+        'rabbitmq': _ENDS,
+        'mariadb': _ENDS,
+    },
+    'ceph': {
+        'ebackup': _ENDS,
+        'cinder': _ENDS,
+        'ceph-osd': ('kill', 'stop', 'pause'),
+        'ceph-mon': ('kill', 'stop', 'pause'),
+        'snapshot': ('remove', 'replace'),
+    },
+}
 # Of ten rounds, so many have no fault: there everything has to succeed.
 _QUIET = 2
 # Of ten rounds, so many have two operations beside each other.
@@ -57,18 +70,22 @@ class Operation:
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """verb: kill (SIGKILL) or stop (SIGTERM); after and away: seconds."""
+    """What happens, to a service or to "snapshot".
+
+    verb: kill (SIGKILL), stop (SIGTERM), pause (SIGSTOP); remove, replace
+    after and away: seconds
+    """
 
     verb: str
-    service: str
+    subject: str
     after: float
     away: float
 
     def __str__(self) -> str:
-        return (
-            f'{self.verb} {self.service} after {self.after:.1f} s, '
-            f'for {self.away:.1f} s'
-        )
+        text = f'{self.verb} {self.subject} after {self.after:.1f} s'
+        if self.subject == 'snapshot':
+            return text
+        return f'{text}, for {self.away:.1f} s'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,12 +95,13 @@ class Round:
     fault: Fault | None
 
 
-def choose(seed: int, number: int) -> Round:
-    """Return a round, the same one for the same two numbers."""
+def choose(seed: int, number: int, profile: str) -> Round:
+    """Return a round, the same one for the same numbers and profile."""
     source = random.Random(f'{seed}/{number}')
     count = 2 if source.randrange(10) < _PAIRS else 1
     operations = tuple(_operation(source) for _ in range(count))
-    fault = _fault(source) if source.randrange(10) >= _QUIET else None
+    quiet = source.randrange(10) < _QUIET
+    fault = None if quiet else _fault(source, FAULTS[profile])
     return Round(number, operations, fault)
 
 
@@ -94,10 +112,11 @@ def _operation(source: random.Random) -> Operation:
     )
 
 
-def _fault(source: random.Random) -> Fault:
+def _fault(source: random.Random, faults: dict[str, tuple[str, ...]]) -> Fault:
+    subject = source.choice(list(faults))
     return Fault(
-        source.choice(VERBS),
-        source.choice(SERVICES),
+        source.choice(faults[subject]),
+        subject,
         # Half of them begin in the first eighth of the time, since most of
         # what has to be right happens when jobs begin or are short.
         _LATEST * source.random() ** 3,

@@ -16,7 +16,6 @@ from lablib import console
 from lablib import lab as lab_module
 from lablib import lifecycle
 from lablib import rest
-from lablib import sparse
 from lablib.torture import closing
 from lablib.torture import cloud as cloud_module
 from lablib.torture import faults
@@ -24,6 +23,7 @@ from lablib.torture import model as model_module
 from lablib.torture import operation as operation_module
 from lablib.torture import operations
 from lablib.torture import plan
+from lablib.torture import pool as pool_module
 from lablib.torture import tally as tally_module
 from lablib import volumes
 
@@ -41,7 +41,8 @@ proxy_timeout = 6
 resume_timeout = 20
 gc_interval = 15
 """
-_VOLUMES = 4
+# Of each volume of a run the back end, by its place among the lab's.
+_VOLUMES = {'processes': (0, -1, 0, -1), 'ceph': (0, 0, 0, -1)}
 
 Violation = cloud_module.Violation
 
@@ -58,7 +59,10 @@ class Torture:
         self._lab = lab
         self._say = say
         self._cloud = cloud_module.Cloud(lab)
-        self._controller = faults.Controller(lab, self._cloud)
+        self._pool = (
+            pool_module.Pool(self._cloud, seed) if lab.settings.ceph else None
+        )
+        self._controller = faults.Controller(lab, self._cloud, self._pool)
         self._model = model_module.Model()
         # Bytes of the repository, and what else Cinder has, at the beginning.
         self._empty = 0
@@ -71,7 +75,8 @@ class Torture:
             self._prepare()
             for number in range(1, self.tally.wanted + 1):
                 where = f'in round {number}'
-                self._round(plan.choose(self.tally.seed, number))
+                profile = self._lab.settings.profile
+                self._round(plan.choose(self.tally.seed, number, profile))
             where = 'after all rounds'
             self._close()
         except (Violation, rest.Failure, OSError) as error:
@@ -80,6 +85,8 @@ class Torture:
         finally:
             self._cloud.stop.set()
             self.tally.notes += self._controller.notes
+            if self._pool is not None:
+                self.tally.notes += self._pool.notes
 
     def _prepare(self) -> None:
         """Remove what an earlier run has left; make the volumes."""
@@ -87,15 +94,15 @@ class Torture:
             for one in self._cloud.listed(kind):
                 if (one['name'] or '').startswith(cloud_module.PREFIX):
                     self._tidy(kind, one['id'])
+        if self._pool is not None:
+            self._pool.prepare()
         for kind in 'backup', 'snapshot', 'volume', 'attachment':
             self._others |= {one['id'] for one in self._cloud.listed(kind)}
         closing.run_job(self._cloud, 'collect', None)
         self._empty = closing.used(self._cloud)
         types = configuration.volume_types(self._lab)
-        for number in range(_VOLUMES):
-            self._model.volumes.append(
-                self._volume(types[number % len(types)])
-            )
+        for place in _VOLUMES[self._lab.settings.profile]:
+            self._model.volumes.append(self._volume(types[place]))
 
     def _volume(self, kind: str) -> model_module.Volume:
         made = self._cloud.create_volume('volume', kind)
@@ -104,24 +111,28 @@ class Torture:
             f'volume {made} is made',
             operation_module.SHORT,
         )
-        digest = sparse.digest(volumes.find(self._lab, made))
-        return model_module.Volume(made, digest)
+        in_pool = self._pool is not None and self._pool.adopt(made)
+        digest = volumes.digest(self._lab, made)
+        return model_module.Volume(made, digest, in_pool=in_pool)
 
     def _tidy(self, kind: str, resource: str) -> None:
         """Remove what an earlier run has left in whatever status."""
         for attachment in self._cloud.listed('attachment'):
             if attachment['volume_id'] == resource:
                 self._cloud.remove('attachment', attachment['id'])
+        if kind == 'volume' and self._pool is not None:
+            self._pool.free(resource)
         self._cloud.force_delete(kind, resource)
 
     def _round(self, chosen: plan.Round) -> None:
         started = time.monotonic()
         calm = threading.Event()
+        tasks = self._model.assign(chosen.operations)
         running = [
             operations.KINDS[task.kind](
                 self._cloud, self._model, task, chosen.fault, calm
             )
-            for task in self._model.assign(chosen.operations)
+            for task in tasks
         ]
         try:
             for one in running:
@@ -130,11 +141,12 @@ class Torture:
                 one.begin()
             with _beside(self._cloud, running):
                 if chosen.fault is not None:
-                    self._controller.inject(chosen.fault)
+                    met = set().union(*(one.volume_ids for one in tasks))
+                    self._controller.inject(chosen.fault, met)
                 calm.set()
             if any(one.outcome in ('lost', 'stale') for one in running):
                 # What an operator does: it cleans up when it starts.
-                self._controller.restart('cinder-backup')
+                self._controller.restart_cinder_backup()
             for one in running:
                 one.settle()
         finally:
@@ -147,7 +159,7 @@ class Torture:
 
     def _close(self) -> None:
         last = closing.Closing(
-            self._cloud, self._model, self._others, self._say
+            self._cloud, self._model, self._pool, self._others, self._say
         )
         try:
             last.run(self._empty)
@@ -206,10 +218,11 @@ def run(
     lab: lab_module.Lab, rounds: int, seed: int | None, as_json: bool
 ) -> int:
     """Return an exit code; SIGTERM ends it as an interruption does."""
-    if lab.settings.profile != 'processes':
+    if lab.settings.profile not in plan.FAULTS:
         raise console.Problem(
             f'the lab in {lab.directory} has profile '
-            f'{lab.settings.profile}; torture needs "processes"'
+            f'{lab.settings.profile}; torture needs '
+            f'{" or ".join(plan.FAULTS)}'
         )
     stream = sys.stderr if as_json else sys.stdout
 

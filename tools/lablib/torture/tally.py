@@ -38,7 +38,7 @@ class Tally:
             )
             outcomes[result.outcome] += 1
         if chosen.fault is not None:
-            self._faults[f'{chosen.fault.verb} {chosen.fault.service}'] += 1
+            self._faults[f'{chosen.fault.verb} {chosen.fault.subject}'] += 1
 
     def line(
         self, chosen: plan.Round, results: Iterable[object], seconds: float
