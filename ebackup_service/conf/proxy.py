@@ -27,6 +27,19 @@ OPTS: list[cfg.Opt] = [
         '"sudo /opt/ebackup/bin/privsep-helper". With it this proxy attaches '
         'volumes of storages of kind connector; without it, none.',
     ),
+    cfg.StrOpt(
+        'iscsi_initiator',
+        default='auto',
+        choices=[
+            ('auto', 'that of the kernel, if it has one'),
+            ('kernel', 'that of the kernel, by os-brick and open-iscsi'),
+            ('qemu', 'that of QEMU: a qemu-storage-daemon for each volume'),
+        ],
+        help='By which initiator this proxy reaches iSCSI LUNs that Cinder '
+        'exports for storages of kind connector. QEMU needs libnbd, '
+        'qemu-storage-daemon and its iSCSI driver, and neither a module of '
+        'the kernel nor multipathd: it uses the first path that works.',
+    ),
     cfg.IntOpt(
         'max_jobs',
         default=4,

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Volumes that Cinder exports to the proxy, which attaches them by os-brick.
 
+iSCSI LUNs QEMU reaches, if that is configured, or the kernel can't.
+
 Attachment: {'driver_volume_type': str, 'data': {...}}, as Cinder's volume
 drivers answer it. It holds secrets. What changed since the last image nobody
 tells: the engine compares chunk ids.
@@ -15,6 +17,8 @@ from ebackup_service.production import base
 from ebackup_service.production import brick
 from ebackup_service.production import connector_lun
 from ebackup_service.production import errors
+from ebackup_service.production import initiator
+from ebackup_service.production import iscsi
 from ebackup_service.production import records
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ class ConnectorStorage:
     """Any back end of Cinder that os-brick has a connector for.
 
     :param roots: directories that volumes' paths may lie in
+    :param by_qemu: opens the iSCSI LUN of such properties; None: os-brick does
     """
 
     SETTINGS: Mapping[str, Any] = {
@@ -57,12 +62,14 @@ class ConnectorStorage:
         roots: list[str],
         multipath: bool,
         check: Callable[[], None] = base.no_check,
+        by_qemu: Callable[[Mapping[str, Any]], base.Lun] | None = None,
     ) -> None:
         self._library = library
         self._records = kept
         self._roots = roots
         self._multipath = multipath
         self._check = check
+        self._by_qemu = by_qemu
 
     @classmethod
     def check_installed(cls) -> None:
@@ -76,12 +83,17 @@ class ConnectorStorage:
         credentials: Mapping[str, Any],
         check: Callable[[], None] = base.no_check,
     ) -> 'ConnectorStorage':
+        def by_qemu(properties: Mapping[str, Any]) -> base.Lun:
+            name = initiator.name(conf)
+            return iscsi.open_iscsi(conf, properties, name, check)
+
         return cls(
             brick.load(conf),
             records.of(conf),
             conf.proxy.attached_roots,
             bool(settings.get('multipath')),
             check,
+            by_qemu if initiator.is_qemu(conf) else None,
         )
 
     def find(self, reference: base.Reference) -> base.Lun:
@@ -90,6 +102,8 @@ class ConnectorStorage:
         :raises SourceUnavailable: os-brick could not attach it
         """
         protocol, data = _connection(reference.attachment)
+        if protocol == 'iscsi' and self._by_qemu is not None:
+            return self._by_qemu(data)
         attached = self._library.attach(
             self._records, protocol, data, self._multipath
         )

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from oslo_config import cfg
 
+from ebackup_service.production import attached
 from ebackup_service.production import base
 from ebackup_service.production import errors
 from ebackup_service.production import nbd_address
@@ -74,10 +75,8 @@ def open_iscsi(
     return IscsiLun(conf, _checked(properties), initiator, check)
 
 
-class IscsiLun:
-    """See base.Lun; takes no snapshots, and knows nothing of changes."""
-
-    given = None
+class IscsiLun(attached.WithoutSnapshots):
+    """See base.Lun; knows nothing of changes."""
 
     def __init__(
         self,
@@ -95,18 +94,6 @@ class IscsiLun:
             conf, nbd_library.load(), nbd_connection.Security(''), check
         )
         self.key = f'{self._paths[0].target}/{self._paths[0].lun}'
-
-    def take_snapshot(self, name: str) -> base.Snapshot:
-        raise NotImplementedError
-
-    def find_snapshot(self, name: str) -> base.Snapshot | None:
-        raise NotImplementedError
-
-    def reduce_to_anchor(self, snapshot: base.Snapshot) -> None:
-        raise NotImplementedError
-
-    def drop_snapshot(self, snapshot: base.Snapshot) -> None:
-        raise NotImplementedError
 
     def open_source(
         self,

@@ -8,6 +8,7 @@ from oslo_log import log
 
 from ebackup_service.production import brick
 from ebackup_service.production import errors
+from ebackup_service.production import initiator
 from ebackup_service.production import records
 
 LOG = log.getLogger(__name__)
@@ -22,7 +23,10 @@ def ready(conf: cfg.ConfigOpts) -> dict[str, Any] | None:
     try:
         library = brick.load(conf)
         library.clean(records.of(conf))
-        return library.properties()
+        properties = library.properties()
+        if initiator.is_qemu(conf):
+            properties['initiator'] = initiator.name(conf)
+        return properties
     except (errors.NotInstalled, OSError) as error:
         LOG.warning(
             'No volumes on storages of kind connector: %s. All others are '

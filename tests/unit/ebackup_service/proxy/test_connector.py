@@ -17,6 +17,7 @@ class TestReady(base.BaseTestCase):
         self.conf.set_override(
             'state_path', self.useFixture(fixtures.TempDir()).path
         )
+        self.conf.set_override('iscsi_initiator', 'kernel', 'proxy')
         self.connector = played_brick.Connector()
         self.module = played_brick.Module(self.connector)
         self.useFixture(
@@ -29,6 +30,14 @@ class TestReady(base.BaseTestCase):
 
     def test_host_is_known_by_what_os_brick_says(self):
         self.assertEqual('iqn.1', connector.ready(self.conf)['initiator'])
+
+    def test_initiator_of_qemu_has_a_name_of_its_own(self):
+        self.conf.set_override('iscsi_initiator', 'qemu', 'proxy')
+        self.conf.set_override('host', 'Proxy_1.example', 'proxy')
+        self.assertEqual(
+            'iqn.2026-11.org.openstack.ebackup:proxy-1.example',
+            connector.ready(self.conf)['initiator'],
+        )
 
     def test_what_was_left_is_detached_first(self):
         record = records.of(self.conf).begin(
