@@ -129,9 +129,9 @@ class AttachedLun(WithoutSnapshots):
         since: base.Snapshot | None = None,
     ) -> base.Source:
         if since is not None and since.id != self._changes['since']:
+            # The job's result shows it to everybody: no path.
             raise errors.DifferenceUnavailable(
-                f'nobody says what changed of {self._place.given} since image '
-                f'{since.id}'
+                f'nobody says what changed since image {since.id}'
             )
         place = self._place
         opener = device.open_source if place.is_device else file.open_source

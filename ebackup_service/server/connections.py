@@ -129,9 +129,7 @@ def _needing(
             models.Job.needs == job_rows.CONNECTION,
             beat_at=clock.now(),
         )
-        job = job_rows.get(session, job_id)
-    if job is None:
-        raise errors.NotFound('job-unknown', f'No job {job_id}.')
+        job = jobs.find(session, job_id)
     if (
         job.state != job_rows.RUNNING
         or (job.attachment or {}).get('kind') != KIND
@@ -159,10 +157,7 @@ def _handed_over(
             models.Job.needs == job_rows.CONNECTION,
             needs=None,
         )
-        job = job_rows.get(session, job_id)
-    if job is None:
-        raise errors.NotFound('job-unknown', f'No job {job_id}.')
-    return job
+        return jobs.find(session, job_id)
 
 
 def left(

@@ -53,12 +53,13 @@ def show(
     :raises errors.NotFound: unknown, or another project's.
     """
     with catalog.reader() as session:
-        return _find(session, job_id, project_id)
+        return find(session, job_id, project_id)
 
 
-def _find(
+def find(
     session: orm.Session, job_id: str, project_id: str | None = None
 ) -> job_rows.Job:
+    """As ``show``, in a transaction that goes on."""
     job = job_rows.get(session, job_id)
     if job is None or project_id not in (None, job.project_id):
         raise errors.NotFound('job-unknown', f'No job {job_id}.')
@@ -112,7 +113,7 @@ def attach(
             ready_at=clock.now(),
             beat_at=clock.now(),
         )
-        job = _find(session, job_id)
+        job = find(session, job_id)
     if not attached and job.attachment != attachment:
         raise unattachable(job)
     return job
@@ -149,7 +150,7 @@ def beat(catalog: database.Catalog, job_id: str) -> job_rows.Job:
             models.Job.beat_at.is_not(None),
             beat_at=clock.now(),
         )
-        return _find(session, job_id)
+        return find(session, job_id)
 
 
 @database.retried
@@ -167,7 +168,7 @@ def cancel(
     """
     with catalog.writer() as session:
         request_cancel(session, job_id, reason)
-        return _find(session, job_id)
+        return find(session, job_id)
 
 
 def request_cancel(session: orm.Session, job_id: str, reason: str) -> None:

@@ -217,11 +217,12 @@ class AttachedStorageTest(base.BaseTestCase):
         self.addCleanup(whole.close)
         self.assertEqual(production.ExtentKind.HOLE, whole.gaps)
         for unsure in (lun, self.find(self.attachment())):
-            self.assertRaises(
+            error = self.assertRaises(
                 errors.DifferenceUnavailable,
                 *(unsure.open_source, MIB, None),
                 production.Snapshot('two', 'two'),
             )
+            self.assertNotIn(self.path, str(error))
 
     def test_from_conf(self):
         conf = cfg.ConfigOpts()
