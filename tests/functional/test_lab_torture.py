@@ -240,6 +240,25 @@ class TestContent(TortureTestCase):
         self.put(32 * MIB, b'x')
         self.assertNotEqual(before, part())
 
+    def test_zeros_are_those_of_a_hole(self) -> None:
+        self.assertEqual(
+            self.sparse.digest(self.path, 32 * MIB, 64 * MIB),
+            self.sparse.digest_zeros(32 * MIB),
+        )
+
+    def test_only_plain_files_are_emptied_before_a_restore(self) -> None:
+        from lablib.torture import operations
+
+        def behind(outcome: str, in_file: bool) -> set[str]:
+            volume = self.model.Volume('v', in_file=in_file)
+            return operations.behind(volume, MIB, 'before', outcome)
+
+        zeros = self.sparse.digest_zeros(MIB)
+        self.assertEqual({'before'}, behind('succeeded', False))
+        self.assertEqual({'before'}, behind('failed', False))
+        self.assertEqual({zeros}, behind('succeeded', True))
+        self.assertEqual({zeros, 'before'}, behind('failed', True))
+
     def test_pieces_stay_inside_and_repeat_themselves(self) -> None:
         begin, end = 24 * MIB, 64 * MIB
         for seed in range(50):

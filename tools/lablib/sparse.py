@@ -53,6 +53,11 @@ def digest_pieces(
     return found.hexdigest()
 
 
+def digest_zeros(size: int) -> str:
+    """Return the digest of nothing but zeros."""
+    return digest_pieces(size, (), lambda offset, length: b'')
+
+
 def pieces(offset: int, length: int) -> Iterator[int]:
     """Yield the offsets of the pieces that an extent touches."""
     yield from range(offset - offset % _PIECE, offset + length, _PIECE)

@@ -23,12 +23,15 @@ class Volume:
     None: a restore that failed has left something, nobody knows what.
     size: GiB
     in_pool: whether it is an image in Ceph
+    in_file: whether Cinder attaches it as a plain file, and so empties it
+        before each restore
     """
 
     id: str
     digest: str | None = None
     size: int = 1
     in_pool: bool = False
+    in_file: bool = False
 
     @property
     def bytes(self) -> int:

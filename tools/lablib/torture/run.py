@@ -113,7 +113,9 @@ class Torture:
         )
         in_pool = self._pool is not None and self._pool.adopt(made)
         digest = volumes.digest(self._lab, made)
-        return model_module.Volume(made, digest, in_pool=in_pool)
+        return model_module.Volume(
+            made, digest, in_pool=in_pool, in_file=kind == 'file'
+        )
 
     def _tidy(self, kind: str, resource: str) -> None:
         """Remove what an earlier run has left in whatever status."""

@@ -170,16 +170,19 @@ class FuseTestCase(base.RepositoryTestCase):
     def each_fault(self, job):
         """Do a job again and again, failing at some of its calls.
 
+        The first time nothing works from its first call on.
+
         :returns: the errors that it ended with, None where it didn't mind
         """
         self.faulty.mend()
         job()
         calls = self.faulty.mend()
-        for after in random.sample(range(calls), SAMPLE):
-            number = random.choice(ERRORS)
-            self.faulty.fail(
-                '', number, after=after, times=random.choice((1, 10**6))
-            )
+        faults = [(0, errno.EIO, 10**6)] + [
+            (after, random.choice(ERRORS), random.choice((1, 10**6)))
+            for after in random.sample(range(calls), SAMPLE)
+        ]
+        for after, number, times in faults:
+            self.faulty.fail('', number, after=after, times=times)
             error = None
             try:
                 job()
