@@ -7,7 +7,7 @@ from ebackup_service.production import rbd_reads
 from tests import base
 
 MIB = 1 << 20
-CONTENT = bytes(range(1, 256)) * (5 * MIB // 255)
+CONTENT = bytes(range(1, 256)) * (10 * MIB // 255)
 
 
 class Image:
@@ -34,11 +34,10 @@ class ReadsTest(base.BaseTestCase):
         return bytes(buffer)
 
     def test_pieces_of_a_read_are_requested_together(self):
+        self.assertEqual(CONTENT[5 : 5 + 9 * MIB], self.read(5, 9 * MIB))
         self.assertEqual(
-            CONTENT[5 : 5 + 2 * MIB + 1], self.read(5, 2 * MIB + 1)
-        )
-        self.assertEqual(
-            [(5, MIB), (5 + MIB, MIB), (5 + 2 * MIB, 1)], self.image.requests
+            [(5, 4 * MIB), (5 + 4 * MIB, 4 * MIB), (5 + 8 * MIB, MIB)],
+            self.image.requests,
         )
 
     def test_what_is_expected_is_requested_once(self):
