@@ -137,7 +137,17 @@ class Ceph:
     def continue_osd(self) -> None:
         self._processes['ceph-osd'].send_signal(signal.SIGCONT)
 
+    def confine(self, cores: set[int]) -> None:
+        """Let its processes use these cores only."""
+        for process in self._processes.values():
+            for thread in os.listdir(f'/proc/{process.pid}/task'):
+                os.sched_setaffinity(int(thread), cores)
+
     # What tests need of it
+
+    @property
+    def osd_pid(self) -> int:
+        return self._processes['ceph-osd'].pid
 
     def key(self, user: str) -> str:
         keyring = configparser.ConfigParser(strict=False)

@@ -16,12 +16,17 @@ from ebackup_service.engine import control as job_control
 T = TypeVar('T')
 
 
+def cores() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
 def default_size() -> int:
     """Workers of a job: one more than there are processor cores.
 
     While one waits, for a read or until a pack is durable, no core is idle.
     """
-    return (os.cpu_count() or 1) + 1
+    return cores() + 1
 
 
 class Abandoned(Exception):

@@ -13,12 +13,12 @@ seconds of the collection, ``read`` (bytes that it read), and what it removed.
 
 import dataclasses
 import json
-import os
 import pathlib
 import sys
 import time
 from typing import Any
 
+from ebackup_service.engine import crew
 from ebackup_service.repository import collector
 from tests.benchmarks import engine
 from tests.benchmarks import sparse
@@ -36,7 +36,7 @@ def build(repository: str, path: str, number: int) -> dict[str, Any]:
     sparse.fill(volume, 0, [(start, PIECE) for start in starts])
     runs = [(start + PIECE // 2, RUN) for start in starts[:RUNS]]
     changes.write_text(json.dumps(runs))
-    workers = os.cpu_count() or 1
+    workers = crew.cores()
     images: list[str] = []
     for seed in range(number):
         base = None

@@ -5,10 +5,12 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 import contextlib
 import json
+import os
 import pathlib
 from typing import Any
 import unittest
 
+from tests.benchmarks import contest
 from tests.benchmarks import data
 from tests.benchmarks import process
 from tests import ceph
@@ -71,9 +73,38 @@ class Cluster:
         self._ceph.rbd('snap', 'create', '--no-progress', path)
         return path
 
-    def bytes_served(self) -> int:
-        """What clients have got of the OSD since it was started."""
+    @contextlib.contextmanager
+    def serving(self) -> Iterator[contest.Figures]:
+        """Gets what the OSD has sent to clients, and what that took it."""
+        figures: contest.Figures = {}
+        served, spent = self._served(), self._spent()
+        yield figures
+        figures['served_bytes'] = self._served() - served
+        figures['osd_cpu_seconds'] = self._spent() - spent
+
+    @contextlib.contextmanager
+    def apart(self) -> Iterator[None]:
+        """It has half of the cores; whom this process starts, the others.
+
+        :raises Failure: there is only one
+        """
+        every = os.sched_getaffinity(0)
+        own = set(sorted(every)[: len(every) // 2])
+        if not own:
+            raise process.Failure('it takes two cores')
+        self._ceph.confine(own)
+        os.sched_setaffinity(0, every - own)
+        try:
+            yield
+        finally:
+            os.sched_setaffinity(0, every)
+            self._ceph.confine(every)
+
+    def _served(self) -> int:
         return self._ceph.counter('op_out_bytes')
+
+    def _spent(self) -> float:
+        return process.cpu_seconds(self._ceph.osd_pid)
 
 
 @contextlib.contextmanager

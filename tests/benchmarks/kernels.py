@@ -28,6 +28,7 @@ import blake3
 import numpy as np
 import zstandard
 
+from ebackup_service.engine import crew
 from ebackup_service.repository import codec
 from tests.benchmarks import data
 
@@ -232,7 +233,7 @@ def _restore(
 
 
 def main(arguments: list[str]) -> None:
-    workers = os.cpu_count() or 1
+    workers = crew.cores()
     verb, path, *more = arguments
     if verb == 'restore':
         spent = restore(path, pathlib.Path(more[0]), workers)

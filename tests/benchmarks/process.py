@@ -141,6 +141,11 @@ def busy_seconds() -> float:
     return (user + nice + system + irq + softirq) / _TICK
 
 
+def cpu_seconds(pid: int) -> float:
+    """Of a process and its dead children."""
+    return _ticks(pathlib.Path(f'/proc/{pid}')) / _TICK
+
+
 def cpu_seconds_below(directory: pathlib.Path) -> float:
     """Of all processes that work in or below it, and their dead children."""
     ticks = 0
@@ -149,12 +154,16 @@ def cpu_seconds_below(directory: pathlib.Path) -> float:
             continue
         try:
             place = pathlib.Path(os.readlink(entry / 'cwd'))
-            fields = (entry / 'stat').read_text().rpartition(')')[2].split()
+            if place.is_relative_to(directory):
+                ticks += _ticks(entry)
         except OSError:
             continue  # it has ended, or is a thread of the kernel
-        if place.is_relative_to(directory):
-            ticks += sum(map(int, fields[11:15]))
     return ticks / _TICK
+
+
+def _ticks(entry: pathlib.Path) -> int:
+    fields = (entry / 'stat').read_text().rpartition(')')[2].split()
+    return sum(map(int, fields[11:15]))
 
 
 class Watcher(threading.Thread):

@@ -57,8 +57,8 @@ class Image:
     def run(self, job: str) -> contest.Figures:
         """What a job takes; see rbd_job.py."""
         cache.settle()
-        served = self._cluster.bytes_served()
-        answer = self._run(job)
+        with self._cluster.serving() as serving:
+            answer = self._run(job)
         statistics = answer['statistics']
         return {
             **answer['process'],
@@ -68,7 +68,7 @@ class Image:
                 **statistics,
             },
             'read_bytes': statistics['bytes_read'],
-            'served_bytes': self._cluster.bytes_served() - served,
+            **serving,
         }
 
     def _run(self, job: str) -> contest.Figures:

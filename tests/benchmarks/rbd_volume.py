@@ -4,7 +4,9 @@
 The first holds a file system. Its backup takes turns with ``rbd export`` of a
 snapshot to nowhere, which only reads, one object at a time, and with the
 engine on the same bytes in the page cache, which has nobody to read them from:
-both have to be done, on the same cores. The other one holds random bytes, all
+both have to be done, on the same cores; or, apart, with half of the cores for
+Ceph and the other half for whoever reads, as where OSDs have machines of their
+own. The other one holds random bytes, all
 over: of an object that was made since the last backup, Ceph names all of it up
 to its last byte, and not only what was written.
 """
@@ -21,7 +23,11 @@ from tests.benchmarks import process
 from tests.benchmarks import rbd_image
 from tests.benchmarks import sparse
 
-NAMES = {'rbd-full': 'full', 'rbd-random': 'random'}
+_TITLES = {
+    'rbd-full': 'first backup of an image in Ceph',
+    'rbd-apart': 'first backup of an image in Ceph that has half of the cores',
+}
+NAMES = (*_TITLES, 'rbd-random')
 _BLOCK = 4096
 _SHARE = 0.01
 _EXPORT, _ENGINE = 'rbd export', 'ours, from a file'
@@ -39,10 +45,13 @@ def run(
     answers: dict[str, contest.Answer] = {}
     try:
         with images.cluster(place / 'ceph') as cluster:
-            if 'rbd-full' in names:
-                volume = data.Volume(directory, 'real', size)
-                volume.prepare()
-                answers['rbd-full'] = _full(cluster, place, volume, rounds)
+            if set(names) & set(_TITLES):
+                full = _Full(cluster, directory, place, size)
+                if 'rbd-full' in names:
+                    answers['rbd-full'] = full.run('rbd-full', rounds)
+                if 'rbd-apart' in names:
+                    with cluster.apart():
+                        answers['rbd-apart'] = full.run('rbd-apart', rounds)
             if 'rbd-random' in names:
                 answers['rbd-random'] = _random(cluster, place, size, rounds)
     finally:
@@ -50,48 +59,64 @@ def run(
     return answers
 
 
-def _full(
-    cluster: images.Cluster,
-    place: pathlib.Path,
-    volume: data.Volume,
-    rounds: int,
-) -> contest.Answer:
-    image = rbd_image.Image(
-        *(cluster, place, 'full', volume.size), images.of_file(volume.path)
-    )
-    exported = cluster.take_snapshot(image.name, 'exported')
-    turns: list[Turn] = []
-    for number in range(rounds):
-        print(f'rbd: full, round {number + 1} of {rounds}', flush=True)
-        turns.append(
-            {
-                'ours': _timed(image.run('full')),
-                _EXPORT: _export(cluster, exported),
-                _ENGINE: _alone(place, volume.path),
-            }
+class _Full:
+    """An image with a file system, and its snapshot."""
+
+    def __init__(
+        self,
+        cluster: images.Cluster,
+        directory: pathlib.Path,
+        place: pathlib.Path,
+        size: int,
+    ) -> None:
+        """:param directory: for data that stay, ``place`` for others"""
+        self._cluster = cluster
+        self._place = place
+        self._volume = data.Volume(directory, 'real', size)
+        self._volume.prepare()
+        self._image = rbd_image.Image(
+            *(cluster, place, 'full', size),
+            images.of_file(self._volume.path),
         )
-        image.forget()
-    size = {'volume_bytes': volume.size}
-    samples = {name: [turn[name] for turn in turns] for name in turns[-1]}
-    ours = samples.pop('ours')
-    slower = [
-        {'wall_seconds': max(turn[name]['wall_seconds'] for name in samples)}
-        for turn in turns
-    ]
-    return {
-        'title': f'first backup of an image in Ceph: {volume.size >> 20} MiB, '
-        'an ext4 file system',
-        'rounds': rounds,
-        'figures': contest.medians(ours) | size,
-        'peers': {
-            name: contest.medians(others) | size
-            for name, others in samples.items()
-        },
-        'ratios': {
-            name: contest.ratios(others, ours, 'wall_seconds')
-            for name, others in [*samples.items(), (_SLOWER, slower)]
-        },
-    }
+        self._exported = cluster.take_snapshot(self._image.name, 'exported')
+
+    def run(self, name: str, rounds: int) -> contest.Answer:
+        turns: list[Turn] = []
+        for number in range(rounds):
+            print(f'{name}: round {number + 1} of {rounds}', flush=True)
+            turns.append(
+                {
+                    'ours': _timed(self._image.run('full')),
+                    _EXPORT: _export(self._cluster, self._exported),
+                    _ENGINE: _alone(self._place, self._volume.path),
+                }
+            )
+            self._image.forget()
+        size = {'volume_bytes': self._volume.size}
+        samples = {name: [turn[name] for turn in turns] for name in turns[-1]}
+        ours = samples.pop('ours')
+        slower = [
+            {
+                'wall_seconds': max(
+                    turn[name]['wall_seconds'] for name in samples
+                )
+            }
+            for turn in turns
+        ]
+        return {
+            'title': f'{_TITLES[name]}: {self._volume.size >> 20} MiB, an '
+            'ext4 file system',
+            'rounds': rounds,
+            'figures': contest.medians(ours) | size,
+            'peers': {
+                name: contest.medians(others) | size
+                for name, others in samples.items()
+            },
+            'ratios': {
+                name: contest.ratios(others, ours, 'wall_seconds')
+                for name, others in [*samples.items(), (_SLOWER, slower)]
+            },
+        }
 
 
 def _timed(figures: contest.Figures) -> contest.Figures:
@@ -102,16 +127,13 @@ def _timed(figures: contest.Figures) -> contest.Figures:
 
 def _export(cluster: images.Cluster, snapshot: str) -> contest.Figures:
     cache.settle()
-    served = cluster.bytes_served()
     # It takes no file that is there already, not even that one.
     script = 'exec rbd --conf "$0" --no-progress export "$1" - >/dev/null'
-    measured = process.measure(
-        process.Command(['/bin/sh', '-c', script, cluster.conf, snapshot])
-    )
-    return {
-        **measured.figures(),
-        'served_bytes': cluster.bytes_served() - served,
-    }
+    with cluster.serving() as serving:
+        measured = process.measure(
+            process.Command(['/bin/sh', '-c', script, cluster.conf, snapshot])
+        )
+    return {**measured.figures(), **serving}
 
 
 def _alone(place: pathlib.Path, path: pathlib.Path) -> contest.Figures:

@@ -122,6 +122,7 @@ _COLUMNS: tuple[tuple[str, Cell], ...] = (
     ('changed MB', _number('changed_bytes', '.1f', 1e6)),
     ('read MB', _number('read_bytes', '.1f', 1e6)),
     ('OSD MB', _number('served_bytes', '.1f', 1e6)),
+    ('OSD CPU s', _number('osd_cpu_seconds', '.2f')),
     ('written MB', _number('bytes_written', '.1f', 1e6)),
     ('stored MB', _number('stored_bytes', '.1f', 1e6)),
     ('meta kB', _number('metadata_bytes', '.1f', 1e3)),

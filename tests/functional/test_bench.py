@@ -33,7 +33,8 @@ class BenchTestCase(base.BaseTestCase):
         listed = self.bench('list')
         for name in (
             *('full', 'unchanged', 'changed-1pct', 'restore', 'gc-100'),
-            *('rbd-4g', 'rbd-256g', 'rbd-restore', 'rbd-full', 'rbd-random'),
+            *('rbd-4g', 'rbd-256g', 'rbd-restore'),
+            *('rbd-full', 'rbd-apart', 'rbd-random'),
             *('ceph-full', 'ceph-incremental', 'ceph-restore'),
         ):
             self.assertIn(name, listed.split())

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import threading
+
+import fixtures
 
 from ebackup_service.engine import control
 from ebackup_service.engine import crew
@@ -18,6 +21,15 @@ class CrewTest(base.BaseTestCase):
         self.ready.set()
         while True:
             self.crew.check()
+
+    def test_a_worker_more_than_cores_that_the_process_may_use(self):
+        self.useFixture(
+            fixtures.MockPatchObject(
+                os, 'sched_getaffinity', lambda pid: {0, 5, 7}
+            )
+        )
+        self.assertEqual(3, crew.cores())
+        self.assertEqual(4, crew.default_size())
 
     def test_all_run_at_once(self):
         together = threading.Barrier(3, timeout=30)
