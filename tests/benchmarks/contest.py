@@ -47,12 +47,10 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def fastest(peers: Sequence[Sequence[Figures]]) -> list[float]:
-    """The least wall seconds that any of them took, round by round."""
-    return [
-        min(sample['wall_seconds'] for sample in samples)
-        for samples in zip(*peers, strict=True)
-    ]
+def durable(sample: Figures) -> float:
+    """Wall seconds until what a contender wrote was durable."""
+    seconds: float = sample['wall_seconds'] + sample.get('flush_seconds', 0.0)
+    return seconds
 
 
 def _median(values: list[Any]) -> Any:

@@ -45,7 +45,7 @@ def answer(
                 for name, others in samples.items()
             },
             **{
-                title: _walls_against(ours, contest.fastest(others))
+                title: _walls_against(ours, others)
                 for title, others in _fields(samples, about)
             },
         },
@@ -71,16 +71,23 @@ def _against(
     names = [name for name in _COMPARED if name in others[-1]]
     return {
         **contest.ratios(others, ours, *names),
-        **_walls_against(ours, [one['wall_seconds'] for one in others]),
+        **_walls_against(ours, [others]),
     }
 
 
 def _walls_against(
-    ours: list[contest.Figures], walls: list[float]
+    ours: list[contest.Figures], field: list[list[contest.Figures]]
 ) -> dict[str, Any]:
+    """Of a field the fastest one counts, round by round."""
+    rounds = list(zip(*field, strict=True))
+    walls = [min(one['wall_seconds'] for one in each) for each in rounds]
     return {
         'wall_seconds': contest.ratio(
             walls, [one['wall_seconds'] for one in ours]
+        ),
+        'durable_wall_seconds': contest.ratio(
+            [min(map(contest.durable, each)) for each in rounds],
+            [contest.durable(one) for one in ours],
         ),
         'engine_wall_seconds': contest.ratio(
             walls, [one['engine']['wall_seconds'] for one in ours]

@@ -130,6 +130,7 @@ _COLUMNS: tuple[tuple[str, Cell], ...] = (
     ('anon MiB', _number('peak_anonymous_bytes', '.1f', 1 << 20)),
     ('others', _number('other_cores', '.1f')),
     ('wall x', _ratio('wall_seconds')),
+    ('durable x', _ratio('durable_wall_seconds')),
     ('CPU x', _ratio('cpu_seconds')),
     ('engine wall x', _ratio('engine_wall_seconds')),
     ('net wall x', _ratio('net_wall_seconds')),

@@ -9,7 +9,8 @@ jobs.
 
 All find the volume, and for a restore their repository, in the page cache, and
 the disk idle. Most of the others don't wait until what they wrote is durable,
-as ours does; ``flush_seconds`` is what is left of that when they have ended.
+as ours does; ``flush_seconds`` is what is left of that when they have ended,
+and ``durable_wall_seconds`` compares both together.
 """
 
 import pathlib
