@@ -7,6 +7,7 @@ say what went wrong.
 """
 
 from collections.abc import Mapping
+import contextlib
 import copy
 import importlib
 import importlib.util
@@ -207,6 +208,11 @@ class Attached:
     def connect(self) -> None:
         self._device = dict(self._connector.connect_volume(self._properties))
         self.handle = self._device.get('path')
+        # Of an image of Ceph: it has the key in it, and librados has read it.
+        written = getattr(self.handle, 'rbd_conf', None)
+        if written:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(written)
         assert self._record is not None
         self._record.add({'device': without_secrets(self._device)})
 

@@ -5,17 +5,14 @@ The lab's back end "block" exports loop devices, by os-brick's connector
 "local". For other tests the proxy reads what Cinder itself has attached.
 """
 
-import functools
 import json
 import os
-import pathlib
 import subprocess
 from typing import Any
 import unittest
 
-import fixtures
-
 from tests.functional import base
+from tests.functional import connector_case
 from tests.functional import fault_case
 from tests.functional import lab
 
@@ -24,77 +21,17 @@ MIB = base.MIB
 SECRET = 'lab-secret-of-connections'
 
 
-class Helper(fixtures.Fixture):
-    """Lets the proxy attach volumes by os-brick.
-
-    It runs as nobody in particular, and what attaches here needs no real root.
-    """
-
-    def _setUp(self) -> None:
-        current = lab.current()
-        program = current.directory / 'venv/bin/privsep-helper'
-        file = current.directory / 'etc/ebackup.d/connector.conf'
-        file.write_text(
-            f'[proxy]\nprivsep_helper = unshare --map-root-user {program}\n'
-        )
-        restart = functools.partial(
-            current.run, 'restart', current.service('ebackup-proxy')
-        )
-        self.addCleanup(restart)
-        self.addCleanup(file.unlink)
-        restart()
-
-
-class ConnectorTestCase(fault_case.FaultTestCase):
+class ConnectorTestCase(
+    connector_case.ConnectorCase, fault_case.FaultTestCase
+):
     @classmethod
     def setUpClass(cls) -> None:
         super().setUpClass()
         if 'block' not in lab.current().volume_types:
             raise unittest.SkipTest('the lab has no loop devices')
-        helper = Helper()
+        helper = connector_case.Helper()
         helper.setUp()
         cls.addClassCleanup(helper.cleanUp)
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.wait_for(self.announced, 'the proxy attaches by os-brick')
-        name = base.unique('connector')
-        self.call(
-            'POST',
-            '/v1/storages',
-            storage={
-                'name': name,
-                'kind': 'connector',
-                'settings': {},
-                'backends': ['lab@block'],
-            },
-        )
-        self.addCleanup(self.unregister, name)
-        self.attached = self.attachments()
-
-    def announced(self) -> bool:
-        proxies = self.call('GET', '/v1/proxies')['proxies']
-        return any(
-            'connector' in proxy['capabilities']['production']
-            for proxy in proxies
-            if proxy['alive']
-        )
-
-    def unregister(self, name: str) -> None:
-        def gone() -> bool:
-            # Until the last job of its volumes has ended.
-            answer = self.service().delete(f'/v1/storages/{name}')
-            return answer.status_code in (204, 404)
-
-        self.wait_for(gone, f'{name} is not registered any more')
-
-    def attachments(self) -> int:
-        """How often the proxy has attached a volume by os-brick."""
-        return self.log('ebackup-proxy').count('Attached a volume by local')
-
-    def records(self) -> list[pathlib.Path]:
-        directory = self.lab.directory / 'state/ebackup/attached'
-        return list(directory.glob('*'))
 
     def devices(self) -> list[str]:
         """Files of this lab's volumes that are block devices now."""
@@ -119,7 +56,7 @@ class ConnectorTestCase(fault_case.FaultTestCase):
         self.wait_for(lambda: not self.devices(), 'no device is left')
         self.assertEqual([], self.records())
         if attached is not None:
-            self.assertEqual(self.attached + attached, self.attachments())
+            self.assert_attached(attached)
 
 
 class TestConnector(ConnectorTestCase):
@@ -147,13 +84,7 @@ class TestConnector(ConnectorTestCase):
     def test_connections_are_secret(self) -> None:
         self.restore(self.backup(self.volume), self.volume)
         self.assert_nothing_left(2)
-        for service in 'ebackup-api', 'ebackup-server', 'ebackup-proxy':
-            self.assertNotIn(SECRET, self.log(service))
-        # Cinder may keep them in its own database.
-        for directory in 'state/ebackup', 'state/mariadb/ebackup':
-            for file in (self.lab.directory / directory).rglob('*'):
-                if file.is_file():
-                    self.assertNotIn(SECRET.encode(), file.read_bytes(), file)
+        self.assert_nowhere(SECRET)
 
 
 class TestInterruption(ConnectorTestCase):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import tempfile
 import uuid
 
 import fixtures
@@ -78,7 +79,10 @@ class RbdConformanceTest(
             return image.read(0, self.SIZE)
 
     def test_key_is_not_written_down(self):
+        # Where os-brick makes a configuration for librados.
+        self.useFixture(fixtures.NestedTempfile())
         lun = self.lun()
+        self.assertEqual([], os.listdir(tempfile.gettempdir()))
         (name,) = os.listdir(self.kept)
         with open(os.path.join(self.kept, name)) as file:
             content = file.read()
