@@ -89,6 +89,12 @@ class Lab:
             **wanted,
         }
 
+    @property
+    def spare_port(self) -> int:
+        """Return the last of its 20, which is for what tests start."""
+        port: int = self._settings['base_port'] + 19
+        return port
+
     def volume_path(self, volume_id: str) -> pathlib.Path:
         """Return the file that holds the volume's bytes.
 

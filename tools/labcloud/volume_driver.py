@@ -4,6 +4,12 @@
 Small, but whole: snapshots, clones, growing and reverting work, and a volume
 or a snapshot is attached either as a real block device (a loop device) or as
 the plain file, which Cinder treats differently in a restore.
+
+eBackup's proxy may get it by iSCSI instead, which the kernel need not know:
+the proxy has an initiator of its own. Cinder has none, so what it attaches to
+its own host stays a device or a file. Whom a connector is of, the name of its
+initiator tells: that of the proxy's is one that eBackup has made, and that
+nobody else uses.
 """
 
 import os
@@ -15,6 +21,7 @@ from cinder.volume import driver
 from oslo_config import cfg
 from oslo_utils import units
 
+from labcloud import iscsi
 from labcloud import loop
 from labcloud import volume_file
 
@@ -32,6 +39,7 @@ OPTIONS = [
         default=0,
         help='Group that may read and write the files or the loop devices.',
     ),
+    *iscsi.OPTIONS,
 ]
 
 
@@ -45,6 +53,7 @@ class LabVolumeDriver(driver.VolumeDriver):
         self._directory = pathlib.Path(self.configuration.lab_directory)
         self._group = self.configuration.lab_group
         self._block = self.configuration.lab_attach == 'block'
+        self._target = iscsi.Target(self.configuration)
 
     @staticmethod
     def get_driver_options():
@@ -120,6 +129,7 @@ class LabVolumeDriver(driver.VolumeDriver):
     def _delete(self, volume_or_snapshot):
         path = self._path(volume_or_snapshot)
         # A process that was killed leaves its devices behind.
+        self._target.end(path)
         loop.detach(path)
         path.unlink(missing_ok=True)
 
@@ -142,6 +152,11 @@ class LabVolumeDriver(driver.VolumeDriver):
 
     def initialize_connection(self, volume, connector, **kwargs):
         path = self._path(volume)
+        if self._target.serves(connector):
+            return {
+                'driver_volume_type': 'iscsi',
+                'data': self._target.export(path, connector),
+            }
         device = loop.attach(path, self._group) if self._block else str(path)
         return {
             'driver_volume_type': 'local',
@@ -154,7 +169,11 @@ class LabVolumeDriver(driver.VolumeDriver):
         }
 
     def terminate_connection(self, volume, connector, **kwargs):
-        loop.detach(self._path(volume))
+        path = self._path(volume)
+        if self._target.serves(connector):
+            self._target.end(path)
+        else:
+            loop.detach(path)
 
     def initialize_connection_snapshot(self, snapshot, connector, **kwargs):
         return self.initialize_connection(snapshot, connector)

@@ -38,7 +38,7 @@ def write(lab: lab_module.Lab) -> None:
 def volume_types(lab: lab_module.Lab) -> tuple[str, ...]:
     """Return the types, each a back end; the first one is the default."""
     if lab.settings.ceph:
-        return 'rbd', 'file'
+        return 'rbd', *TYPES
     # Making block devices needs root.
     return TYPES if system.is_root() else TYPES[1:]
 

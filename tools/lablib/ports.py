@@ -27,7 +27,8 @@ COUNT = len(NAMES) - 1 + CEPH_DAEMONS
 
 # Below the ports that the kernel hands out, and off the beaten track.
 _FIRST, _LAST = 21000, 32000
-_STEP = 20
+# The last one is for what tests start.
+_STEP = COUNT + 1
 
 
 def choose(base: int | None = None) -> int:

@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real iSCSI target in user space: tgtd."""
+"""A LUN of a real iSCSI target in user space."""
 
 import os
-import shutil
 import socket
-import subprocess
-import time
 
 import fixtures
 
-from tests import environment
+from tests import block_target
 
 USER, SECRET = 'backup', 'a-secret-of-chap'
 TARGET = 'iqn.2026-01.example.lab:disk1'
-SECONDS = 20
 
 
 class Tgtd(fixtures.Fixture):
@@ -25,11 +21,7 @@ class Tgtd(fixtures.Fixture):
 
     def __init__(self, size: int) -> None:
         super().__init__()
-        if os.geteuid():
-            environment.lacks('tgtd needs root')
-        for program in ('tgtd', 'tgtadm'):
-            if not shutil.which(program):
-                environment.lacks(f'{program} is not installed')
+        block_target.need()
         self._size = size
 
     def _setUp(self) -> None:
@@ -40,32 +32,11 @@ class Tgtd(fixtures.Fixture):
         with socket.socket() as bound:
             bound.bind(('127.0.0.1', 0))
             self.portal = f'127.0.0.1:{bound.getsockname()[1]}'
-        # Of several of them each has a number, below which its socket is.
-        self._number = str(os.getpid() % 30000 + 1000)
-        self._environment = os.environ | {
-            'TGT_IPC_SOCKET': os.path.join(self.directory, 'tgtd')
-        }
-        self.start()
-        self.addCleanup(self.kill)
+        self._tgtd = block_target.Tgtd(self.directory, self.portal)
+        self.useFixture(self._tgtd)
+        self._make_target()
 
-    def start(self) -> None:
-        self._log = os.path.join(self.directory, 'log')
-        with open(self._log, 'ab') as log:
-            self.process = subprocess.Popen(
-                [
-                    *('tgtd', '-f', '-C', self._number),
-                    *('--iscsi', f'portal={self.portal}'),
-                ],
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
-        end = time.monotonic() + SECONDS
-        while not self._administer('sys', 'show'):
-            assert self.process.poll() is None, 'tgtd ended'
-            assert time.monotonic() < end, 'tgtd does not answer'
-            time.sleep(0.02)
+    def _make_target(self) -> None:
         one = ('--tid', '1')
         for mode, operation, *more in (
             ('account', 'new', '--user', USER, '--password', SECRET),
@@ -74,25 +45,19 @@ class Tgtd(fixtures.Fixture):
             ('account', 'bind', *one, '--user', USER),
             ('target', 'bind', *one, '-I', 'ALL'),
         ):
-            assert self._administer(mode, operation, *more), mode
+            self._tgtd.tell(mode, operation, *more)
+
+    def start(self) -> None:
+        self._tgtd.start()
+        self._make_target()
 
     def kill(self) -> None:
-        """It doesn't end by a signal that it can hear, with a target."""
-        self.process.kill()
-        self.process.wait(SECONDS)
+        self._tgtd.kill()
 
     def sessions(self) -> int:
         """How many initiators have logged in."""
-        done = subprocess.run(
-            [
-                *('tgtadm', '-C', self._number, '--lld', 'iscsi'),
-                *('--mode', 'conn', '--op', 'show', '--tid', '1'),
-            ],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout.count('Session:')
+        shown = self._tgtd.tell('conn', 'show', '--tid', '1')
+        return shown.count('Session:')
 
     def properties(self, **other) -> dict:
         """As Cinder has them in connection_info."""
@@ -108,14 +73,3 @@ class Tgtd(fixtures.Fixture):
             'access_mode': 'rw',
             'encrypted': False,
         } | other
-
-    def _administer(self, mode: str, operation: str, *more: str) -> bool:
-        done = subprocess.run(
-            [
-                *('tgtadm', '-C', self._number, '--lld', 'iscsi'),
-                *('--mode', mode, '--op', operation, *more),
-            ],
-            env=self._environment,
-            capture_output=True,
-        )
-        return done.returncode == 0
