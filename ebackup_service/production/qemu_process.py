@@ -30,7 +30,7 @@ LOG = log.getLogger(__name__)
 
 PROGRAM = 'qemu-storage-daemon'
 _PREFIX = 'qemu-'
-_LOCK, _PID = 'lock', 'pid'
+_LOCK, _PID, _READY = 'lock', 'pid', 'ready'
 _PAUSE = 0.01
 # Seconds that it has to say good-bye to the storage.
 _GOODBYE = 2.0
@@ -87,6 +87,8 @@ class Process:
             ) from e
         self.socket = os.path.join(self._directory, 'nbd')
         self._monitor = os.path.join(self._directory, 'qmp')
+        # It writes this file when it has made all else.
+        self._ready = os.path.join(self._directory, _READY)
         self._process = subprocess.Popen(
             [
                 *('/bin/sh', '-c', _SHELL, 'sh'),
@@ -95,7 +97,7 @@ class Process:
                 f'addr.type=unix,addr.path={self.socket},max-connections=0',
                 '--chardev',
                 f'socket,id=monitor,path={self._monitor},server=on,wait=off',
-                *('--monitor', 'chardev=monitor'),
+                *('--monitor', 'chardev=monitor', '--pidfile', self._ready),
             ],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -131,16 +133,20 @@ class Process:
         os.close(self._lock)
 
     def _started(self, seconds: float) -> bool:
-        """Whether it answers; to connect without asking may confuse it.
+        """Whether it answers.
+
+        Who connects earlier, or without asking, may confuse it.
 
         :raises SourceUnavailable: it has ended
         """
-        try:
-            with self.monitor():
-                return True
-        except errors.SourceUnavailable:
-            if self._process.poll() is not None:
-                raise
+        ended = self._process.poll() is not None
+        if ended or os.path.exists(self._ready):
+            try:
+                with self.monitor():
+                    return True
+            except errors.SourceUnavailable:
+                if ended:
+                    raise
         time.sleep(min(seconds, _PAUSE))
         return False
 

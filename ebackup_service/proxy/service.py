@@ -50,6 +50,9 @@ class ProxyService:
         # What os-brick says of this host; volumes are not attached before.
         self._connector: dict[str, Any] | None = None
         self._stopped = threading.Event()
+        # One thread announces, so that no older announcement comes after a
+        # newer one.
+        self._news = threading.Event()
         self._announcer = threading.Thread(
             target=self._announce_until_stopped,
             name='proxy-announce',
@@ -73,22 +76,26 @@ class ProxyService:
         if self._stopped.is_set():
             return
         self._crew.close()
-        self._announce()
+        self._news.set()
         self._crew.finish(self._conf.proxy.shutdown_timeout)
         self._stopped.set()
+        self._news.set()
         self._announcer.join(_STOP_SECONDS)
         listeners.close(self._listener, _STOP_SECONDS)
         LOG.info('Proxy %s stopped', self._conf.proxy.host)
 
     def _announce_until_stopped(self) -> None:
-        while not self._stopped.is_set():
+        last = False
+        while not last:
+            self._news.clear()
+            last = self._stopped.is_set()
             self._announce()
-            self._stopped.wait(self._conf.proxy.announce_interval)
+            if not last:
+                self._news.wait(self._conf.proxy.announce_interval)
 
     def _make_ready(self) -> None:
         self._connector = connector.ready(self._conf)
-        if self._connector is not None and not self._stopped.is_set():
-            self._announce()
+        self._news.set()
 
     def _announce(self) -> None:
         known = self._connector

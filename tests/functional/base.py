@@ -180,9 +180,9 @@ class LabTestCase(base.BaseTestCase):
     def read(self, volume_id: str, offset: int, length: int) -> bytes:
         return self.lab.read(volume_id, offset, length)
 
-    def sha256(self, volume_id: str) -> str:
-        """Return the hash of all of the volume's bytes."""
-        return self.lab.sha256(volume_id)
+    def sha256(self, volume_id: str, *part: int) -> str:
+        """Return the hash of the volume's bytes; part: see Lab.sha256."""
+        return self.lab.sha256(volume_id, *part)
 
     def use_volume(self, volume_id: str) -> str:
         """Make the volume in-use; return the attachment.

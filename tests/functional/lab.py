@@ -122,11 +122,16 @@ class Lab:
             file.seek(offset)
             file.write(data)
 
-    def sha256(self, volume_id: str) -> str:
-        """Return what is the same for volumes of the same bytes only."""
+    def sha256(self, volume_id: str, *part: int) -> str:
+        """Return what is the same for volumes of the same bytes only.
+
+        part: begin and end of the bytes that count, whole MiB; all of them
+        without it
+        """
         if self.profile == 'ceph':
-            return self._volume('digest', volume_id).decode().strip()
-        return sha256(self.volume_path(volume_id))
+            numbers = map(str, part)
+            return self._volume('digest', volume_id, *numbers).decode().strip()
+        return sha256(self.volume_path(volume_id), *part)
 
     def _volume(
         self, verb: str, volume_id: str, *numbers: str, content: bytes = b''
@@ -186,12 +191,12 @@ def current() -> Lab:
     return Lab(pathlib.Path(os.environ['EBACKUP_LAB']).resolve())
 
 
-def sha256(path: pathlib.Path) -> str:
+def sha256(path: pathlib.Path, *part: int) -> str:
     """Return what is the same for files of the same bytes, and of no others.
 
     Most of a test's volume is a hole, and is not read.
     """
-    digest: str = _sparse().digest(path)
+    digest: str = _sparse().digest(path, *part)
     return digest
 
 

@@ -31,6 +31,8 @@ class TestNbd(ebackup_case.EBackupTestCase):
         self.volume = self.create_volume(volume_type='file')
         self.name = f'volume-{self.volume}'
         self.directory = self.lab.directory / 'state/ebackup/nbd'
+        # From a run that was interrupted.
+        shutil.rmtree(self.directory, ignore_errors=True)
         self.directory.mkdir()
         self.addCleanup(shutil.rmtree, self.directory)
         # The daemon is root here, and the proxy is not.

@@ -49,6 +49,7 @@ class SplitServiceTestCase(fault_case.FaultTestCase):
 
     def test_killed_bus_and_database_come_back(self):
         for service in 'rabbitmq', 'mariadb':
+            self.assertEqual('running', self.job(self.job_id)['state'])
             self.kill(service)
             self.lab.run('start', service)
         self.ends_well()

@@ -117,14 +117,15 @@ def _parser() -> argparse.ArgumentParser:
         add(name, text).add_argument('service')
     for name, numbers, text in (
         ('path', [], "print the file that has a volume's bytes"),
-        ('digest', [], "print a hash of a volume's bytes"),
+        ('digest', ['begin?', 'end?'], "print a hash of a volume's bytes"),
         ('read', ['offset', 'length'], 'print bytes of a volume'),
         ('write', ['offset'], 'write standard input into a volume'),
     ):
         command = add(f'volume-{name}', text)
         command.add_argument('volume_id')
         for number in numbers:
-            command.add_argument(number, type=int)
+            optional = {'nargs': '?'} if number.endswith('?') else {}
+            command.add_argument(number.rstrip('?'), type=int, **optional)
     return parser
 
 
@@ -175,7 +176,8 @@ def _run(arguments: argparse.Namespace) -> int:
         case 'volume-path':
             print(volumes.find(lab, arguments.volume_id))
         case 'volume-digest':
-            print(volumes.digest(lab, arguments.volume_id))
+            part = arguments.begin or 0, arguments.end
+            print(volumes.digest(lab, arguments.volume_id, *part))
         case 'volume-read':
             where = arguments.offset, arguments.length
             data = volumes.read(lab, arguments.volume_id, *where)

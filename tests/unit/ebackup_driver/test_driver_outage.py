@@ -81,7 +81,9 @@ class TestInTheMiddle(OutageTestCase):
     def test_ends_the_wait_after_the_timeout(self):
         self.service.beats_needed = None
         self.at('POST', base.BEAT, self.server.stop, 2)
-        self.assertRegex(self.fail(), '^Conn.*: no connection to .* for 1 s')
+        self.assertRegex(
+            self.fail(), '^Conn.*: no connection to .* for [0-9]+ s'
+        )
         self.assertEqual(2, len(self.service.said('POST', base.BEAT)))
 
     def test_is_borne_when_it_is_short(self):
@@ -239,7 +241,9 @@ class TestRestore(test_driver_restore.RestoreTestCase):
         error = self.assertRaises(
             exception.BackupDriverException, self.restore
         )
-        self.assertRegex(str(error), '^Conn.*: no connection to .* for 1 s')
+        self.assertRegex(
+            str(error), '^Conn.*: no connection to .* for [0-9]+ s'
+        )
         self.assertEqual({}, self.target_metadata())
 
     def test_is_withdrawn_at_any_request(self):

@@ -265,7 +265,7 @@ class OutageTest(IscsiTestCase):
         )
 
     def test_target_that_does_not_come_back(self):
-        source = self.source(timeout=0.5, outage=1)
+        source = self.source(timeout=5, outage=1)
         self.target_server.kill()
         error = self.assertRaises(
             errors.SourceUnavailable, self.read, source, 0

@@ -130,7 +130,7 @@ class SourceTest(HostileTestCase):
     def test_server_that_hangs_on_every_read(self):
         ended = threading.Event()
         self.addCleanup(ended.set)
-        source = self.source(timeout=0.2, outage=0.3)
+        source = self.source(timeout=1, outage=0.3)
         self.server.hook = lambda *_: ended.wait()
         error = self.assertRaises(errors.SourceUnavailable, self.read, source)
         self.assertIn('no answer', str(error))

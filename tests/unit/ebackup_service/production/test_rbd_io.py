@@ -32,10 +32,10 @@ class IoTestCase(rbd_case.RbdTestCase):
         self.ceph.stop_osd()
 
     def in_time(self, error, call, *arguments):
-        """Let the call fail within some seconds."""
+        """Let the call fail soon after the time limit."""
         start = time.monotonic()
         raised = self.assertRaises(error, call, *arguments)
-        self.assertLess(time.monotonic() - start, 5)
+        self.assertLess(time.monotonic() - start, 10)
         return raised
 
 
@@ -151,7 +151,7 @@ class SourceTest(IoTestCase):
         self.assertEqual(SIZE // 2, sum(rbd_case.named(source).values()))
 
     def test_ceph_that_does_not_answer(self):
-        volume = self.lun(timeout=1)
+        volume = self.lun(timeout=3)
         source = self.source(volume, SIZE, volume.take_snapshot('one'))
         self.pause()
         error = self.in_time(
@@ -166,7 +166,7 @@ class SourceTest(IoTestCase):
         with self.image() as image:
             image.resize(1 << 30)
             image.write(b'x' * MIB, 1000 * MIB)
-        volume = self.lun(timeout=1)
+        volume = self.lun(timeout=3)
         snapshot = volume.take_snapshot('one')
         extents = self.source(volume, 1 << 30, snapshot).extents()
         self.assertEqual(0, next(extents).offset)
@@ -216,7 +216,7 @@ class TargetTest(IoTestCase):
         self.assertEqual(self.noise[:1] + bytes(300 * MIB - 1), self.content())
 
     def test_ceph_that_does_not_answer(self):
-        target = self.target(self.lun(timeout=1), SIZE)
+        target = self.target(self.lun(timeout=3), SIZE)
         self.pause()
         for call in (
             lambda: target.write(0, memoryview(b'x' * MIB)),

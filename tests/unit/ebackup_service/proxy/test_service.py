@@ -109,7 +109,7 @@ class TestProxyService(base.BaseTestCase):
         self.fixture.start_proxy(
             {
                 'proxy': {
-                    'max_bytes_per_second': 16 * MIB,
+                    'max_bytes_per_second': 8 * MIB,
                     'shutdown_timeout': 20,
                     'workers': 1,
                 }
