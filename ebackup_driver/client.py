@@ -97,6 +97,12 @@ class Client:
         body = {'project_id': project_id, 'record': record}
         self._put(body, 'images', image_id, 'record')
 
+    # Volumes
+
+    def forsake_anchors(self, volume_id: str) -> None:
+        """Have no storage believed in what changed of a volume until now."""
+        self._transport.send('DELETE', _path('volumes', volume_id, 'anchors'))
+
     # Jobs
 
     def reserve_restore(

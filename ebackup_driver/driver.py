@@ -230,9 +230,12 @@ class EBackupDriver(driver.BackupDriver):
         volume_file: Any,
         volume_is_new: bool,
     ) -> None:
+        client = self._client()
+        emptied = volume.is_emptied(volume_file)
+        if emptied:
+            self._tell_emptied(client, volume_id)
         check = functools.partial(status.check_restoring, backup)
         check()
-        client = self._client()
         waiter = self._waiter(client, check)
         found = waiter.persist(client.image_record, backup.id)
         encryption.check_target(self.context, found.volume_metadata, volume_id)
@@ -240,7 +243,7 @@ class EBackupDriver(driver.BackupDriver):
             self.context,
             backup,
             volume_id,
-            volume_is_new or volume.is_emptied(volume_file),
+            volume_is_new or emptied,
         )
         job_id = str(uuid.uuid4())
         job = waiter.persist(client.reserve_restore, job_id, request)
@@ -255,6 +258,24 @@ class EBackupDriver(driver.BackupDriver):
             LOG.warning('Job %s: %s', job.id, job.warning)
         if found.volume_metadata:
             self.put_metadata(volume_id, found.volume_metadata)
+
+    def _tell_emptied(self, client: clients.Client, volume_id: str) -> None:
+        """Let nobody believe that what a volume held may still be there.
+
+        Before anything that keeps the restore from being made, even that it
+        is not wanted any more.
+        """
+        try:
+            self._waiter(client).persist(client.forsake_anchors, volume_id)
+        except errors.EBackupError:
+            LOG.error(
+                'Volume %s was emptied by Cinder, to be restored to, and the '
+                'eBackup service does not know: before it is backed up, '
+                'restore to it again, or let the anchors of its storage go '
+                'once: openstack ebackup storage set --no-anchors',
+                volume_id,
+            )
+            raise
 
     def _wait(
         self,

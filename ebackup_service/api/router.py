@@ -20,6 +20,7 @@ UUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}'
 VARIABLES = {
     'image_id': UUID,
     'job_id': UUID,
+    'volume_id': UUID,
     'name': r'[A-Za-z0-9][A-Za-z0-9._-]{0,254}',
 }
 

@@ -9,6 +9,7 @@ from ebackup_service.api.handlers import repository
 from ebackup_service.api.handlers import restore
 from ebackup_service.api.handlers import root
 from ebackup_service.api.handlers import storage
+from ebackup_service.api.handlers import volume
 from ebackup_service.api import router
 
 # Answered without authentication.
@@ -35,6 +36,9 @@ ROUTES: router.Table = {
     },
     '/v1/restores/{job_id}': {
         'PUT': restore.reserve_restore,
+    },
+    '/v1/volumes/{volume_id}/anchors': {
+        'DELETE': volume.forsake_anchors,
     },
     '/v1/jobs': {
         'GET': job.list_jobs,

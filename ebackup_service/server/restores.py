@@ -14,7 +14,6 @@ from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server import errors
 from ebackup_service.server import jobs
-from ebackup_service.server import snapshots
 from ebackup_service.server import storages
 from ebackup_service.server import volumes
 
@@ -31,7 +30,8 @@ def reserve(
     """Record a restore that is to be made; the same again is the same job.
 
     ``request`` is the REST body's ``restore``. The job pins the image's data
-    until it ends, even if the image is deleted meanwhile.
+    until it ends, even if the image is deleted meanwhile. Refused or not, of
+    a volume that was emptied no anchor is believed any more.
 
     :raises errors.NotFound: the project has no such image.
     :raises errors.Conflict: the id stands for another job
@@ -44,6 +44,8 @@ def reserve(
         (``volume-too-small``), or its availability zone is another and the
         operator refuses that (``availability-zone-mismatch``).
     """
+    if request['volume_is_new']:
+        volumes.forsake_anchors(catalog, request['volume']['id'])
     with catalog.writer() as session:
         service.lock(session)
         job = job_rows.get(session, job_id)
@@ -91,10 +93,6 @@ def _create(
     storage = storages.reaching(session, volume)
     if storage is not None:
         parameters['storage'] = storage.id
-    if request['volume_is_new']:
-        # If it was emptied, its storage may know nothing of that: what has
-        # changed since an anchor can't be told any more.
-        snapshots.forsake_volume(session, volume['id'])
     job_rows.insert(
         session,
         id=job_id,

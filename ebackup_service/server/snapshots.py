@@ -197,13 +197,14 @@ def settle(session: orm.Session, job: job_rows.Job) -> None:
 def keep(session: orm.Session, job: job_rows.Job) -> None:
     """Make what a backup has taken the anchor of its chain.
 
-    In the transaction in which its image becomes available.
+    In the transaction in which its image becomes available. Of a backup that
+    should have ended before, maybe since its volume was emptied, none stays.
     """
     for row in snapshot_rows.find(
         session, job_id=job.id, state=snapshot_rows.TAKEN
     ):
         storage = storage_rows.get(session, row.storage_id)
-        if storage is None or not storage.anchors:
+        if storage is None or not storage.anchors or job.cancel_reason:
             continue
         snapshot_rows.condemn(
             session,

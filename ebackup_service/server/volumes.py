@@ -3,8 +3,34 @@
 
 from sqlalchemy import orm
 
+from ebackup_service.server.catalog import database
+from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server.catalog import service
 from ebackup_service.server import errors
+from ebackup_service.server import jobs
+from ebackup_service.server import snapshots
+
+
+@database.retried
+def forsake_anchors(catalog: database.Catalog, volume_id: str) -> None:
+    """Believe no storage any more in what has changed of a volume.
+
+    Cinder has emptied it, and its storage may know nothing of that. Backups
+    of it that go on end: who knows what they read, and compare with. Those of
+    a snapshot that Cinder has don't.
+    """
+    with catalog.writer() as session:
+        service.lock(session)
+        for job in job_rows.unfinished(
+            session, volume_id=volume_id, kind=job_rows.BACKUP
+        ):
+            image = job.image_id and image_rows.get(session, job.image_id)
+            if image and image.snapshot_id is None:
+                jobs.request_cancel(
+                    session, job.id, 'Its volume was emptied by Cinder.'
+                )
+        snapshots.forsake_volume(session, volume_id)
 
 
 def check_unwritten(session: orm.Session, volume_id: str) -> None:

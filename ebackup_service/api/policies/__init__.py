@@ -11,8 +11,19 @@ from ebackup_service.api.policies import record
 from ebackup_service.api.policies import repository
 from ebackup_service.api.policies import restore
 from ebackup_service.api.policies import storage
+from ebackup_service.api.policies import volume
 
-NOUNS = (base, image, record, restore, job, repository, storage, proxy)
+NOUNS = (
+    base,
+    image,
+    record,
+    restore,
+    volume,
+    job,
+    repository,
+    storage,
+    proxy,
+)
 
 
 def list_rules() -> list[policy.RuleDefault]:

@@ -225,6 +225,9 @@ class PlayedService:
             self._wait_for_attachment(job)
         return 202, {'job': self.jobs[job_id]}
 
+    def _forsake(self, request, volume_id):
+        return 204, None
+
     def _new_job(self, kind, image_id=None, volume_id=None, job_id=None):
         job = {
             'id': job_id or str(uuid.uuid4()),
@@ -437,6 +440,7 @@ _ROUTES = [
     ('GET', f'/v1/images/{_ID}/record', PlayedService._get_record),
     ('PUT', f'/v1/images/{_ID}/record', PlayedService._put_record),
     ('PUT', f'/v1/restores/{_ID}', PlayedService._put_restore),
+    ('DELETE', f'/v1/volumes/{_ID}/anchors', PlayedService._forsake),
     ('GET', '/v1/jobs', PlayedService._list_jobs),
     ('GET', f'/v1/jobs/{_ID}', PlayedService._get_job),
     ('PUT', f'/v1/jobs/{_ID}/attachment', PlayedService._attach),

@@ -98,6 +98,7 @@ class TestClient(RealServiceTestCase):
         record = self.driver.image_record(image.id)
         self.assertEqual('{"version": 2}', record.volume_metadata)
         self.driver.import_image_record(image.id, 'p1', record.record)
+        self.driver.forsake_anchors(str(uuid.uuid4()))
         self.assertRaises(
             errors.NotFound,
             self.driver.import_image_record,

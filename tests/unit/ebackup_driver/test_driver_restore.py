@@ -8,6 +8,7 @@ from oslo_utils import units
 
 from tests.unit.ebackup_driver import base
 from tests.unit.ebackup_driver import cinder_records
+from tests.unit.ebackup_driver import played_service
 
 ADMIN = cinder_records.admin_context
 
@@ -154,6 +155,60 @@ class TestRestore(RestoreTestCase):
         self.assertEqual('Stop.', str(error))
 
 
+class TestEmptied(RestoreTestCase):
+    """A plain file, which Cinder has truncated before the driver is called."""
+
+    def told(self):
+        path = f'/v1/volumes/{self.target.id}/anchors'
+        return self.service.said('DELETE', path)
+
+    def assert_told(self, error=exception.BackupDriverException):
+        self.assertRaises(error, self.restore)
+        self.assertEqual(self.told(), self.service.requests[:1])
+
+    def test_is_told_first_of_all(self):
+        self.restore()
+        self.assertEqual(self.told(), self.service.requests[:1])
+
+    def test_is_told_of_an_unknown_image(self):
+        self.service.images.clear()
+        self.assert_told()
+
+    def test_is_told_when_the_restore_is_not_wanted_any_more(self):
+        cinder_records.set_status(self.backup.id, 'error')
+        self.assert_told(exception.BackupRestoreCancel)
+
+    def test_is_not_told_of_a_device(self):
+        self.service.reaches_volumes = True
+        with open('/dev/null', 'wb') as self.volume_file:
+            self.restore()
+        self.assertEqual([], self.told())
+
+    def away(self, answers):
+        """The service is so until it was asked that often."""
+
+        def hook(request):
+            cinder_records.set_status(self.backup.id, 'error')
+            if len(self.service.requests) <= answers:
+                raise played_service.Refusal(503, 'away')
+
+        self.service.hooks.append(hook)
+
+    def test_is_told_as_soon_as_the_service_is_back(self):
+        self.configure(service_timeout=60.0)
+        self.away(3)
+        self.assertRaises(exception.BackupRestoreCancel, self.restore)
+        self.assertEqual(4, len(self.told()))
+
+    def test_is_logged_when_the_service_is_away_for_good(self):
+        self.configure(service_timeout=1.0)
+        self.server.stop()
+        logger = self.useFixture(fixtures.FakeLogger())
+        self.assertRaises(exception.BackupDriverException, self.restore)
+        self.assertIn(f'Volume {self.target.id} was emptied', logger.output)
+        self.assertIn('--no-anchors', logger.output)
+
+
 class TestMetadata(RestoreTestCase):
     def test_is_put_back_after_the_data(self):
         seen = []
@@ -219,5 +274,6 @@ class TestEncryptedVolume(RestoreTestCase):
             exception.BackupDriverException, self.restore
         )
         self.assertTrue(str(error).startswith('Backup is encrypted, by'))
+        self.assertEqual(1, len(self.service.said('DELETE', '/v1/volumes/.*')))
         # Nothing was written.
         self.assertEqual([], self.service.said('PUT', '/v1/restores/[^/]+'))

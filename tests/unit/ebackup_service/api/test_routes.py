@@ -25,6 +25,7 @@ ACCESS = {
     ('GET', '/v1/images/{image_id}/record'): (SERVICE_OR_ADMIN, set()),
     ('PUT', '/v1/images/{image_id}/record'): (SERVICE, set()),
     ('PUT', '/v1/restores/{job_id}'): (SERVICE, set()),
+    ('DELETE', '/v1/volumes/{volume_id}/anchors'): (SERVICE, set()),
     ('GET', '/v1/jobs'): (EVERYBODY, set()),
     ('GET', '/v1/jobs/{job_id}'): (OWNER, {'stranger'}),
     ('PUT', '/v1/jobs/{job_id}/attachment'): (SERVICE, set()),
@@ -89,7 +90,9 @@ class AccessTest(base.ApiTestCase):
         elif method == 'POST' and path == '/v1/repositories':
             new = f'r-{uuid.uuid4()}'
             body = {'repository': {'name': new, 'url': 'file:///x'}}
-        path = path.format(image_id=image_id, job_id=job, name=name)
+        path = path.format(
+            image_id=image_id, job_id=job, name=name, volume_id=uuid.uuid4()
+        )
         return self.request(method, path, body, caller).status_int
 
     def _storage(self, method):
@@ -146,7 +149,10 @@ class MethodTest(base.ApiTestCase):
     def test_other_methods_are_refused_and_the_right_ones_named(self):
         for path, methods in routes.ROUTES.items():
             concrete = path.format(
-                image_id=uuid.uuid4(), job_id=uuid.uuid4(), name='x'
+                image_id=uuid.uuid4(),
+                job_id=uuid.uuid4(),
+                name='x',
+                volume_id=uuid.uuid4(),
             )
             for method in set(METHODS) - set(methods):
                 response = self.request(method, concrete)

@@ -4,6 +4,7 @@
 import os
 
 from ebackup_service.production import base as production
+from ebackup_service.server import errors
 from ebackup_service.server import images
 from ebackup_service.server import storages
 from tests.unit.ebackup_service.production import folder
@@ -84,6 +85,29 @@ class TestInPlace(volumes_case.VolumesTestCase):
     def test_storage_is_not_trusted(self):
         storages.update(self.catalog, self.conf, 'one', trust='shadow')
         self.assert_compared(self.first)
+
+    def test_volume_was_emptied_behind_the_storages_back(self):
+        """By Cinder, which opens a plain file before it asks for a restore."""
+        truth = folder.FolderSource._list_all
+
+        def unaware(source):
+            if source.gaps is not production.ExtentKind.UNCHANGED:
+                yield from truth(source)
+
+        self.patch(folder.FolderSource, '_list_all', unaware)
+        with open(self.path, 'wb'):
+            pass
+        self.assertRaises(
+            errors.Refused,
+            self.fixture.restore,
+            *(self.first, self.volume_id),
+            volume={**folder.volume('volume'), 'size': 512},
+            volume_is_new=True,
+        )
+        os.truncate(self.path, SIZE)
+        image, result = self.back_up()
+        self.assertEqual('compared', result['changes'])
+        self.assertEqual(bytes(SIZE), self.restored(image))
 
     def test_volume_has_grown(self):
         os.truncate(self.path, SIZE + 2 * CHUNK)

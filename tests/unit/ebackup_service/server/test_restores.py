@@ -157,7 +157,14 @@ class TestReserve(base.BaseTestCase):
         first = self.reserve(self.request())
         self.refused('volume-busy', 409, self.request(id=first.volume_id))
         backup, _ = self.fixture.reserve()
-        self.refused('volume-busy', 409, self.request(id=backup.volume_id))
+        request = {**self.request(id=backup.volume_id), 'volume_is_new': False}
+        self.refused('volume-busy', 409, request)
+
+    def test_backup_that_waits_for_a_volume_that_was_emptied_ends(self):
+        backup, waiting = self.fixture.reserve()
+        job = self.reserve(self.request(id=backup.volume_id))
+        self.assertEqual('pending', job.state)
+        self.assertEqual('cancelled', self.fixture.job(waiting.id).state)
 
     def test_other_zone_is_recorded_and_logged(self):
         job = self.reserve(self.request(availability_zone='two'))

@@ -2,6 +2,7 @@
 import sqlalchemy as sa
 
 from ebackup_service.rpc import messages
+from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server import errors
@@ -304,6 +305,112 @@ class TestAnchor(SnapshotsTestCase):
         spec = self.begin()
         self.assertEqual(image.id, spec.base.image_id)
         self.assertIsNone(spec.anchor)
+
+    def refuse(self, image, kind, **values):
+        """Cinder has emptied the volume, and the restore is refused."""
+        volume = {**folder.volume('volume'), 'size': image.size}
+        volume.update(values.pop('volume', {}))
+        error = self.assertRaises(
+            errors.ServerError,
+            self.fixture.restore,
+            *(image, self.volume_id),
+            volume=volume,
+            volume_is_new=True,
+            **values,
+        )
+        self.assertEqual(kind, error.kind)
+
+    def assert_forsaken(self, spec):
+        self.assertIsNone(spec.anchor)
+        self.fixture.finish(spec, 'failed')
+
+    def test_it_goes_when_the_restore_is_refused(self):
+        """The volume was emptied before anybody could be asked."""
+        other = self.fixture.make_image(volume={'availability_zone': 'one'})
+        damaged = self.fixture.make_image()
+        with self.catalog.writer() as session:
+            image_rows.move(
+                session,
+                damaged.id,
+                (image_rows.AVAILABLE,),
+                damage=[[0, 4]],
+                damaged_bytes=4,
+            )
+        deleted = self.fixture.make_image()
+        images.delete(self.catalog, deleted.id)
+        set_option = self.conf.set_override
+        set_option('availability_zone_mismatch', 'refuse', 'server')
+        for number, (image, kind, values) in enumerate(
+            (
+                (other, 'volume-too-small', {'volume': {'size': 512}}),
+                (
+                    other,
+                    'availability-zone-mismatch',
+                    {'volume': {'availability_zone': 'two'}},
+                ),
+                (other, 'image-unknown', {'project_id': 'b' * 32}),
+                (deleted, 'image-not-available', {}),
+                (damaged, 'image-damaged', {}),
+            )
+        ):
+            with self.subTest(kind):
+                self.back_up(f'{number}')
+                self.refuse(image, kind, **values)
+                self.assertEqual([], self.rows(state='anchor'))
+                self.assert_forsaken(self.begin())
+        self.back_up()
+        _, job = self.fixture.reserve()
+        set_option('max_unfinished_jobs', 1, 'server')
+        self.refuse(other, 'too-many-jobs')
+        self.assertEqual([], self.rows(state='anchor'))
+        jobs.cancel(self.catalog, job.id)
+        self.assert_forsaken(self.begin())
+
+    def test_it_goes_when_another_job_has_the_volume(self):
+        image, _ = self.back_up('1')
+        first = self.fixture.restore(
+            *(image, self.volume_id),
+            volume={**folder.volume('volume'), 'size': image.size},
+            volume_is_new=False,
+        )
+        self.refuse(image, 'volume-busy')
+        self.assertEqual({'1': 'condemned'}, self.states())
+        jobs.cancel(self.catalog, first.id)
+        self.assert_forsaken(self.begin())
+
+    def test_backup_of_a_volume_that_is_emptied_ends(self):
+        """It reads what was emptied, and compares with its anchor."""
+        image, _ = self.back_up('1')
+        spec = self.begin()
+        self.take(spec, '2')
+        self.refuse(image, 'volume-busy')
+        self.assertIn('emptied', self.fixture.job(spec.id).cancel_reason)
+        self.assertFalse(self.fixture.commit(spec).accepted)
+        self.fixture.finish(spec, 'cancelled')
+        self.assertEqual({'1': 'condemned', '2': 'condemned'}, self.states())
+
+    def test_backup_that_has_read_the_volume_before_leaves_none(self):
+        image, _ = self.back_up('1')
+        spec = self.begin()
+        self.take(spec, '2')
+        self.fixture.commit(spec)
+        self.refuse(image, 'volume-busy')
+        self.fixture.finish(spec, result={'kind': 'full'})
+        made = images.show(self.catalog, spec.image.id)
+        self.assertEqual('available', made.state)
+        self.assertEqual({'1': 'condemned', '2': 'condemned'}, self.states())
+
+    def test_backup_of_a_snapshot_of_cinder_goes_on(self):
+        image, _ = self.back_up('1')
+        snapshot = {'id': catalog_fixture.new_id(), 'name': 's', 'size': 5}
+        _, job = self.fixture.reserve(
+            volume_id=self.volume_id,
+            volume={**folder.volume('volume'), 'snapshot': snapshot},
+            snapshot_id=snapshot['id'],
+        )
+        self.refuse(image, 'volume-busy')
+        self.assertEqual('pending', self.fixture.job(job.id).state)
+        self.assertEqual({'1': 'condemned'}, self.states())
 
     def test_storage_that_keeps_none(self):
         storages.update(self.catalog, self.conf, 'one', anchors=False)
