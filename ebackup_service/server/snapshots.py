@@ -266,7 +266,8 @@ def schedule(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
 def _due(session: orm.Session) -> dict[tuple[str, str], list[str]]:
     """What is to be removed, by storage and repository.
 
-    Nothing of a volume that is just backed up: its snapshots are compared.
+    Nothing of a volume that is just backed up, or restored to: its snapshots
+    are compared with all the time.
     """
     unfinished = job_rows.unfinished(session)
     busy = {
@@ -274,11 +275,13 @@ def _due(session: orm.Session) -> dict[tuple[str, str], list[str]]:
         for job in unfinished
         if job.kind == job_rows.RELEASE
     }
-    read = {job.volume_id for job in unfinished if job.kind == job_rows.BACKUP}
+    used = {
+        job.volume_id for job in unfinished if job.kind in job_rows.DATA_KINDS
+    }
     due: dict[tuple[str, str], list[str]] = {}
     for row in snapshot_rows.releasable(session, _BATCH):
         key = (row.storage_id, row.repository_id)
-        if key not in busy and row.volume['id'] not in read:
+        if key not in busy and row.volume['id'] not in used:
             due.setdefault(key, []).append(row.id)
     return due
 

@@ -525,6 +525,42 @@ class TestRelease(SnapshotsTestCase):
         self.fixture.finish(spec, 'failed')
         self.assertEqual(1, len(self.schedule()))
 
+    def release(self):
+        for spec, _ in self.schedule():
+            ids = [one.id for one in spec.release]
+            self.fixture.finish(self.renew(spec), result={'released': ids})
+
+    def assert_kept_for_a_restore(self, let_go):
+        """It compares with the anchor as long as it goes on."""
+        first, _ = self.back_up('1')
+        image, name = self.back_up('2')
+        self.release()
+        job = self.fixture.restore(
+            *(first, self.volume_id),
+            volume={**folder.volume('volume'), 'size': image.size},
+            volume_is_new=False,
+        )
+        spec = self.renew(self.assign(job))
+        self.assertEqual(name, spec.anchor.name)
+        let_go(image)
+        self.assertEqual({'2': 'condemned'}, self.states())
+        self.assertEqual([], self.schedule())
+        self.fixture.finish(spec, result={})
+        [(_, names)] = self.schedule()
+        self.assertEqual([name], names)
+
+    def test_not_while_a_restore_compares_and_its_image_is_deleted(self):
+        self.assert_kept_for_a_restore(
+            lambda image: images.delete(self.catalog, image.id)
+        )
+
+    def test_not_while_a_restore_compares_and_anchors_are_switched_off(self):
+        self.assert_kept_for_a_restore(
+            lambda _: storages.update(
+                self.catalog, self.conf, 'one', anchors=False
+            )
+        )
+
     def test_not_by_a_proxy_that_can_not_reach_the_storage(self):
         self.condemn()
         self.fixture.announce('one')
