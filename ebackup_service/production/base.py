@@ -132,6 +132,9 @@ class Source(Protocol):
 
         An extent that is neither DATA nor what a reader of the bytes would
         find is a corrupt backup: a storage in doubt says DATA.
+
+        :raises DifferenceUnavailable: what has changed can't be told any more:
+            what is compared with is gone; also read_into() may find that
         """
         ...
 

@@ -75,6 +75,7 @@ class NbdLun:
                 self._address._replace(export=export.name),
                 size,
                 f'{_DIRTY}{export.bitmap}',
+                gone=lambda: nbd_snapshots.uncounted(since),
                 release=export.remove,
             )
         except BaseException:

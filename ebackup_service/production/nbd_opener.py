@@ -66,11 +66,7 @@ class Opener:
         first = self._first(address, wanted)
         try:
             _check_size(first, name or str(address), size)
-            if dirty is not None and dirty not in first.contexts:
-                raise errors.DifferenceUnavailable(
-                    f'{address} has no metadata context {dirty}: is the '
-                    'bitmap there, and does the server export it?'
-                )
+            _check_counted(first, dirty)
         except BaseException:
             first.close()
             raise
@@ -83,6 +79,8 @@ class Opener:
             same = (connection.size, connection.contexts, connection.minimum)
             if same != (size, contexts.names(), first.minimum):
                 connection.close()
+                if connection.size == size:
+                    _check_counted(connection, dirty)
                 raise errors.SourceUnavailable(
                     f'{address} is not what it was when it was opened: was '
                     'the volume replaced, or its server set up anew?'
@@ -189,6 +187,16 @@ def _check_size(
         raise errors.SizeMismatch(
             f'{name} has {connection.size} bytes, the volume {size}: is it '
             'the right volume, and does the server know its new size?'
+        )
+
+
+def _check_counted(
+    connection: nbd_connection.Connection, dirty: str | None
+) -> None:
+    if dirty is not None and dirty not in connection.contexts:
+        raise errors.DifferenceUnavailable(
+            f'the export has no metadata context {dirty}: is the bitmap '
+            'there, and does the server export it?'
         )
 
 

@@ -192,7 +192,7 @@ class Snapshots:
                     for bitmap in node['dirty-bitmaps']
                 ):
                     return copy
-        raise self._incomparable(since)
+        raise uncounted(since)
 
     def compare(self, since: base.Snapshot) -> Export:
         """Export the volume as it is now, with what changed since.
@@ -206,7 +206,7 @@ class Snapshots:
                 if bitmap.get('name') == _bitmap(since) and _counts(bitmap):
                     break
             else:
-                raise self._incomparable(since)
+                raise uncounted(since)
             actions = _copy(node, _bitmap(since), node['node-name'], name)
             process.execute('transaction', actions=actions)
             process.execute(
@@ -224,14 +224,6 @@ class Snapshots:
                 self._clear(later, name.removeprefix(_PREFIX))
 
         return Export(name, name, remove)
-
-    def _incomparable(
-        self, since: base.Snapshot
-    ) -> errors.DifferenceUnavailable:
-        return errors.DifferenceUnavailable(
-            f'no dirty bitmap of {self._file} has counted all that changed '
-            f'since snapshot {since.name}'
-        )
 
     @contextlib.contextmanager
     def _told(self) -> Iterator[qemu.Qemu]:
@@ -385,6 +377,13 @@ def unreadable(snapshot: base.Snapshot) -> errors.SnapshotUnknown:
     return errors.SnapshotUnknown(
         f'what snapshot {snapshot.name} held can not be read any more: it was '
         'reduced to an anchor, its job was ended, or QEMU was started anew'
+    )
+
+
+def uncounted(since: base.Snapshot) -> errors.DifferenceUnavailable:
+    return errors.DifferenceUnavailable(
+        'the volume has no dirty bitmap (any more) that has counted all that '
+        f'changed since snapshot {since.name}'
     )
 
 

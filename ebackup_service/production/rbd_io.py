@@ -68,10 +68,12 @@ class RbdSource:
         )
         while True:
             with explained():
-                window = next(windows, None)
-                self._confirm()
-                if self._since is not None:
-                    self._confirm_snapshot(self._since)
+                try:
+                    window = next(windows, None)
+                finally:
+                    # What it is that is gone, if that is why it failed.
+                    self._confirm()
+                    self._confirm_since()
             if window is None:
                 return
             yield from window
@@ -108,9 +110,20 @@ class RbdSource:
                 'when it was opened: was the volume shrunk or removed?'
             )
 
-    def _confirm_snapshot(self, snapshot: base.Snapshot) -> None:
+    def _confirm_since(self) -> None:
+        since = self._since
+        if since is not None and not self._is_there(since):
+            raise errors.DifferenceUnavailable(
+                f'snapshot {since.name} of {self._name}, which was compared '
+                'with, was removed, or renamed, by somebody'
+            )
+
+    def _is_there(self, snapshot: base.Snapshot) -> bool:
         name = self._cluster.snapshot_name(self._id, int(snapshot.id))
-        if name != snapshot.name:
+        return name == snapshot.name
+
+    def _confirm_snapshot(self, snapshot: base.Snapshot) -> None:
+        if not self._is_there(snapshot):
             raise errors.SnapshotUnknown(
                 f'snapshot {snapshot.name} of {self._name} was removed, or '
                 'renamed, by somebody while it was read'

@@ -195,6 +195,10 @@ class FolderSource(io.DescriptorSource):
             before = old and stack.enter_context(open(old, 'rb'))
             for offset in range(0, self.size, PAGE):
                 piece = new.read(PAGE)
+                if old is not None and not os.path.exists(old):
+                    raise errors.DifferenceUnavailable(
+                        'what was compared with is gone'
+                    )
                 known = before.read(PAGE) if before else bytes(len(piece))
                 if piece != known:
                     yield base.Extent(offset, len(piece), DATA)

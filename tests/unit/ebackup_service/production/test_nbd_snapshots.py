@@ -218,6 +218,19 @@ class DifferenceTest(SnapshotTestCase):
         source.close()
         self.assertEqual(before, self.server.parts())
 
+    def test_comparison_that_somebody_ends(self):
+        one = self.lun.take_snapshot('one')
+        lun = self.make_lun(outage=0.3)
+        source = lun.open_source(SIZE, None, one)
+        self.addCleanup(source.close)
+        [export] = [
+            export['id']
+            for export in self.server.execute('query-block-exports')
+            if export['id'].startswith(f'ebackup-{one.id}.')
+        ]
+        self.server.execute('block-export-del', id=export, mode='hard')
+        self.assertRaises(errors.DifferenceUnavailable, list, source.extents())
+
     def test_comparison_that_was_left_goes_with_its_snapshot(self):
         """Whoever compared was killed."""
         one = self.lun.take_snapshot('one')

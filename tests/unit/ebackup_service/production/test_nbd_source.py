@@ -155,6 +155,20 @@ class SourceTest(HostileTestCase):
             )
             self.assertIn('not what it was', str(error))
 
+    def test_bitmap_is_gone_after_it_came_back(self):
+        for action in (self.read, lambda source: list(source.extents())):
+            self.server.contexts = {
+                name: lambda offset, length: [[(length, 0)]]
+                for name in (nbd_extents.ALLOCATION, DIRTY)
+            }
+            source = self.source(dirty=DIRTY)
+            del self.server.contexts[DIRTY]
+            self.server.hang_up()
+            error = self.assertRaises(
+                errors.DifferenceUnavailable, action, source
+            )
+            self.assertIn(DIRTY, str(error))
+
     def test_export_is_gone_after_it_came_back(self):
         daemon = self.useFixture(nbd_servers.QemuNbd(SIZE))
         self.address = nbd_address.Address(

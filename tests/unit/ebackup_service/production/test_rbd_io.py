@@ -6,6 +6,7 @@ import time
 import fixtures
 
 from ebackup_service.production import errors
+from ebackup_service.production import rbd_extents
 from tests.unit.ebackup_service.production import conformance
 from tests.unit.ebackup_service.production import rbd_case
 
@@ -106,9 +107,42 @@ class SourceTest(IoTestCase):
             image.remove_snap('one')
             # Another one of that name is not the one that was asked for.
             image.create_snap('one')
-        self.assertRaises(
-            errors.ProductionError, lambda: list(source.extents())
+        error = self.assertRaises(
+            errors.DifferenceUnavailable, list, source.extents()
         )
+        self.assertIn('was compared with, was removed', str(error))
+
+    def test_earlier_snapshot_removed_when_some_changes_are_listed(self):
+        self.patch(rbd_extents, '_WINDOW', 8 * MIB)
+        volume = self.lun()
+        one = volume.take_snapshot('one')
+        with self.image() as image:
+            for offset in (0, SIZE - MIB):
+                image.write(b'x' * MIB, offset)
+        two = volume.take_snapshot('two')
+        for snapshot in (two, None):
+            source = self.source(volume, SIZE, snapshot, one)
+            extents = source.extents()
+            self.assertEqual(0, next(extents).offset)
+            with self.image() as image:
+                image.remove_snap('one')
+            self.assertRaises(errors.DifferenceUnavailable, list, extents)
+            source.close()
+            with self.image() as image:
+                image.create_snap('one')
+            one = volume.find_snapshot('one')
+            with self.image() as image:
+                for offset in (0, SIZE - MIB):
+                    image.write(b'y' * MIB, offset)
+
+    def test_what_is_read_is_removed_with_what_it_is_compared_with(self):
+        volume = self.lun()
+        one = volume.take_snapshot('one')
+        source = self.source(volume, SIZE, volume.take_snapshot('two'), one)
+        with self.image() as image:
+            for name in ('one', 'two'):
+                image.remove_snap(name)
+        self.assertRaises(errors.SnapshotUnknown, list, source.extents())
 
     def test_volume_that_is_read_is_not_removed(self):
         source = self.source(self.lun(), SIZE)

@@ -13,6 +13,7 @@ from ebackup_service.proxy import backup
 from ebackup_service.proxy import release
 from ebackup_service.proxy import restore
 from ebackup_service.server.catalog import snapshot as snapshot_rows
+from ebackup_service.server import images
 from ebackup_service.server import snapshots
 from tests.unit.ebackup_service.production import faulty
 from tests.unit.ebackup_service.production import folder
@@ -148,12 +149,12 @@ class TestSlow(FaultsTestCase):
 class TestBehindOurBack(FaultsTestCase):
     """Somebody changes something at a call of ours."""
 
-    def meanwhile(self, verb, change):
+    def meanwhile(self, verb, change, number=1):
         def fault(call, *arguments):
             change()
             return call(*arguments)
 
-        self.faults.at(verb, 1, fault)
+        self.faults.at(verb, number, fault)
 
     def drop_all(self):
         lun = self.lun()
@@ -166,6 +167,42 @@ class TestBehindOurBack(FaultsTestCase):
         result = backup.run(task)
         self.fixture.finish(task.spec, result=result)
         self.assertEqual('compared', result['changes'])
+        self.assert_right_again()
+
+    def drop_anchor(self):
+        [name] = self.known(state='anchor')
+        lun = self.lun()
+        lun.drop_snapshot(lun.find_snapshot(name))
+
+    def test_anchor_is_removed_while_changes_are_listed(self):
+        task = self.task()
+        self.meanwhile('extent', self.drop_anchor, 2)
+        result = backup.run(task)
+        self.fixture.finish(task.spec, result=result)
+        self.assertEqual('compared', result['changes'])
+        self.assertIn('is gone', result['changes_reason'])
+        self.assertEqual('incremental', result['kind'])
+        image = images.show(self.catalog, task.image.id)
+        self.assertEqual(self.content(), self.restored(image))
+        self.assert_right_again()
+
+    def test_anchor_is_removed_while_a_restore_compares(self):
+        self.back_up()
+        for chunk in (4, 26):
+            self.change(chunk)
+        job = self.fixture.restore(
+            *(self.first, self.volume_id),
+            volume={**folder.volume('volume'), 'size': SIZE},
+            volume_is_new=False,
+        )
+        task = self.again(job.id)
+        self.faults = faulty.Faults()
+        self.meanwhile('extent', self.drop_anchor, 2)
+        result = restore.run(task)
+        self.fixture.finish(task.spec, result=result)
+        self.assertEqual('compared', result['changes'])
+        self.assertIn('is gone', result['changes_reason'])
+        self.assertEqual(self.before, self.content())
         self.assert_right_again()
 
     def test_snapshot_is_removed_before_it_is_read(self):
