@@ -41,13 +41,19 @@ def _ensure(
         kind = storage_conf.kind(conf, name)
         cls = storages.storage_class(kind)
         values = storage_conf.values(conf, name, cls.SETTINGS, cls.CREDENTIALS)
-        with catalog.reader() as session:
-            known = storage_rows.named(session, name)
+        known = _known(catalog, name)
         if known is None:
-            storages.create(
-                catalog, conf, name, kind, configured=True, **values
-            )
-        elif known.kind == kind:
+            try:
+                storages.create(
+                    catalog, conf, name, kind, configured=True, **values
+                )
+                return
+            except errors.Conflict as error:
+                # Another server that starts was faster.
+                known = _known(catalog, name)
+                if known is None or error.kind != 'storage-exists':
+                    raise
+        if known.kind == kind:
             storages.update(catalog, conf, name, configured=True, **values)
         else:
             raise errors.Refused(
@@ -57,6 +63,13 @@ def _ensure(
             )
     except errors.Refused as error:
         raise errors.Refused(error.kind, f'[{name}]: {error}') from error
+
+
+def _known(
+    catalog: database.Catalog, name: str
+) -> storage_rows.Storage | None:
+    with catalog.reader() as session:
+        return storage_rows.named(session, name)
 
 
 @database.retried

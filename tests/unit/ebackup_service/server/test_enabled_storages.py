@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+from concurrent import futures
 import importlib.metadata
 import logging
+import threading
 
 import fixtures
 from oslo_config import cfg
@@ -76,6 +78,25 @@ class TestEnsure(EnabledStoragesTestCase):
             {'key': storage_fixture.SECRET},
             credentials.decrypt(conf, found.credentials, 'ceph1'),
         )
+
+    def test_two_servers_that_start_at_once_register_it_once(self):
+        """Both have looked before the first one registers it."""
+        both = threading.Barrier(2, timeout=60)
+        create = storages.create
+
+        def create_at_once(*arguments, **values):
+            both.wait()
+            return create(*arguments, **values)
+
+        self.patch(storages, 'create', create_at_once)
+        with futures.ThreadPoolExecutor(2) as servers:
+            started = [
+                servers.submit(self.ensure, ceph1=SECTION) for _ in range(2)
+            ]
+        for server in started:
+            server.result()
+        [found] = storages.list(self.catalog)
+        self.assertEqual(('ceph1', True), (found.name, found.configured))
 
     def test_nothing_is_done_without(self):
         self.ensure()
