@@ -36,6 +36,10 @@ _KNOWN = (
 )
 # Another run may do better; a checkpoint saves it what this one has done.
 _RETURNED = ('proxy-stopping', 'lease-lost', 'repository-unavailable')
+# So may it where proxies reach the volume by themselves. Behind a path that
+# Cinder has attached nothing comes back.
+_AWAY = ('source-unavailable', 'target-unavailable')
+_MOVING = ('backup', 'restore')
 # What Cinder keeps of a message.
 _LONGEST = 255
 
@@ -52,11 +56,12 @@ def outcome(
     if isinstance(cause(error), job_control.JobStopped) and stop is not None:
         return messages.Outcome(state(stop), None, stop)
     found = describe(job, error)
-    return messages.Outcome(state(found), None, found)
+    away = found.kind in _AWAY and job.storage and job.kind in _MOVING
+    return messages.Outcome('returned' if away else state(found), None, found)
 
 
 def state(error: messages.JobError) -> str:
-    """What an error means to the job: its end, or that of this run only."""
+    """What an error means to any job: its end, or that of this run only."""
     if error.kind == 'cancelled':
         return 'cancelled'
     return 'returned' if error.kind in _RETURNED else 'failed'

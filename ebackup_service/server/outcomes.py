@@ -31,6 +31,8 @@ LOG = log.getLogger(__name__)
 
 # Seconds before a job that broke is begun again.
 _PAUSE = 5.0
+# Kinds of errors after which a job is handed out again without a pause.
+_AT_ONCE = ('proxy-stopping', 'lease-lost')
 
 _ACCEPTED = messages.Decision(accepted=True)
 _FENCED = messages.Decision(
@@ -152,8 +154,8 @@ def _return(
             error is not None and error.kind == 'heartbeat-lost' and not leapt
         ):
             return False
-    broken = outcome.error and outcome.error.kind == 'repository-unavailable'
-    if not jobs.take_back(session, job, _PAUSE if broken else 0.0):
+    away = outcome.error and outcome.error.kind not in _AT_ONCE
+    if not jobs.take_back(session, job, _PAUSE if away else 0.0):
         return False
     job_rows.update(
         session,

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
+
 from ebackup_service.engine import control
 from ebackup_service.production import errors as production_errors
 from ebackup_service.proxy import errors
@@ -129,6 +131,30 @@ class TestOutcome(base.BaseTestCase):
         error = repository_errors.StorageUnavailable('away')
         found = failures.outcome(JOB, error, None)
         self.assertEqual('returned', found.state)
+
+    def test_volume_that_is_away_may_come_back_on_a_registered_storage(self):
+        storage = messages.StorageSpec(
+            's', 'ceph', 'rbd', {}, None, 'trusted', True
+        )
+        there = dataclasses.replace(JOB, storage=storage)
+        restore = dataclasses.replace(there, kind='restore')
+        release = dataclasses.replace(there, kind='release')
+        for error in (
+            production_errors.SourceUnavailable('away'),
+            production_errors.TargetUnavailable('away'),
+        ):
+            for job, state in (
+                (there, 'returned'),
+                (restore, 'returned'),
+                # It was attached, and is not any more.
+                (JOB, 'failed'),
+                # It is made again, later.
+                (release, 'failed'),
+            ):
+                found = failures.outcome(job, error, None)
+                self.assertEqual(
+                    (state, error.kind), (found.state, found.error.kind)
+                )
 
     def test_lease_that_ended_by_itself(self):
         found = failures.outcome(JOB, control.LeaseLost('x'), None)

@@ -203,8 +203,9 @@ class TestFinish(OutcomesTestCase):
         self.assertEqual([found.id], list(self.fixture.assign()))
 
     def test_job_that_broke_waits_a_moment(self):
-        self.give_back('repository-unavailable')
-        self.assertEqual({}, self.fixture.assign())
+        for kind in 'repository-unavailable', 'source-unavailable':
+            self.give_back(kind)
+            self.assertEqual({}, self.fixture.assign())
 
     def test_job_that_was_begun_often_enough_fails(self):
         self.fixture.conf.set_override('max_runs', 1, 'server')
