@@ -144,6 +144,9 @@ class SnapshotBusy(ProductionError):
 
 
 class DifferenceUnavailable(ProductionError):
-    """What changed since a snapshot can't be told; all can be read."""
+    """What changed since a snapshot can't be told; all can be read.
+
+    The volume's owner sees the message: it names no path and no address.
+    """
 
     kind = 'difference-unavailable'

@@ -114,8 +114,8 @@ class RbdSource:
         since = self._since
         if since is not None and not self._is_there(since):
             raise errors.DifferenceUnavailable(
-                f'snapshot {since.name} of {self._name}, which was compared '
-                'with, was removed, or renamed, by somebody'
+                f'snapshot {since.name}, which was compared with, was '
+                'removed, or renamed, by somebody'
             )
 
     def _is_there(self, snapshot: base.Snapshot) -> bool:

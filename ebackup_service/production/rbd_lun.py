@@ -248,13 +248,13 @@ class RbdLun:
     ) -> 'rbd_extents.Changed':
         """:raises: DifferenceUnavailable"""
         if snapshot is not None and int(since.id) > int(snapshot.id):
-            raise self._no_difference(since, 'it is the later one')
+            raise _no_difference(since, 'it is the later one')
         try:
             before = self._at(opened, since, True)
         except errors.SnapshotUnknown as e:
-            raise self._no_difference(since, 'it is gone') from e
+            raise _no_difference(since, 'it is gone') from e
         if self._parent(before.image) != self._parent(view.image):
-            raise self._no_difference(
+            raise _no_difference(
                 since, 'the image was flattened, or made smaller, since'
             )
         return rbd_extents.Changed(self._cluster, view, before, since.name)
@@ -272,10 +272,10 @@ class RbdLun:
             *(run(image.parent_id), run(image.overlap)),
         ]
 
-    def _no_difference(
-        self, since: base.Snapshot, why: str
-    ) -> errors.DifferenceUnavailable:
-        return errors.DifferenceUnavailable(
-            f'what changed of {self._name} since snapshot {since.name} is '
-            f'not known: {why}'
-        )
+
+def _no_difference(
+    since: base.Snapshot, why: str
+) -> errors.DifferenceUnavailable:
+    return errors.DifferenceUnavailable(
+        f'what changed since snapshot {since.name} is not known: {why}'
+    )

@@ -4,8 +4,8 @@
 Inherit from ConformanceTests and BaseTestCase, and write the methods that have
 no body. The other classes are for storages that promise that, too:
 AttachmentTests for those that go by what the driver says, SnapshotTests for
-those with snapshots, ChangedTests for those that tell what changed, and
-ExclusiveTests and HoldTests.
+those with snapshots, DifferenceTests for those that may tell what changed, and
+ChangedTests if they do by snapshots of ours, ExclusiveTests and HoldTests.
 """
 
 from collections.abc import Callable
@@ -229,6 +229,12 @@ class ConformanceTests:
 
         self.assertEqual(
             noise(self.SIZE, 2), self.read(self.source(), 0, self.SIZE)
+        )
+
+    def test_whoever_tells_what_changed_says_why_not(self):
+        self.assertEqual(
+            self.storage.capabilities.changed_extents,
+            isinstance(self, DifferenceTests),
         )
 
     # Targets
@@ -509,7 +515,31 @@ class SnapshotTests:
         self.assertEqual(key, self.lun(self.of_snapshot('one')).key)
 
 
-class ChangedTests:
+class DifferenceTests:
+    """Mixed in where a storage may tell what changed.
+
+    The reason why it can't is shown to the volume's owner.
+    """
+
+    def places(self) -> list[str]:
+        """Paths and addresses that nobody but operators may see."""
+        raise NotImplementedError
+
+    def assert_no_difference(
+        self, since: base.Snapshot, snapshot: base.Snapshot | None = None
+    ) -> None:
+        error = self.assertRaises(
+            errors.DifferenceUnavailable,
+            *(self.source, None, None, snapshot, since),
+        )
+        for place in self.places():
+            self.assertNotIn(place, str(error))
+
+    def test_no_difference_to_what_was_never_there(self):
+        self.assert_no_difference(base.Snapshot('4711', 'four'))
+
+
+class ChangedTests(DifferenceTests):
     """Mixed in where a storage tells what changed since a snapshot."""
 
     # whether a volume that was made anew has another key
@@ -607,9 +637,7 @@ class ChangedTests:
         one = self.lun().take_snapshot('one')
         self.fill(noise(self.SIZE, 2))
         two = self.lun().take_snapshot('two')
-        self.assertRaises(
-            errors.DifferenceUnavailable, self.source, snapshot=one, since=two
-        )
+        self.assert_no_difference(two, one)
 
     def test_no_difference_to_what_is_gone(self):
         lun = self.lun()
@@ -618,12 +646,7 @@ class ChangedTests:
         lun.take_snapshot('one')
         two = lun.take_snapshot('two')
         for snapshot in (two, None):
-            self.assertRaises(
-                errors.DifferenceUnavailable,
-                self.source,
-                snapshot=snapshot,
-                since=one,
-            )
+            self.assert_no_difference(one, snapshot)
 
     def test_volume_that_was_made_anew_is_another_one(self):
         lun = self.lun()
@@ -632,7 +655,7 @@ class ChangedTests:
         self.recreate()
         if self.KEYS_DIFFER:
             self.assertNotEqual(key, self.lun().key)
-        self.assertRaises(errors.DifferenceUnavailable, self.source, since=one)
+        self.assert_no_difference(one)
 
 
 class ExclusiveTests:

@@ -26,6 +26,9 @@ class FolderConformanceTest(
     def reference(self):
         return production.Reference(conformance.VOLUME_ID, name='volume')
 
+    def places(self):
+        return [self.path]
+
     def missing(self):
         return production.Reference(conformance.VOLUME_ID, name='other')
 

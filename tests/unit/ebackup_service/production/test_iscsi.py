@@ -7,6 +7,7 @@ import time
 
 import fixtures
 
+from ebackup_service.production import base as production
 from ebackup_service.production import errors
 from ebackup_service.production import iscsi
 from tests import base
@@ -20,6 +21,8 @@ INITIATOR = 'iqn.2026-01.example.lab:proxy'
 
 class FoundLun:
     """As a storage that has one volume; see base.ProductionStorage."""
+
+    capabilities = production.Capabilities()
 
     def __init__(self, find):
         self.find = find

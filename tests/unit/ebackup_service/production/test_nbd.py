@@ -10,7 +10,7 @@ from tests.unit.ebackup_service.production import conformance
 from tests.unit.ebackup_service.production import nbd_servers
 
 
-class NbdTestCase(conformance.ConformanceTests):
+class NbdTestCase(conformance.DifferenceTests, conformance.ConformanceTests):
     """Mixed into test cases with a server."""
 
     def server_fixture(self) -> nbd_servers.Server:
@@ -31,6 +31,9 @@ class NbdTestCase(conformance.ConformanceTests):
 
     def reference(self):
         return contract.Reference(conformance.VOLUME_ID, name=nbd_servers.NAME)
+
+    def places(self):
+        return [self.directory, nbd_servers.NAME, 'nbd+unix:']
 
     def missing(self):
         return contract.Reference(conformance.VOLUME_ID, name='volume-other')

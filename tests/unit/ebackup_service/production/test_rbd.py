@@ -39,6 +39,9 @@ class ConformanceTest(
     def reference(self):
         return production.Reference(conformance.VOLUME_ID, name=self.name)
 
+    def places(self):
+        return [self.name, self.ceph.mon_host, f'{ceph.POOL}/']
+
     def missing(self):
         return production.Reference(conformance.VOLUME_ID, name='volume-no')
 

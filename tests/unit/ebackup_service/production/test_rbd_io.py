@@ -111,6 +111,7 @@ class SourceTest(IoTestCase):
             errors.DifferenceUnavailable, list, source.extents()
         )
         self.assertIn('was compared with, was removed', str(error))
+        self.assertNotIn(self.name, str(error))
 
     def test_earlier_snapshot_removed_when_some_changes_are_listed(self):
         self.patch(rbd_extents, '_WINDOW', 8 * MIB)
