@@ -48,7 +48,8 @@ class TestIscsi(connector_case.ConnectorCase, fault_case.FaultTestCase):
             {
                 'proxy': {
                     'iscsi_initiator': 'qemu',
-                    'max_bytes_per_second': fault_case.SLOW,
+                    # Only what is allocated is read, 4 MiB at a time.
+                    'max_bytes_per_second': MIB // 8,
                 },
                 'nbd': {'process_directory': cls.processes},
             },
@@ -86,7 +87,9 @@ class TestIscsi(connector_case.ConnectorCase, fault_case.FaultTestCase):
             lambda: 'Target' not in self.target.targets(), 'no target is left'
         )
         self.assertEqual([], self.daemons())
-        self.assertEqual([], commands(str(self.processes)))
+        self.wait_for(
+            lambda: not commands(str(self.processes)), 'no QEMU is left'
+        )
         # By QEMU it was, and nothing else.
         self.assert_attached(0)
 
@@ -114,7 +117,9 @@ class TestIscsi(connector_case.ConnectorCase, fault_case.FaultTestCase):
         second = self.backup(self.volume)
         [job] = self.jobs(second, 'backup')
         self.assertEqual('incremental', job['result']['kind'])
-        self.assertEqual(base.GIB, job['result']['bytes_read'])
+        # All that is allocated: nobody says what of it has changed.
+        self.assertLess(8 * MIB, job['result']['bytes_read'])
+        self.assertLess(job['result']['bytes_read'], 16 * MIB)
         self.assertEqual(1, job['result']['chunks_stored'])
 
         for backup, digest in (first, self.digest), (second, changed):

@@ -25,6 +25,7 @@ OPTIONS = [
 _INITIATORS = 'iqn.2026-11.org.openstack.ebackup:'
 _TARGETS = 'iqn.2026-11.example.lab:'
 _LUN = 1
+_THIN = 'thin_provisioning=1'
 
 
 class Target:
@@ -53,6 +54,8 @@ class Target:
             for mode, operation, *more in (
                 ('target', 'new', '--targetname', name),
                 ('logicalunit', 'new', *lun, '--backing-store', str(path)),
+                # It says what is allocated, as most storages do.
+                ('logicalunit', 'update', *lun, '--params', _THIN),
                 ('account', 'bind', '--user', user),
                 ('target', 'bind', '--initiator-name', connector['initiator']),
             ):
