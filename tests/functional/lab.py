@@ -54,7 +54,7 @@ class Lab:
         """Return the names of the back ends, that of the default first.
 
         They are "block", where the lab is of root, and "file"; in profile
-        ceph "rbd" and "file".
+        ceph "rbd", "block" and "file".
         """
         file = self.directory / 'etc/cinder.conf'
         [names] = re.findall(
