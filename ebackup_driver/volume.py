@@ -12,9 +12,12 @@ from cinder import context as cinder_context
 from cinder.objects import backup as cinder_backup
 from cinder.objects import snapshot as cinder_snapshot
 from cinder.objects import volume as cinder_volume
+from oslo_log import log
 from oslo_utils import units
 
 from ebackup_driver import errors
+
+LOG = log.getLogger(__name__)
 
 
 def path(volume_file: Any) -> str:
@@ -48,6 +51,25 @@ def is_emptied(volume_file: Any) -> bool:
     except (AttributeError, OSError):
         # No file, as with librbd.
         return False
+
+
+def give_size_back(
+    context: cinder_context.RequestContext, volume_id: str, volume_file: Any
+) -> None:
+    """Let a file that was emptied be as large as the volume again.
+
+    At once: whatever becomes of the restore, the volume can be attached,
+    backed up, and restored to.
+    """
+    volume = cinder_volume.Volume.get_by_id(context.elevated(), volume_id)
+    try:
+        os.ftruncate(volume_file.fileno(), volume.size * units.Gi)
+    except OSError as error:
+        LOG.warning(
+            'Volume %(volume)s, which Cinder has emptied, does not get its '
+            'size back: %(error)s',
+            {'volume': volume_id, 'error': error},
+        )
 
 
 def image_request(

@@ -42,10 +42,10 @@ def open_target(
     size: int,
     hold: driver_hold.Hold = driver_hold.UNKNOWN,
 ) -> base.Target:
-    """An empty file is one that Cinder emptied: it gets its size back.
+    """A file without data is one that Cinder emptied.
 
-    One that has its size already is treated as a device is: what it holds is
-    compared. That happens when a restore is repeated without Cinder.
+    It gets its size back, if it has none. One that holds something is treated
+    as a device is: that is compared. It does when a restore is repeated.
     """
     _refuse_backing_file(place)
     opened = paths.open_place(place, os.O_RDWR)
@@ -56,12 +56,13 @@ def open_target(
             raise _wrong_size(place, found, size)
         if not found:
             os.ftruncate(opened, size)
+        emptied = next(_allocated(opened, size), None) is None
         return io.DescriptorTarget(
             opened,
             io.open_direct(opened, os.O_RDWR),
             place.given,
             size,
-            truncated=not found,
+            truncated=emptied,
             alignment=io.DIRECT_ALIGNMENT,
             hold=hold,
         )

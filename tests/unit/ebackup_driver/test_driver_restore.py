@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import os
 
 from cinder.db import api as db
 from cinder import exception
 import fixtures
 from oslo_utils import units
 
+from ebackup_driver import volume
 from tests.unit.ebackup_driver import base
 from tests.unit.ebackup_driver import cinder_records
 from tests.unit.ebackup_driver import played_service
@@ -109,11 +111,13 @@ class TestRestore(RestoreTestCase):
         self.assertFalse(self.is_held())
 
     def test_leaves_the_file_to_the_service(self):
+        content = b'restored by the service'
         with open(self.path, 'wb') as stream:
-            stream.write(b'restored by the service')
+            stream.write(content)
         self.restore()
         with open(self.path, 'rb') as stream:
-            self.assertEqual(b'restored by the service', stream.read())
+            self.assertEqual(content, stream.read(len(content)))
+            self.assertEqual(bytes(units.Mi), stream.read(units.Mi))
 
     def test_every_restore_is_a_job_of_its_own(self):
         self.restore()
@@ -165,6 +169,27 @@ class TestEmptied(RestoreTestCase):
     def assert_told(self, error=exception.BackupDriverException):
         self.assertRaises(error, self.restore)
         self.assertEqual(self.told(), self.service.requests[:1])
+
+    def test_has_its_size_back_whatever_becomes_of_the_restore(self):
+        seen = []
+
+        def refuse(request):
+            seen.append(os.stat(self.path).st_size)
+            raise played_service.Refusal(409, 'no')
+
+        self.service.hooks.append(refuse)
+        self.assertRaises(exception.BackupDriverException, self.restore)
+        self.assertEqual(self.target.size * units.Gi, seen[0])
+
+    def test_that_can_not_get_its_size_back(self):
+        logger = self.useFixture(fixtures.FakeLogger())
+        self.useFixture(
+            fixtures.MockPatchObject(
+                volume.os, 'ftruncate', side_effect=OSError('too large')
+            )
+        )
+        self.restore()
+        self.assertIn('too large', logger.output)
 
     def test_is_told_first_of_all(self):
         self.restore()

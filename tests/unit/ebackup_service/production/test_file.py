@@ -91,6 +91,16 @@ class TargetTest(FileTestCase):
         self.assertTrue(target.truncated)
         self.assertEqual(5 * MIB + 1, os.stat(self.path).st_size)
 
+    def test_file_that_the_driver_gave_its_size_back(self):
+        self.write((0, b'x'), size=5 * MIB)
+        os.truncate(self.path, 0)
+        os.truncate(self.path, 5 * MIB)
+        self.assertTrue(self.target(5 * MIB).truncated)
+
+    def test_file_that_holds_something(self):
+        self.write((4 * MIB, b'x'), size=5 * MIB)
+        self.assertFalse(self.target(5 * MIB).truncated)
+
 
 class BackingFileTest(base.BaseTestCase):
     def setUp(self):
