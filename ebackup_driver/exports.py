@@ -6,6 +6,7 @@ cinder-volume answers has secrets: it goes to the proxy, and nowhere else.
 """
 
 from collections.abc import Mapping
+import contextlib
 from typing import Any
 
 from cinder import context as cinder_context
@@ -14,13 +15,19 @@ from cinder.objects import snapshot as cinder_snapshot
 from cinder.objects import volume as cinder_volume
 from cinder.volume import rpcapi
 from oslo_log import log as logging
-import oslo_messaging
 
 from ebackup_driver import client as clients
 from ebackup_driver import errors
 from ebackup_driver import resources
 
 LOG = logging.getLogger(__name__)
+
+# What these say is not there is not exported, either.
+_GONE = (
+    exception.SnapshotNotFound,
+    exception.VolumeAttachmentNotFound,
+    exception.VolumeNotFound,
+)
 
 
 class Exports:
@@ -111,36 +118,33 @@ class Exports:
                 _warn(self._exported, error)
 
     def _end_left(self, left: Mapping[str, Any]) -> bool:
-        """Return whether there is no use in trying again."""
+        """Return whether it is exported no more."""
         LOG.info(
             '%s was exported for job %s', left['exported'], left['job_id']
         )
         try:
             self._terminate(left['exported'], left['connector'])
-        except oslo_messaging.MessagingException as error:
+        except Exception as error:
+            # Perhaps it was never made, but that is not known.
             _warn(left['exported'], error)
             return False
-        except Exception as error:
-            # cinder-volume has tried; perhaps it was never made.
-            _warn(left['exported'], error)
         return True
 
     def _terminate(
         self, exported: Mapping[str, Any], connector: Mapping[str, Any]
     ) -> None:
-        try:
+        """:raises: whatever keeps it from being known that it has ended"""
+        with contextlib.suppress(*_GONE):
             found, is_snapshot = _find(self._context, exported)
-        except exception.NotFound:
-            return
-        api = rpcapi.VolumeAPI()
-        # Without the end of the export itself, which Cinder's own attachment
-        # needs, and which Cinder removes with that.
-        ask = (
-            api.terminate_connection_snapshot
-            if is_snapshot
-            else api.terminate_connection
-        )
-        ask(self._context, found, dict(connector), force=True)
+            api = rpcapi.VolumeAPI()
+            # Without the end of the export itself, which Cinder's own
+            # attachment needs, and which Cinder removes with that.
+            ask = (
+                api.terminate_connection_snapshot
+                if is_snapshot
+                else api.terminate_connection
+            )
+            ask(self._context, found, dict(connector), force=True)
 
 
 def _find(
@@ -158,7 +162,9 @@ def _name(exported: Mapping[str, Any]) -> str:
 
 def _warn(exported: Mapping[str, Any], error: Exception) -> None:
     LOG.warning(
-        'cinder-volume did not end the export of %(what)s: %(error)s',
+        'The export of %(what)s was not ended (%(error)s): the next backup or '
+        'restore of the volume tries again. The log of cinder-volume may say '
+        'why.',
         {'what': _name(exported), 'error': type(error).__name__},
     )
 

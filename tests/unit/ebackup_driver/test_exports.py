@@ -4,8 +4,10 @@ import uuid
 
 from cinder import exception
 import fixtures
+from oslo_db import exception as db_exception
 import oslo_messaging
 
+from ebackup_driver import exports
 from tests.unit.ebackup_driver import base
 from tests.unit.ebackup_driver import cinder_records
 from tests.unit.ebackup_driver import cinder_volume
@@ -276,18 +278,50 @@ class TestLeft(ExportsTestCase):
         self.make()
         self.assertIn(self.earlier, self.forgotten())
 
-    def test_cinder_volume_does_not_answer(self):
+    def fail_to_end(self, failure):
+        """Nothing is made now; what was left is not ended."""
         self.service.exported_to = None
         self.service.reaches_volumes = True
-        timeout = oslo_messaging.MessagingTimeout()
-        self.cinder.fail['terminate_connection'] = timeout
+        self.cinder.fail['terminate_connection'] = failure
+        self.make()
+
+    def test_cinder_volume_does_not_answer(self):
+        self.fail_to_end(oslo_messaging.MessagingTimeout())
+        self.assertEqual([], self.forgotten())
+
+    def test_storage_is_away(self):
+        self.fail_to_end(exception.VolumeBackendAPIException(data=SECRET))
+        self.assertEqual([], self.forgotten())
+        self.assertIn(self.volume.id, self.log.output)
+        self.assertNotIn(SECRET, self.log.output)
+
+    def test_database_of_cinder_is_away(self):
+        snapshot = cinder_records.snapshot(self.volume)
+        self.left['exported'] = {'type': 'snapshot', 'id': snapshot.id}
+
+        def away(context, snapshot_id):
+            raise db_exception.DBConnectionError
+
+        target = f'{exports.__name__}.cinder_snapshot.Snapshot.get_by_id'
+        self.useFixture(fixtures.MonkeyPatch(target, away))
+        self.service.exported_to = None
+        self.service.reaches_volumes = True
         self.make()
         self.assertEqual([], self.forgotten())
 
-    def test_cinder_volume_knows_nothing_of_it(self):
-        self.service.exported_to = None
-        self.service.reaches_volumes = True
-        failure = exception.VolumeBackendAPIException(data='no such export')
-        self.cinder.fail['terminate_connection'] = failure
+    def test_the_next_job_tries_again(self):
+        self.fail_to_end(exception.VolumeBackendAPIException(data='away'))
+        self.cinder.fail.clear()
+        self.backup = cinder_records.backup(self.volume)
         self.make()
         self.assertEqual([self.earlier], self.forgotten())
+        self.assertEqual([], self.cinder.exports)
+
+    def test_volume_vanishes_meanwhile(self):
+        self.fail_to_end(exception.VolumeNotFound(volume_id=self.volume.id))
+        self.assertEqual([self.earlier], self.forgotten())
+
+    def test_what_is_not_found_is_something_else(self):
+        """Such as its cinder-volume, which may be back later."""
+        self.fail_to_end(exception.ServiceNotFound(service_id='x'))
+        self.assertEqual([], self.forgotten())
