@@ -184,6 +184,16 @@ class LabTestCase(base.BaseTestCase):
         """Return the hash of the volume's bytes; part: see Lab.sha256."""
         return self.lab.sha256(volume_id, *part)
 
+    def make_bootable(self, volume_id: str, **image: str) -> None:
+        """Let it be one that was made of an image with these properties."""
+        storage = self.demo.block_storage
+        storage.set_volume_bootable_status(volume_id, True)
+        answer = storage.post(
+            f'/volumes/{volume_id}/action',
+            json={'os-set_image_metadata': {'metadata': image}},
+        )
+        sdk_errors.raise_from_response(answer)
+
     def use_volume(self, volume_id: str) -> str:
         """Make the volume in-use; return the attachment.
 

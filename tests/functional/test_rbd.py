@@ -113,6 +113,16 @@ class TestBackup(RbdTestCase):
         self.assert_restored(second, digest)
         self.delete_backup(first)
 
+    def test_boot_volume(self) -> None:
+        volume = self.create_volume()
+        self.fill(volume)
+        self.make_bootable(volume, hw_disk_bus='scsi')
+        restored = self.restore(self.backup(volume))
+        self.assertEqual(self.sha256(volume), self.sha256(restored))
+        found = self.demo.block_storage.get_volume(restored)
+        self.assertTrue(found.is_bootable)
+        self.assertEqual('scsi', found.volume_image_metadata['hw_disk_bus'])
+
     def test_snapshots_older_and_newer_than_the_anchor(self) -> None:
         volume = self.create_volume()
         self.fill(volume)
