@@ -40,18 +40,20 @@ OPTS: list[cfg.Opt] = [
         default=10.0,
         min=0.1,
         help='Seconds without a heartbeat of the backup driver after which '
-        'its job stops. That cinder-backup has ended is seen at once, by its '
-        'lock on the volume; this is for one that hangs, or can not reach '
-        'the API. Where volumes can not be locked, cinder-backup must not '
-        'start again sooner than this and two seconds after it ended.',
+        'its job stops, and waits. That cinder-backup has ended is seen at '
+        'once, by its lock on the volume; this is for one that hangs, or can '
+        'not reach the API. Where volumes can not be locked, cinder-backup '
+        'must not start again sooner than this and two seconds after it '
+        'ended.',
     ),
     cfg.FloatOpt(
         'resume_timeout',
         default=60.0,
         min=0.1,
-        help='Seconds that a job which was interrupted waits for its proxy, '
-        'and for a heartbeat of its backup driver, to go on. Nothing is read '
-        'or written meanwhile.',
+        help='Seconds that a job which was interrupted waits for a proxy, '
+        'and any job for a heartbeat of its backup driver, before it fails. '
+        'Nothing is read or written meanwhile. Less than service_timeout of '
+        'the drivers would be less than they wait.',
     ),
     cfg.IntOpt(
         'max_runs',

@@ -35,7 +35,12 @@ _KNOWN = (
     repository_errors.RepositoryError,
 )
 # Another run may do better; a checkpoint saves it what this one has done.
-_RETURNED = ('proxy-stopping', 'lease-lost', 'repository-unavailable')
+_RETURNED = (
+    'proxy-stopping',
+    'lease-lost',
+    'heartbeat-lost',
+    'repository-unavailable',
+)
 # So may it where proxies reach the volume by themselves. Behind a path that
 # Cinder has attached nothing comes back.
 _AWAY = ('source-unavailable', 'target-unavailable')

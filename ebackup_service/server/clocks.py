@@ -11,7 +11,6 @@ compared with it.
 """
 
 from collections.abc import Callable
-import threading
 import time
 
 from oslo_config import cfg
@@ -48,7 +47,7 @@ def bring_back(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
 class Watch:
     """Compares the database's clock with the monotonic one of this host.
 
-    For any number of threads: ``_lock`` protects what was seen.
+    For one thread.
 
     :param patience: seconds for which nobody is given up after a leap
     """
@@ -58,7 +57,6 @@ class Watch:
     ) -> None:
         self._patience = patience
         self._monotonic = monotonic
-        self._lock = threading.Lock()
         # When the database was asked, at the earliest, and what it said.
         self._last: tuple[float, int] | None = None
         self._until = 0.0
@@ -69,11 +67,6 @@ class Watch:
         Returns what the database's clock shows, in milliseconds. What is over
         by then is over; None: it may not be, the clock was set forward.
         """
-        with self._lock:
-            now = self._look(catalog)
-            return now if self._monotonic() >= self._until else None
-
-    def _look(self, catalog: database.Catalog) -> int:
         before = self._monotonic()
         with catalog.reader() as session:
             now = clock.read(session)
@@ -90,4 +83,4 @@ class Watch:
                 )
                 self._until = after + self._patience
         self._last = before, now
-        return now
+        return now if after >= self._until else None

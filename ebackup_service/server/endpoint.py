@@ -32,13 +32,10 @@ class ServerEndpoint:
         conf: cfg.ConfigOpts,
         catalog: database.Catalog,
         wake: Callable[[], None],
-        trusted: Callable[[], bool] = leases.always,
     ) -> None:
-        """:param trusted: see leases.renew"""
         self._conf = conf
         self._catalog = catalog
         self._wake = wake
-        self._trusted = trusted
 
     @listeners.answered
     def announce(
@@ -64,7 +61,6 @@ class ServerEndpoint:
             job_id,
             token,
             progress,
-            self._trusted,
         ).to_dict()
 
     @listeners.answered
@@ -128,7 +124,6 @@ class ServerEndpoint:
             job_id,
             token,
             messages.Outcome.from_dict(outcome),
-            self._trusted,
         )
         self._wake()
         return decision.to_dict()

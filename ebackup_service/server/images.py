@@ -67,7 +67,7 @@ def _create(
     repository = repositories.ready(
         session, request.get('repository') or conf.default_repository
     )
-    volumes.check_unwritten(session, volume['id'])
+    volumes.check_unwritten(session, conf, volume['id'])
     chain_id, generation, chunk_size = chain_rows.next_generation(
         session,
         repository.id,

@@ -6,7 +6,6 @@ behind it, it never reaches beyond the driver's last beat plus
 ``heartbeat_timeout``: driver's heartbeat and proxy's lease are one mechanism.
 """
 
-from collections.abc import Callable
 import dataclasses
 from typing import Any
 
@@ -46,44 +45,15 @@ def length(conf: cfg.ConfigOpts, job: job_rows.Job, now: int) -> float:
     return seconds
 
 
-def always() -> bool:
-    """The database's clock was never set."""
-    return True
-
-
+@database.retried
 def renew(
     catalog: database.Catalog,
     conf: cfg.ConfigOpts,
     job_id: str,
     token: int,
     progress: dict[str, Any],
-    trusted: Callable[[], bool] = always,
 ) -> messages.Grant:
-    """Grant a proxy more time; at the first renewal its run begins.
-
-    :param trusted: whether the database's clock was not set forward just now;
-        asked when the driver's beat is over by it. Else this run ends, and the
-        driver has time to beat until the next one
-    """
-    grant = _renew(catalog, conf, job_id, token, progress)
-    if grant.reason == _HEARTBEAT_LOST and not trusted():
-        return messages.Grant(
-            False,
-            0.0,
-            _LEASE_LOST,
-            "The database's clock was set forward: all leases are over.",
-        )
-    return grant
-
-
-@database.retried
-def _renew(
-    catalog: database.Catalog,
-    conf: cfg.ConfigOpts,
-    job_id: str,
-    token: int,
-    progress: dict[str, Any],
-) -> messages.Grant:
+    """Grant a proxy more time; at the first renewal its run begins."""
     connected = messages.CONNECTED in progress
     progress = {
         key: progress[key] for key in progress if key != messages.CONNECTED
@@ -133,9 +103,8 @@ def _refusal(
     if job.cancel_reason is not None:
         return messages.Grant(False, 0.0, 'cancelled', job.cancel_reason)
     if length(conf, job, now) <= 0:
-        return messages.Grant(
-            False, 0.0, _HEARTBEAT_LOST, _heartbeat_lost(conf, job)
-        )
+        reason = _heartbeat_lost(job, conf.server.heartbeat_timeout)
+        return messages.Grant(False, 0.0, _HEARTBEAT_LOST, reason)
     if job.lease_until <= now:
         return _lost(job)
     return None
@@ -150,10 +119,13 @@ def explain(
     for long, that is why: a lease never reaches beyond the beat.
     """
     beat_at = job.beat_at
-    quiet = clock.milliseconds(conf.server.heartbeat_timeout / 2)
+    timeout = conf.server.heartbeat_timeout
+    quiet = clock.milliseconds(timeout / 2)
     if error.kind != _LEASE_LOST or beat_at is None or now < beat_at + quiet:
         return error
-    return messages.JobError(_HEARTBEAT_LOST, _heartbeat_lost(conf, job), True)
+    return messages.JobError(
+        _HEARTBEAT_LOST, _heartbeat_lost(job, timeout), True
+    )
 
 
 def _lost(job: job_rows.Job | None) -> messages.Grant:
@@ -166,10 +138,10 @@ def _lost(job: job_rows.Job | None) -> messages.Grant:
     )
 
 
-def _heartbeat_lost(conf: cfg.ConfigOpts, job: job_rows.Job) -> str:
+def _heartbeat_lost(job: job_rows.Job, seconds: float) -> str:
     return (
         f'No heartbeat from cinder-backup for job {job.id} in '
-        f'{conf.server.heartbeat_timeout:g} s; is it still running?'
+        f'{seconds:g} s; is it still running?'
     )
 
 
@@ -202,8 +174,8 @@ def _over(job: job_rows.Job, now: int) -> bool:
 def _expire_pending(
     session: orm.Session, conf: cfg.ConfigOpts, job: job_rows.Job, now: int
 ) -> None:
-    if _deserted(conf, job, now):
-        error = jobs.failure(_HEARTBEAT_LOST, _heartbeat_lost(conf, job), True)
+    if _silent(job, now, conf.server.resume_timeout):
+        _desert(session, job, conf.server.resume_timeout)
     elif job.needs == job_rows.ATTACHMENT and now - clock.to_milliseconds(
         job.created_at
     ) > clock.milliseconds(conf.server.attachment_timeout):
@@ -214,24 +186,34 @@ def _expire_pending(
             f'{job.volume_id} is attached.',
             True,
         )
-    else:
-        return
-    jobs.end(session, job, job_rows.FAILED, error)
+        jobs.end(session, job, job_rows.FAILED, error)
 
 
-def _deserted(conf: cfg.ConfigOpts, job: job_rows.Job, now: int) -> bool:
-    """Whether a pending job's driver has been silent for too long.
-
-    One that was interrupted waits longer: whatever interrupted it may have
-    kept the driver from reaching us, too.
-    """
-    patience = (
-        conf.server.resume_timeout
-        if job.runs
-        else conf.server.heartbeat_timeout
-    )
+def _silent(job: job_rows.Job, now: int, seconds: float) -> bool:
     return job.beat_at is not None and (
-        job.beat_at + clock.milliseconds(patience) <= now
+        job.beat_at + clock.milliseconds(seconds) <= now
+    )
+
+
+def _desert(session: orm.Session, job: job_rows.Job, seconds: float) -> bool:
+    reason = _heartbeat_lost(job, seconds)
+    error = jobs.failure(_HEARTBEAT_LOST, reason, True)
+    return jobs.end(session, job, job_rows.FAILED, error)
+
+
+def displace(
+    session: orm.Session, conf: cfg.ConfigOpts, job: job_rows.Job
+) -> bool:
+    """End a job that waits for a silent driver; whether it has ended.
+
+    For another one that Cinder has begun since, and that can't be beside it:
+    that Cinder did so is a sign that the driver will not come back.
+    """
+    timeout = conf.server.heartbeat_timeout
+    return (
+        job.state == job_rows.PENDING
+        and _silent(job, clock.read(session), timeout)
+        and _desert(session, job, timeout)
     )
 
 

@@ -5,7 +5,6 @@ All are fenced: only the newest token of a running job is heard. Checkpoint
 and commit also need a lease that has not run out by the database's clock.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from oslo_config import cfg
@@ -32,7 +31,7 @@ LOG = log.getLogger(__name__)
 # Seconds before a job that broke is begun again.
 _PAUSE = 5.0
 # Kinds of errors after which a job is handed out again without a pause.
-_AT_ONCE = ('proxy-stopping', 'lease-lost')
+_AT_ONCE = ('proxy-stopping', 'lease-lost', 'heartbeat-lost')
 
 _ACCEPTED = messages.Decision(accepted=True)
 _FENCED = messages.Decision(
@@ -104,16 +103,11 @@ def finish(
     job_id: str,
     token: int,
     outcome: messages.Outcome,
-    trusted: Callable[[], bool] = leases.always,
 ) -> messages.Decision:
     """Take a run's end, which is the job's unless it was returned.
 
     Repeated, it is accepted and changes nothing.
-
-    :param trusted: see leases.renew; asked when a lease was lost
     """
-    lost = outcome.error is not None and outcome.error.kind == 'lease-lost'
-    leapt = lost and not trusted()
     with catalog.writer() as session:
         job = job_rows.locked(session, job_id)
         if job is None or job.token != token:
@@ -126,7 +120,7 @@ def finish(
             repeated = given_back or job.state == outcome.state
             return _ACCEPTED if repeated else _FENCED
         if outcome.state == 'returned' and _return(
-            session, conf, job, outcome, leapt
+            session, conf, job, outcome
         ):
             return _ACCEPTED
         ended = _end(session, conf, job, outcome)
@@ -140,20 +134,10 @@ def _return(
     conf: cfg.ConfigOpts,
     job: job_rows.Job,
     outcome: messages.Outcome,
-    leapt: bool,
 ) -> bool:
-    """Let another run have the job, if there may be one.
-
-    :param leapt: whether the clock was set, so that no beat can be missed
-    """
-    if job.begun:
-        error = outcome.error and leases.explain(
-            conf, job, outcome.error, clock.read(session)
-        )
-        if job.runs >= conf.server.max_runs or (
-            error is not None and error.kind == 'heartbeat-lost' and not leapt
-        ):
-            return False
+    """Let another run have the job, if there may be one."""
+    if job.begun and job.runs >= conf.server.max_runs:
+        return False
     away = outcome.error and outcome.error.kind not in _AT_ONCE
     if not jobs.take_back(session, job, _PAUSE if away else 0.0):
         return False

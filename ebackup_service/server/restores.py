@@ -82,7 +82,7 @@ def _create(
             f'Volume {volume["id"]} has {volume["size"]} bytes, image '
             f'{image.id} needs {needed}.',
         )
-    volumes.check_unused(session, volume['id'])
+    volumes.check_unused(session, conf, volume['id'])
     parameters: dict[str, Any] = {
         'request': request,
         'partial': image.restore_damaged,

@@ -54,9 +54,7 @@ class ServerService:
             transport,
             topics.SERVER,
             conf.server.host,
-            endpoint.ServerEndpoint(
-                conf, catalog, self.wake, self._can_be_trusted
-            ),
+            endpoint.ServerEndpoint(conf, catalog, self.wake),
         )
         self._due = threading.Event()
         self._stopping = threading.Event()
@@ -72,10 +70,6 @@ class ServerService:
     def wake(self) -> None:
         """Look at once for what is due."""
         self._due.set()
-
-    def _can_be_trusted(self) -> bool:
-        """Whether what is over by the database's clock is over."""
-        return self._clock.look(self._catalog) is not None
 
     def stop(self) -> None:
         """Hand out nothing more; returns within some seconds.

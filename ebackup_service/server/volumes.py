@@ -1,6 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which jobs may meet at one volume: many backups, or one restore."""
+"""Which jobs may meet at one volume: many backups, or one restore.
 
+A restore that waits for a driver which has been silent for
+``heartbeat_timeout`` gives way: Cinder gives nobody a volume while it restores
+to it.
+"""
+
+from oslo_config import cfg
 from sqlalchemy import orm
 
 from ebackup_service.server.catalog import database
@@ -9,6 +15,7 @@ from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server import errors
 from ebackup_service.server import jobs
+from ebackup_service.server import leases
 from ebackup_service.server import snapshots
 
 
@@ -33,29 +40,36 @@ def forsake_anchors(catalog: database.Catalog, volume_id: str) -> None:
         snapshots.forsake_volume(session, volume_id)
 
 
-def check_unwritten(session: orm.Session, volume_id: str) -> None:
+def check_unwritten(
+    session: orm.Session, conf: cfg.ConfigOpts, volume_id: str
+) -> None:
     """A backup must not read what a restore is just writing.
 
     :raises errors.Conflict: ``volume-busy``
     """
     for job in job_rows.unfinished(session, volume_id=volume_id):
-        if job.kind == job_rows.RESTORE:
-            raise _busy(volume_id, job)
+        if job.kind == job_rows.RESTORE and not leases.displace(
+            session, conf, job
+        ):
+            raise _busy(job)
 
 
-def check_unused(session: orm.Session, volume_id: str) -> None:
+def check_unused(
+    session: orm.Session, conf: cfg.ConfigOpts, volume_id: str
+) -> None:
     """A restore must have its target to itself.
 
     :raises errors.Conflict: ``volume-busy``
     """
+    check_unwritten(session, conf, volume_id)
     for job in job_rows.unfinished(session, volume_id=volume_id):
-        if job.kind in job_rows.DATA_KINDS:
-            raise _busy(volume_id, job)
+        if job.kind == job_rows.BACKUP:
+            raise _busy(job)
 
 
-def _busy(volume_id: str, job: job_rows.Job) -> errors.Conflict:
+def _busy(job: job_rows.Job) -> errors.Conflict:
     return errors.Conflict(
         'volume-busy',
-        f'Volume {volume_id} is part of {job.state} {job.kind} job {job.id}; '
-        'wait for its end or cancel it.',
+        f'Volume {job.volume_id} is part of {job.state} {job.kind} job '
+        f'{job.id}; wait for its end or cancel it.',
     )

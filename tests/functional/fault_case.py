@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the tests share that take services away in the middle."""
 
+from collections.abc import Callable
+import contextlib
 import json
 import os
+import signal
 from typing import Any
 
 from oslo_config import cfg
@@ -46,6 +49,19 @@ class FaultTestCase(ebackup_case.EBackupTestCase):
         record = self.lab.directory / 'run' / f'{name}.json'
         return json.loads(record.read_text())['pid']
 
+    def freeze(self, service: str) -> Callable[[], None]:
+        """Let a service hang; return what lets it go on."""
+        group = self.process(service)
+
+        def thaw() -> None:
+            # another one may have replaced it
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGCONT)
+
+        self.addCleanup(thaw)
+        os.killpg(group, signal.SIGSTOP)
+        return thaw
+
     def wait_for_volume(self, *wanted: str, volume: str | None = None) -> Any:
         fetch = self.demo.block_storage.get_volume
         return self.wait_for_status(fetch, volume or self.volume, *wanted)
@@ -57,7 +73,7 @@ class FaultTestCase(ebackup_case.EBackupTestCase):
         return service_conf.new([str(file) for file in files])
 
     def heartbeat_limit(self) -> float:
-        """Seconds within which a job ends whose driver beats no more.
+        """Seconds within which a job stops whose driver beats no more.
 
         By the lab's configuration: the proxy stops at the end of the last
         beat, and reports; the server gives up a margin and a tick later. A
@@ -65,6 +81,11 @@ class FaultTestCase(ebackup_case.EBackupTestCase):
         """
         server = self.configuration().server
         return server.heartbeat_timeout + leases.MARGIN + server.tick + 5
+
+    def resume_limit(self) -> float:
+        """The same, until it has ended."""
+        server = self.configuration().server
+        return server.resume_timeout + server.tick + 5
 
     def next_backup_is_right(self) -> str:
         """Back the volume up again, restore, compare; return the backup."""

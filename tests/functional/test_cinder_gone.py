@@ -57,6 +57,14 @@ class CinderGoneTestCase(fault_case.FaultTestCase):
         self.assertTrue(ended['error']['retryable'])
         return seconds
 
+    def wait_until_it_waits(self, job_id: str) -> None:
+        """Return when the proxy has stopped, for want of a heartbeat."""
+        since = time.monotonic()
+        self.wait_for(
+            lambda: self.job(job_id)['state'] == 'pending', 'a job that waits'
+        )
+        self.assertLess(time.monotonic() - since, self.heartbeat_limit())
+
     def written(self) -> tuple[int, str]:
         """Return what changes whenever the target is written."""
         path = self.volume_path(self.target)
@@ -119,15 +127,14 @@ class CinderGoneTestCase(fault_case.FaultTestCase):
 
     def test_frozen_in_a_restore(self):
         job = self.restore_is_running()
-        group = self.process('cinder-backup')
-        self.addCleanup(os.killpg, group, signal.SIGCONT)
-        os.killpg(group, signal.SIGSTOP)
         frozen = time.monotonic()
+        thaw = self.freeze('cinder-backup')
         # It holds the volume as long as it is there: only beats are missing.
-        seconds = self.stopped(job, 'heartbeat-lost', frozen)
-        self.assertLess(seconds, self.heartbeat_limit())
+        self.wait_until_it_waits(job)
         left = self.written()
-        os.killpg(group, signal.SIGCONT)
+        seconds = self.stopped(job, 'heartbeat-lost', frozen)
+        self.assertLess(seconds, self.resume_limit())
+        thaw()
         # It finds its job ended, and says so.
         self.wait_for_volume('error_restoring', volume=self.target)
         self.assertEqual(left, self.written())
@@ -136,15 +143,23 @@ class CinderGoneTestCase(fault_case.FaultTestCase):
 
     def test_frozen_in_a_backup(self):
         job = self.backup_is_running()
-        group = self.process('cinder-backup')
-        self.addCleanup(os.killpg, group, signal.SIGCONT)
-        os.killpg(group, signal.SIGSTOP)
         frozen = time.monotonic()
+        thaw = self.freeze('cinder-backup')
         seconds = self.stopped(job, 'heartbeat-lost', frozen)
-        self.assertLess(seconds, self.heartbeat_limit())
-        os.killpg(group, signal.SIGCONT)
+        self.assertLess(seconds, self.resume_limit())
+        thaw()
         found = self.wait_for_backup(self.source, 'error')
         self.assertTrue(found.fail_reason.startswith('No heartbeat from'))
         self.wait_for_volume('available')
         self.all_up_at_full_speed()
         self.next_backup_is_right()
+
+    def test_frozen_for_a_while_in_a_backup(self):
+        job = self.backup_is_running()
+        thaw = self.freeze('cinder-backup')
+        self.wait_until_it_waits(job)
+        thaw()
+        self.all_up_at_full_speed()
+        self.wait_for_backup(self.source, 'available')
+        self.assertEqual('succeeded', self.job(job)['state'])
+        self.assertEqual(self.digest, self.sha256(self.restore(self.source)))

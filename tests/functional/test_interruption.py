@@ -2,19 +2,19 @@
 """Services that go away in the middle of a job, and come back."""
 
 import os
+import time
 
 from tests.functional import base
 from tests.functional import ebackup_case
+from tests.functional import fault_case
 
 MIB = base.MIB
 SLOW = 64 * MIB
 
 
-class InterruptionTestCase(ebackup_case.EBackupTestCase):
+class InterruptionTestCase(fault_case.FaultTestCase):
     def setUp(self) -> None:
         super().setUp()
-        # All of a block device is read, of a plain file not even the holes.
-        self.volume = self.create_volume(volume_type='block')
         for offset in range(0, base.GIB, 64 * MIB):
             self.write(self.volume, offset, os.urandom(MIB))
         self.digest = self.sha256(self.volume)
@@ -61,6 +61,14 @@ class InterruptionTestCase(ebackup_case.EBackupTestCase):
     def test_backup_goes_on_after_its_proxy_was_restarted(self):
         backup, job = self.start()
         self.lab.run('restart', self.lab.service('ebackup-proxy'))
+        self.ends_well(backup, job)
+
+    def test_backup_goes_on_after_the_service_hung(self):
+        backup, job = self.start()
+        thaw = self.freeze('ebackup-api')
+        # Nobody can be asked meanwhile.
+        time.sleep(self.configuration().server.heartbeat_timeout + 1)
+        thaw()
         self.ends_well(backup, job)
 
     def test_restore_begins_again_after_its_proxy_was_killed(self):

@@ -107,7 +107,7 @@ class TestOutcome(base.BaseTestCase):
     def test_job_that_was_told_to_stop_says_why(self):
         for kind, state in (
             ('cancelled', 'cancelled'),
-            ('heartbeat-lost', 'failed'),
+            ('heartbeat-lost', 'returned'),
             ('proxy-stopping', 'returned'),
             ('lease-lost', 'returned'),
         ):
@@ -120,7 +120,7 @@ class TestOutcome(base.BaseTestCase):
         error = BufferError()
         error.__context__ = control.JobStopped('x')
         found = failures.outcome(JOB, error, stop)
-        self.assertEqual(messages.Outcome('failed', None, stop), found)
+        self.assertEqual(messages.Outcome('returned', None, stop), found)
 
     def test_what_failed_before_the_stop_took_effect_is_told(self):
         stop = messages.JobError('cancelled', 'why')

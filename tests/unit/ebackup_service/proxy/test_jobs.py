@@ -128,7 +128,7 @@ class TestRunningJob(base.BaseTestCase):
             catalog_fixture.job_rows.update(
                 session, job.spec.id, ('running',), beat_at=0
             )
-        self.assertEqual(('failed', 'heartbeat-lost'), self.run_job(job))
+        self.assertEqual(('pending', None), self.run_job(job))
         self.assertEqual(set(), self.fixture.objects())
 
     def test_proxy_that_stops_gives_it_back(self):
@@ -159,17 +159,23 @@ class TestRunningJob(base.BaseTestCase):
         self.assertEqual(set(), self.fixture.objects())
         self.assertEqual('error', self.fixture.image(image.id).state)
 
-    def test_driver_that_dies_while_it_runs(self):
-        self.fixture.conf.set_override('max_bytes_per_second', 1, 'proxy')
-        self.fixture.conf.set_override('heartbeat_timeout', 3.0, 'server')
-        _, job = self.backup(os.urandom(8 * 2**20))
+    def test_driver_that_is_silent_while_it_runs(self):
+        override = self.fixture.conf.set_override
+        override('max_bytes_per_second', 1, 'proxy')
+        override('heartbeat_timeout', 3.0, 'server')
+        image, job = self.backup(os.urandom(8 * 2**20))
         jobs.beat(self.catalog, job.spec.id)
         job.start()
         self.assertTrue(self.ended.wait(catalog_fixture.PATIENCE))
-        found = self.fixture.job(job.spec.id)
-        self.assertEqual('failed', found.state)
-        self.assertEqual('heartbeat-lost', found.error['kind'])
-        self.assertEqual(set(), self.fixture.objects())
+        self.assertEqual('pending', self.fixture.job(job.spec.id).state)
+        # It beats again.
+        self.ended.clear()
+        override('max_bytes_per_second', 0, 'proxy')
+        override('heartbeat_timeout', catalog_fixture.PATIENCE, 'server')
+        jobs.beat(self.catalog, job.spec.id)
+        again = self.job(self.fixture.spec(job.spec.id))
+        self.assertEqual(('succeeded', None), self.run_job(again))
+        self.assertEqual('available', self.fixture.image(image.id).state)
 
     def test_report_is_repeated_until_the_server_has_it(self):
         _, job = self.backup()

@@ -233,6 +233,7 @@ class TestLostProxy(base.BaseTestCase):
 
     def test_driver_that_vanishes(self):
         self.fixture.conf.set_override('heartbeat_timeout', 1.0, 'server')
+        self.fixture.conf.set_override('resume_timeout', 2.0, 'server')
         found = self.fixture.wait_for_job(self.job.id, 'failed', beat=False)
         self.assertEqual('heartbeat-lost', found.error['kind'])
 

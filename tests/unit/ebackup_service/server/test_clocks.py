@@ -73,7 +73,7 @@ class TestBringBack(ClockTestCase):
     def test_job_whose_driver_is_gone_ends(self):
         _, job = self.fixture.reserve()
         self.set_back()
-        self.expire_after(9)
+        self.expire_after(59)
         self.assertEqual('pending', self.state(job))
         self.expire_after(2)
         self.assertEqual('failed', self.state(job))
@@ -225,21 +225,13 @@ class TestSetForward(base.BaseTestCase):
         )
         return grant.reason, self.fixture.job(spec.id).state
 
-    def test_no_beat_is_missed_where_the_clock_has_leapt(self):
-        """A proxy asks before the server has looked, and before a beat."""
+    def test_job_goes_on_where_a_proxy_asks_before_the_server_has_looked(self):
         _, job = self.fixture.reserve()
         spec = self.fixture.run(job.id)
         self.clock.ahead += DAY
-        self.assertEqual(('lease-lost', 'pending'), self.ask(spec))
+        self.assertEqual(('heartbeat-lost', 'pending'), self.ask(spec))
         self.fixture.server.tick()
         self.assertEqual('pending', self.fixture.job(job.id).state)
         jobs.beat(self.catalog, job.id)
         self.fixture.announce()
         self.assertEqual([job.id], [*self.fixture.assign()])
-
-    def test_beat_that_is_missed_still_ends_a_job(self):
-        self.fixture.conf.set_override('heartbeat_timeout', 10.0, 'server')
-        _, job = self.fixture.reserve()
-        spec = self.fixture.run(job.id)
-        self.fixture.age(job.id, 11)
-        self.assertEqual(('heartbeat-lost', 'failed'), self.ask(spec))

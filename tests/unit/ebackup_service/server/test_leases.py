@@ -2,6 +2,7 @@
 
 import fixtures
 
+from ebackup_service.proxy import failures
 from ebackup_service.rpc import messages
 from ebackup_service.server.catalog import clock
 from ebackup_service.server import jobs
@@ -9,6 +10,7 @@ from ebackup_service.server import leases
 from ebackup_service.server import repositories
 from tests import base
 from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service.server.catalog import clock_fixture
 
 
 class LeasesTestCase(base.BaseTestCase):
@@ -162,8 +164,17 @@ class TestExpire(LeasesTestCase):
         self.assertEqual(('running', None), self.state(spec))
         self.assertEqual(('pending', None), self.state(waiting))
 
+    def test_pending_job_whose_driver_was_cut_off_waits(self):
+        self.fixture.attach(self.job.id)
+        self.fixture.age(self.job.id, 59)
+        self.expire()
+        self.fixture.announce()
+        self.assertEqual({}, self.fixture.assign())
+        jobs.beat(self.catalog, self.job.id)
+        self.assertEqual([self.job.id], list(self.fixture.assign()))
+
     def test_pending_job_whose_driver_is_gone_fails(self):
-        self.fixture.age(self.job.id, 11)
+        self.fixture.age(self.job.id, 61)
         self.expire()
         self.assertEqual(('failed', 'heartbeat-lost'), self.state(self.job))
         image = self.fixture.image(self.image.id)
@@ -264,3 +275,89 @@ class TestExpire(LeasesTestCase):
         self.assertEqual(first.token + 1, again.token)
         self.assertFalse(self.renew(first).granted)
         self.assertTrue(self.renew(again).granted)
+
+
+class TestOutage(LeasesTestCase):
+    """Of the database, or of all APIs: nobody could beat or renew.
+
+    What is the first to happen then has not heard of the driver yet.
+    """
+
+    def setUp(self):
+        super().setUp()
+        self.clock = self.useFixture(clock_fixture.DatabaseClock(self.catalog))
+        self.spec = self.fixture.run(self.job.id)
+
+    def last(self, seconds):
+        self.clock.ahead += seconds
+        self.expire()
+
+    def goes_on(self):
+        """When the driver beats again, and the proxy shows up."""
+        self.assertEqual(('pending', None), self.state(self.job))
+        jobs.beat(self.catalog, self.job.id)
+        self.fixture.announce()
+        again = self.fixture.assign()[self.job.id]
+        self.assertTrue(self.renew(again).granted)
+        self.assertTrue(self.fixture.commit(again).accepted)
+        self.assertTrue(self.fixture.finish(again, result={}).accepted)
+        self.assertEqual('available', self.fixture.image(self.image.id).state)
+
+    def test_job_goes_on(self):
+        self.last(50)
+        self.assertFalse(self.renew(self.spec).granted)
+        self.goes_on()
+
+    def test_job_goes_on_where_its_proxy_is_heard_first(self):
+        self.clock.ahead += 50
+        grant = self.renew(self.spec)
+        error = messages.JobError(grant.reason, grant.message, True)
+        self.fixture.finish(self.spec, failures.state(error), error=error)
+        self.goes_on()
+
+    def test_job_that_had_not_begun_goes_on(self):
+        self.image, self.job = self.fixture.reserve()
+        self.fixture.attach(self.job.id)
+        self.last(50)
+        self.goes_on()
+
+    def test_job_whose_driver_did_not_survive_it_ends(self):
+        self.last(50)
+        self.last(11)
+        self.assertEqual(('failed', 'heartbeat-lost'), self.state(self.job))
+        self.assertEqual('error', self.fixture.image(self.image.id).state)
+
+
+class TestDisplace(LeasesTestCase):
+    def setUp(self):
+        super().setUp()
+        self.clock = self.useFixture(clock_fixture.DatabaseClock(self.catalog))
+        self.fixture.attach(self.job.id)
+
+    def displace(self):
+        with self.catalog.writer() as session:
+            job = self.fixture.job(self.job.id)
+            return leases.displace(session, self.conf, job)
+
+    def test_job_whose_driver_beats_stays(self):
+        self.clock.ahead += 9
+        self.assertFalse(self.displace())
+        self.assertEqual(('pending', None), self.state(self.job))
+
+    def test_job_that_waits_for_a_silent_driver_ends(self):
+        self.clock.ahead += 11
+        self.assertTrue(self.displace())
+        self.assertEqual(('failed', 'heartbeat-lost'), self.state(self.job))
+        self.assertEqual('error', self.fixture.image(self.image.id).state)
+
+    def test_job_that_a_proxy_may_be_working_on_stays(self):
+        self.fixture.run(self.job.id)
+        self.clock.ahead += 3600
+        self.assertFalse(self.displace())
+        self.assertEqual(('running', None), self.state(self.job))
+
+    def test_job_without_driver_stays(self):
+        self.job = self.collect()
+        self.clock.ahead += 3600
+        self.assertFalse(self.displace())
+        self.assertEqual(('pending', None), self.state(self.job))

@@ -214,10 +214,26 @@ class TestFinish(OutcomesTestCase):
         self.assertEqual('proxy-stopping', self.found_job().error['kind'])
         self.assertEqual('error', self.found_image().state)
 
-    def test_job_whose_driver_is_gone_fails(self):
+    def silent_driver(self):
+        """The proxy has stopped, as its lease ended with the beat."""
         self.fixture.conf.set_override('heartbeat_timeout', 10.0, 'server')
-        self.fixture.age(self.spec.id, 9)
+        self.fixture.age(self.spec.id, 11)
+
+    def test_job_whose_driver_is_silent_waits_for_it(self):
+        for kind in 'heartbeat-lost', 'lease-lost':
+            self.silent_driver()
+            self.assertTrue(self.give_back(kind).accepted)
+            self.assertEqual('pending', self.found_job().state)
+            self.assertEqual({}, self.fixture.assign())
+            jobs.beat(self.fixture.catalog, self.job.id)
+            self.spec = self.fixture.assign()[self.job.id]
+            self.fixture.renew(self.spec)
+
+    def test_job_whose_driver_is_silent_in_the_last_run_fails(self):
+        self.fixture.conf.set_override('max_runs', 1, 'server')
+        self.silent_driver()
         self.give_back('lease-lost')
+        self.assertEqual('failed', self.found_job().state)
         self.assertEqual('heartbeat-lost', self.found_job().error['kind'])
 
     def test_success_of_a_deletion_leaves_a_tombstone(self):

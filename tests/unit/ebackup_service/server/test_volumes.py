@@ -14,8 +14,8 @@ class TestVolumes(base.BaseTestCase):
         self.fixture.make_repository()
 
     def check(self, function, volume_id):
-        with self.fixture.catalog.reader() as session:
-            function(session, volume_id)
+        with self.fixture.catalog.writer() as session:
+            function(session, self.fixture.conf, volume_id)
 
     def test_volume_without_jobs_is_free(self):
         self.check(volumes.check_unwritten, 'v')
@@ -39,6 +39,21 @@ class TestVolumes(base.BaseTestCase):
             self.assertRaises(
                 errors.Conflict, self.check, check, job.volume_id
             )
+
+    def test_restore_that_waits_for_a_silent_driver_gives_way(self):
+        for check in (volumes.check_unwritten, volumes.check_unused):
+            job = self.fixture.restore(self.fixture.make_image())
+            self.fixture.age(job.id, catalog_fixture.PATIENCE + 1)
+            self.check(check, job.volume_id)
+            self.assertEqual('failed', self.fixture.job(job.id).state)
+
+    def test_backup_that_waits_for_a_silent_driver_does_not(self):
+        image, job = self.fixture.reserve()
+        self.fixture.age(job.id, catalog_fixture.PATIENCE + 1)
+        self.assertRaises(
+            errors.Conflict, self.check, volumes.check_unused, image.volume_id
+        )
+        self.assertEqual('pending', self.fixture.job(job.id).state)
 
     def test_ended_jobs_are_in_nobodys_way(self):
         job = self.fixture.restore(self.fixture.make_image())
