@@ -168,6 +168,11 @@ class Client:
             resources.Job.from_dict(job) if job else None,
         )
 
+    def delete_repository(self, name: str) -> dict[str, Any]:
+        """Let the service forget one; return what it was, and what stays."""
+        answer = self._transport.send('DELETE', _path('repositories', name))
+        return dict(_part(answer, 'repository'))
+
     def repository_usage(self, name: str) -> dict[str, Any]:
         return dict(_part(self._get('repositories', name, 'usage'), 'usage'))
 

@@ -58,6 +58,16 @@ class ShowRepository(_OfOne):
         return output.fields(self.client.repository(parsed_args.name))
 
 
+class DeleteRepository(_OfOne):
+    """Let the service forget a repository that has no images
+
+    What is stored at its URL stays as it is.
+    """
+
+    def take_action(self, parsed_args: argparse.Namespace) -> output.Fields:
+        return output.fields(self.client.delete_repository(parsed_args.name))
+
+
 class ShowUsage(_OfOne):
     """Show how much space a repository takes"""
 

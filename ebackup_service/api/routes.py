@@ -62,6 +62,7 @@ ROUTES: router.Table = {
     },
     '/v1/repositories/{name}': {
         'GET': repository.show_repository,
+        'DELETE': repository.delete_repository,
     },
     '/v1/repositories/{name}/usage': {
         'GET': repository.show_usage,

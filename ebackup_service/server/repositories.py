@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Repositories: create, look up, collect garbage, check, rebuild."""
+"""Repositories: create, look up, collect garbage, check, rebuild, delete."""
 
 import builtins
 from typing import Any
@@ -17,6 +17,7 @@ from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import repository as repository_rows
 from ebackup_service.server.catalog import service
+from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server import errors
 
 LOG = log.getLogger(__name__)
@@ -206,6 +207,76 @@ def rebuild(catalog: database.Catalog, name: str) -> job_rows.Job:
         if waiting:
             return waiting[0]
         return _maintain(session, job_rows.REBUILD, repository.id, {})
+
+
+@database.retried
+def delete(
+    catalog: database.Catalog, conf: cfg.ConfigOpts, name: str
+) -> repository_rows.Repository:
+    """Forget a repository, as it is returned; what is stored there stays.
+
+    :raises errors.NotFound: no repository of that name.
+    :raises errors.Conflict: it is the default one
+        (``repository-configured``), or the catalog has images or unfinished
+        jobs in it, or snapshots on production storage of what was in it
+        (``repository-in-use``).
+    """
+    with catalog.writer() as session:
+        service.lock(session)
+        repository = _find(session, name)
+        _check_not_default(conf, repository)
+        _check_unused(session, repository)
+        repository_rows.forget(session, repository.id)
+    LOG.info(
+        'Repository %s (%s) is forgotten; what is at %s stays',
+        name,
+        repository.id,
+        repository.public_url,
+    )
+    return repository
+
+
+def _check_not_default(
+    conf: cfg.ConfigOpts, repository: repository_rows.Repository
+) -> None:
+    if repository.name != conf.default_repository:
+        return
+    reason = 'backups go there that name no other one'
+    if conf.repository.url:
+        reason = 'the service would make it again, as [repository]url says'
+    raise errors.Conflict(
+        'repository-configured',
+        f'Repository {repository.name!r} is [DEFAULT]default_repository: '
+        f'{reason}. Set that option to another name, and restart the service.',
+    )
+
+
+def _check_unused(
+    session: orm.Session, repository: repository_rows.Repository
+) -> None:
+    """Refuse to lose sight of what the catalog still has to do with."""
+    reasons = [
+        f'image {image.id} ({image.state}) is in it, with others perhaps: '
+        'delete them'
+        for image in image_rows.page(
+            session, {'repository_id': repository.id}, 1, None
+        )
+    ]
+    reasons += [
+        f'{job.kind} job {job.id} is {job.state}: wait for its end or cancel '
+        'it'
+        for job in job_rows.unfinished(session, repository_id=repository.id)
+    ]
+    if snapshot_rows.find(session, repository_id=repository.id):
+        reasons.append(
+            'snapshots of ours are on production storage, of volumes that '
+            'were backed up to it: wait until they are removed'
+        )
+    if reasons:
+        raise errors.Conflict(
+            'repository-in-use',
+            f'Repository {repository.name!r} is needed: {reasons[0]}.',
+        )
 
 
 def begin_collection(

@@ -41,6 +41,13 @@ def show_repository(req: request.Request, name: str) -> webob.Response:
     return answer.json(200, {'repository': views.show(repository)})
 
 
+def delete_repository(req: request.Request, name: str) -> webob.Response:
+    req.authorize(policies.DELETE)
+    validation.query(req, types.EMPTY_QUERY)
+    repository = repositories.delete(req.catalog, req.conf, name)
+    return answer.json(200, {'repository': views.deleted(repository)})
+
+
 def show_usage(req: request.Request, name: str) -> webob.Response:
     req.authorize(policies.USAGE)
     validation.query(req, types.EMPTY_QUERY)

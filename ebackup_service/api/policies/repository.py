@@ -12,6 +12,7 @@ USAGE = 'ebackup:repository:usage'
 COLLECT = 'ebackup:repository:collect'
 CHECK = 'ebackup:repository:check'
 REBUILD = 'ebackup:repository:rebuild'
+DELETE = 'ebackup:repository:delete'
 
 
 def list_rules() -> list[policy.RuleDefault]:
@@ -63,6 +64,13 @@ def list_rules() -> list[policy.RuleDefault]:
             base.ADMIN,
             'Let the catalog know again what a repository holds.',
             [{'method': 'POST', 'path': '/v1/repositories/{name}/rebuild'}],
+            scope_types=base.SCOPE,
+        ),
+        policy.DocumentedRuleDefault(
+            DELETE,
+            base.ADMIN,
+            'Let the catalog forget a repository without images.',
+            [{'method': 'DELETE', 'path': '/v1/repositories/{name}'}],
             scope_types=base.SCOPE,
         ),
     ]

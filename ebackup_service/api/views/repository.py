@@ -22,6 +22,18 @@ def show(repository: repository_rows.Repository) -> dict[str, Any]:
     }
 
 
+def deleted(repository: repository_rows.Repository) -> dict[str, Any]:
+    """What it takes to find, or to take over, what the catalog forgot."""
+    return {
+        'id': repository.id,
+        'name': repository.name,
+        'url': repository.public_url,
+        'state': 'deleted',
+        'message': 'What is stored at this URL is as it was: remove it there, '
+        'or take the repository over again, by this id.',
+    }
+
+
 def _verification(found: dict[str, Any]) -> dict[str, Any]:
     """How much of this round is done, and what was verified when."""
     times = {

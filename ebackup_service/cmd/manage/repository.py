@@ -42,6 +42,13 @@ def add_to(nouns: command.Nouns) -> None:
     parser = command.verb(verbs, 'show', show, 'show a repository')
     _add_name(parser)
     parser = command.verb(
+        verbs,
+        'delete',
+        delete,
+        'forget a repository that has no images; what is stored there stays',
+    )
+    _add_name(parser)
+    parser = command.verb(
         verbs, 'usage', usage, 'show the space that a repository takes'
     )
     _add_name(parser)
@@ -137,6 +144,12 @@ def take_over(context: command.Context, asked: argparse.Namespace) -> int:
 def show(context: command.Context, asked: argparse.Namespace) -> int:
     repository = repositories.show(context.catalog, asked.name)
     context.out.one(repository=views.show(repository))
+    return 0
+
+
+def delete(context: command.Context, asked: argparse.Namespace) -> int:
+    repository = repositories.delete(context.catalog, context.conf, asked.name)
+    context.out.one(repository=views.deleted(repository))
     return 0
 
 

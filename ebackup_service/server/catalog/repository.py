@@ -120,6 +120,24 @@ def is_blank(session: orm.Session, repository_id: str) -> bool:
     )
 
 
+def forget(session: orm.Session, repository_id: str) -> None:
+    """Remove a repository, its chains and its jobs, all of which have ended.
+
+    All its images are deleted; they stay as tombstones, of which nobody knows
+    where they were.
+    """
+    session.execute(
+        sa.update(models.Image)
+        .where(models.Image.repository_id == repository_id)
+        .values(repository_id=None, chain_id=None)
+    )
+    for model in (models.Chain, models.Job):
+        session.execute(
+            sa.delete(model).where(model.repository_id == repository_id)
+        )
+    remove(session, repository_id)
+
+
 def remove(session: orm.Session, repository_id: str) -> None:
     """Forget a repository that is blank, and that no job refers to."""
     session.execute(

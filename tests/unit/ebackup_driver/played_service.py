@@ -366,6 +366,11 @@ class PlayedService:
             raise Refusal(404, 'repository-unknown', f'No repository {name}.')
         return 200, {'repository': self.repositories[name]}
 
+    def _delete_repository(self, request, name):
+        self._get_repository(request, name)
+        repository = {**self.repositories.pop(name), 'state': 'deleted'}
+        return 200, {'repository': repository}
+
     def _get_usage(self, request, name):
         self._get_repository(request, name)
         return 200, {'usage': {'total': 1000, 'free': 400, 'used': 600}}
@@ -450,6 +455,7 @@ _ROUTES = [
     ('GET', '/v1/repositories', PlayedService._list_repositories),
     ('POST', '/v1/repositories', PlayedService._create_repository),
     ('GET', f'/v1/repositories/{_ID}', PlayedService._get_repository),
+    ('DELETE', f'/v1/repositories/{_ID}', PlayedService._delete_repository),
     ('GET', f'/v1/repositories/{_ID}/usage', PlayedService._get_usage),
     ('POST', f'/v1/repositories/{_ID}/collect', PlayedService._collect),
     ('POST', f'/v1/repositories/{_ID}/check', PlayedService._check),

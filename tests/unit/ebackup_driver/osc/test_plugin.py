@@ -37,6 +37,9 @@ ENTRY_POINTS = {
         'ebackup_repository_create': (
             'ebackup_driver.osc.repository:CreateRepository'
         ),
+        'ebackup_repository_delete': (
+            'ebackup_driver.osc.repository:DeleteRepository'
+        ),
         'ebackup_repository_list': (
             'ebackup_driver.osc.repository:ListRepositories'
         ),

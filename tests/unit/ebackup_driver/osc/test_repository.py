@@ -46,6 +46,11 @@ class TestExisting(ExistingTestCase):
         shown = self.json(repository.ShowRepository, 'vault')
         self.assertEqual('vault', shown['name'])
 
+    def test_delete_says_so(self):
+        shown = self.json(repository.DeleteRepository, 'vault')
+        self.assertEqual(('deleted', URL), (shown['state'], shown['url']))
+        self.assertEqual({}, self.service.repositories)
+
     def test_usage_is_in_bytes_for_programs(self):
         shown = self.json(repository.ShowUsage, 'vault')
         self.assertEqual({'total': 1000, 'free': 400, 'used': 600}, shown)
@@ -54,6 +59,7 @@ class TestExisting(ExistingTestCase):
     def test_an_unknown_one_is_an_error(self):
         for command in (
             repository.ShowRepository,
+            repository.DeleteRepository,
             repository.ShowUsage,
             repository.CollectRepository,
             repository.CheckRepository,

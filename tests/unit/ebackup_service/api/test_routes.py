@@ -35,6 +35,7 @@ ACCESS = {
     ('GET', '/v1/repositories'): (ADMIN, set()),
     ('POST', '/v1/repositories'): (ADMIN, set()),
     ('GET', '/v1/repositories/{name}'): (ADMIN, set()),
+    ('DELETE', '/v1/repositories/{name}'): (ADMIN, set()),
     ('GET', '/v1/repositories/{name}/usage'): (ADMIN, set()),
     ('POST', '/v1/repositories/{name}/collect'): (ADMIN, set()),
     ('POST', '/v1/repositories/{name}/check'): (ADMIN, set()),
@@ -72,7 +73,10 @@ class AccessTest(base.ApiTestCase):
                 {'image': base.image_request()},
             )
             job = reserved['job']['id']
-        if method == 'DELETE':
+        if method == 'DELETE' and path == '/v1/repositories/{name}':
+            name = f'r-{uuid.uuid4()}'
+            self.make_repository(name)
+        elif method == 'DELETE':
             image_id = self.make_image()
         elif method == 'PUT' and path == '/v1/images/{image_id}':
             image_id = str(uuid.uuid4())

@@ -3,6 +3,8 @@ import fixtures
 
 from ebackup_service.rpc import messages
 from ebackup_service.server import errors
+from ebackup_service.server import images
+from ebackup_service.server import jobs
 from ebackup_service.server import repositories
 from tests import base
 from tests.unit.ebackup_service import catalog_fixture
@@ -146,6 +148,60 @@ class TestLook(RepositoriesTestCase):
         )
         usage = repositories.usage(self.catalog, 'default')
         self.assertEqual((1, 7), (usage['used'], usage['free']))
+
+
+class TestDelete(RepositoriesTestCase):
+    def delete(self, name='new'):
+        return repositories.delete(self.catalog, self.fixture.conf, name)
+
+    def test_one_that_could_not_be_made(self):
+        made, job = self.create('new')
+        self.fixture.finish(self.fixture.run(job.id), 'failed')
+        self.assertEqual(made.id, self.delete().id)
+        self.assertEqual([], self.names())
+        # There may be another one of that name now.
+        self.assertNotEqual(made.id, self.create('new')[0].id)
+
+    def test_one_whose_images_are_deleted(self):
+        self.fixture.make_repository('new')
+        image = self.fixture.make_image(repository='new')
+        job = images.delete(self.catalog, image.id)
+        self.fixture.finish(self.fixture.run(job.id))
+        self.delete()
+        # A backup that comes late is still refused.
+        self.fixture.make_repository()
+        error = self.assertRaises(
+            errors.Conflict, self.fixture.reserve, image.id
+        )
+        self.assertEqual('image-deleted', error.kind)
+
+    def test_unknown_one(self):
+        self.refused('repository-unknown', 404, self.delete)
+
+    def test_default_one_stays(self):
+        self.fixture.make_repository()
+        for url in None, 'file:///r':
+            self.fixture.conf.set_override('url', url, 'repository')
+            error = self.refused(
+                'repository-configured', 409, self.delete, 'default'
+            )
+            self.assertIn('[DEFAULT]default_repository', str(error))
+
+    def test_one_with_images_stays(self):
+        self.fixture.make_repository('new')
+        image, job = self.fixture.reserve(repository='new')
+        for _ in range(2):
+            error = self.refused('repository-in-use', 409, self.delete)
+            self.assertIn(f'image {image.id}', str(error))
+            # It has failed, and is shown.
+            jobs.cancel(self.catalog, job.id)
+
+    def test_one_with_unfinished_jobs_stays(self):
+        _, job = self.create('new')
+        error = self.refused('repository-in-use', 409, self.delete)
+        self.assertIn(job.id, str(error))
+        jobs.cancel(self.catalog, job.id)
+        self.delete()
 
 
 class TestUpkeep(RepositoriesTestCase):

@@ -8,6 +8,7 @@ from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server import errors
 from ebackup_service.server import images
 from ebackup_service.server import jobs
+from ebackup_service.server import repositories
 from ebackup_service.server import snapshots
 from ebackup_service.server import storages
 from tests import base
@@ -228,6 +229,23 @@ class TestTaking(SnapshotsTestCase):
         self.assertEqual(
             ['condemned', 'planned'], [row.state for row in self.rows()]
         )
+
+
+class TestRepository(SnapshotsTestCase):
+    def test_it_stays_as_long_as_snapshots_are_there(self):
+        image, _ = self.back_up()
+        self.fixture.conf.set_override('default_repository', 'other')
+        job = images.delete(self.catalog, image.id)
+        self.fixture.finish(self.fixture.run(job.id))
+        error = self.assertRaises(
+            errors.Conflict,
+            repositories.delete,
+            self.catalog,
+            self.fixture.conf,
+            'default',
+        )
+        self.assertEqual('repository-in-use', error.kind)
+        self.assertIn('snapshots', str(error))
 
 
 class TestAnchor(SnapshotsTestCase):

@@ -88,6 +88,28 @@ class ShowTest(RepositoryTestCase):
         self.assertRegex(usage['measured_at'], 'Z$')
 
 
+class DeleteTest(RepositoryTestCase):
+    def test_it_is_gone_and_the_answer_says_what_stays(self):
+        made = self.make_repository('a')
+        deleted = self.call(200, 'DELETE', '/a')['repository']
+        self.assertEqual(
+            (made.id, made.url, 'deleted'),
+            (deleted['id'], deleted['url'], deleted['state']),
+        )
+        self.assertIn('as it was', deleted['message'])
+        self.call(404, 'GET', '/a')
+        self.call(404, 'DELETE', '/a')
+
+    def test_default_one_stays(self):
+        self.make_repository()
+        error = self.call(409, 'DELETE', '/default')['error']
+        self.assertEqual('repository-configured', error['kind'])
+
+    def test_it_takes_no_query(self):
+        self.make_repository('a')
+        self.call(400, 'DELETE', '/a?force=1')
+
+
 class CollectTest(RepositoryTestCase):
     def test_job(self):
         self.make_repository()

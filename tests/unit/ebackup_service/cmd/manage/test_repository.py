@@ -55,6 +55,18 @@ class RepositoryTest(base.ManageTestCase):
         _code, out, _err = self.run_command('repository', 'list')
         self.assertIn('available', out)
 
+    def test_delete(self):
+        self.make_repository('a')
+        made = self.ask('repository', 'show', 'a')['repository']['id']
+        answer = self.ask('repository', 'delete', 'a')['repository']
+        self.assertEqual((made, 'deleted'), (answer['id'], answer['state']))
+        self.assertEqual([], self.ask('repository', 'list')['repositories'])
+
+    def test_delete_of_the_default_one(self):
+        self.make_repository('default')
+        said = self.refused(1, 'repository', 'delete', 'default')
+        self.assertIn('[DEFAULT]default_repository', said)
+
     def test_usage(self):
         self.make_repository('a')
         usage = self.ask('repository', 'usage', 'a')['usage']

@@ -2,6 +2,8 @@
 
 from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import repository as repository_rows
+from ebackup_service.server import images
+from ebackup_service.server import jobs
 from tests.unit.ebackup_service.server.catalog import base
 
 
@@ -54,6 +56,29 @@ class TestRepository(base.SqliteTestCase):
         self.assertTrue(is_blank())
         self.fixture.reserve(repository='b')
         self.assertFalse(is_blank())
+
+    def test_forgotten_with_its_jobs_but_not_with_its_tombstones(self):
+        image = self.fixture.make_image(repository='b')
+        job = images.delete(self.catalog, image.id)
+        self.fixture.finish(self.fixture.run(job.id))
+        other = self.fixture.make_repository('a')
+        kept = self.fixture.make_image(repository='a')
+        with self.catalog.writer() as session:
+            repository_rows.forget(session, self.repository_id)
+        self.assertIsNone(self.found())
+        tombstone = self.fixture.image(image.id)
+        self.assertEqual(
+            ('deleted', None, None, image.project_id),
+            (
+                tombstone.state,
+                tombstone.repository,
+                tombstone.chain_id,
+                tombstone.project_id,
+            ),
+        )
+        self.assertEqual(kept, self.fixture.image(kept.id))
+        found, _ = jobs.list(self.catalog)
+        self.assertEqual({other}, {job.repository_id for job in found})
 
     def test_blank_one_can_be_forgotten(self):
         with self.catalog.writer() as session:
