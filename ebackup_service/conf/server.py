@@ -50,10 +50,10 @@ OPTS: list[cfg.Opt] = [
         'resume_timeout',
         default=60.0,
         min=0.1,
-        help='Seconds that a job which was interrupted waits for a proxy, '
-        'and any job for a heartbeat of its backup driver, before it fails. '
-        'Nothing is read or written meanwhile. Less than service_timeout of '
-        'the drivers would be less than they wait.',
+        help='Seconds that a job waits for a heartbeat of its backup driver, '
+        'and for a proxy that was there before, until it fails. Nothing is '
+        'read or written meanwhile. Less than service_timeout of the drivers '
+        'would be less than they wait.',
     ),
     cfg.IntOpt(
         'max_runs',

@@ -223,9 +223,15 @@ def _fail_without_proxy(
     now: int,
 ) -> None:
     wanted = (job.attachment or {}).get('host')
-    timeout = (
-        conf.server.resume_timeout if job.runs else conf.server.proxy_timeout
-    )
+    waited = (now - (job.ready_at or now)) / 1000
+    timeout = conf.server.proxy_timeout
+    if job.runs or any(
+        _fell_silent(proxy, waited, timeout)
+        for proxy in proxies
+        if wanted in (None, proxy.host)
+        and (kind is None or kind in proxy.capabilities.get('production', []))
+    ):
+        timeout = conf.server.resume_timeout
     # those that may come back; of one that is there nothing is to be awaited
     away = [
         proxy.age
@@ -233,7 +239,6 @@ def _fail_without_proxy(
         if wanted in (None, proxy.host)
         and (proxy.age >= timeout or proxy.capabilities.get('stopping'))
     ]
-    waited = (now - (job.ready_at or now)) / 1000
     if min([waited, *away]) <= timeout:
         return
     alive = [proxy for proxy in proxies if proxy.age < timeout]
@@ -268,3 +273,14 @@ def _fail_without_proxy(
     jobs.end(
         session, job, job_rows.FAILED, jobs.failure('no-proxy', message, True)
     )
+
+
+def _fell_silent(
+    proxy: proxy_rows.Proxy, waited: float, timeout: float
+) -> bool:
+    """Whether a proxy was there in the seconds that a job has waited.
+
+    Its silence may be that of the bus, the database, or all servers, since.
+    """
+    there = proxy.understood and not proxy.capabilities.get('stopping')
+    return there and timeout <= proxy.age < waited + timeout

@@ -162,6 +162,35 @@ class TestWithoutProxy(DispatchTestCase):
         self.assigned()
         self.assertEqual('no-proxy', self.error(job))
 
+    def test_proxy_that_nobody_could_hear_may_come_back(self):
+        self.fixture.announce()
+        job = self.ready()
+        # An outage of the database, say, is over.
+        self.fixture.age_proxy('here', 50)
+        self.fixture.age(job.id, 50)
+        jobs.beat(self.catalog, job.id)
+        self.assertEqual({}, self.assigned())
+        self.assertIsNone(self.error(job))
+        self.fixture.announce()
+        self.assertEqual([job.id], list(self.assigned()))
+
+    def test_proxy_that_nobody_could_hear_is_not_awaited_for_ever(self):
+        self.fixture.announce()
+        job = self.ready()
+        self.fixture.age_proxy('here', 61)
+        self.fixture.age(job.id, 61)
+        jobs.beat(self.catalog, job.id)
+        self.assigned()
+        self.assertEqual('no-proxy', self.error(job))
+
+    def test_proxy_that_was_gone_before_is_not_awaited(self):
+        self.fixture.announce()
+        self.fixture.age_proxy('here', 12)
+        job = self.ready()
+        self.fixture.age(job.id, 6)
+        self.assigned()
+        self.assertEqual('no-proxy', self.error(job))
+
     def test_proxy_that_can_not_reach_the_volume_is_not_waited_for(self):
         self.fixture.announce(production=['rbd'])
         job = self.ready()
