@@ -154,11 +154,12 @@ class Waiter:
             if job.ended:
                 break
             self._check()
+            asked = time.monotonic()
             try:
                 job = self._look(job, attachment, connect)
                 contact = time.monotonic()
             except errors.ServiceUnreachable as error:
-                self._bear(error, contact)
+                self._bear(error, asked - contact)
             if not job.ended:
                 time.sleep(delay)
         return job
@@ -199,17 +200,21 @@ class Waiter:
     ) -> _Answer:
         contact = time.monotonic()
         for delay in self._delays():
+            asked = time.monotonic()
             try:
                 return call()
             except errors.ServiceUnreachable as error:
-                self._bear(error, contact)
+                self._bear(error, asked - contact)
             time.sleep(delay)
             check()
         raise AssertionError('delays end never')
 
-    def _bear(self, error: errors.ServiceUnreachable, contact: float) -> None:
-        """Log the error, or raise it when it has lasted too long."""
-        silence = time.monotonic() - contact
+    def _bear(self, error: errors.ServiceUnreachable, silence: float) -> None:
+        """Log the error, or raise it when it has lasted too long.
+
+        silence: since the last answer, when the request that failed was made.
+            For what has passed since, this process may have hung.
+        """
         if silence >= self._timeout:
             raise errors.ServiceUnreachable(
                 f'{error} for {silence:.0f} s'

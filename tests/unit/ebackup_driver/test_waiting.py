@@ -78,6 +78,19 @@ class TestPersist(WaiterTestCase):
         error = self.assertRaises(errors.ServiceUnreachable, self.ask)
         self.assertRegex(str(error), r'^No\. for 3\d s$')
 
+    def test_what_passed_while_this_process_hung_counts_for_nobody(self):
+        now = [0.0]
+        self.clock.monotonic = lambda: now[0]
+        refusals = [503, 503]
+
+        def hook(request):
+            if refusals:
+                now[0] += 29.0
+                raise played_service.Refusal(refusals.pop(), 'late', 'No.')
+
+        self.service.hooks.append(hook)
+        self.assertEqual(self.job.id, self.ask().id)
+
     def test_checks_between_two_attempts(self):
         seen = []
         self.waiter = self.make_waiter(
