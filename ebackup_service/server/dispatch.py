@@ -171,7 +171,7 @@ class _Board:
             job.state != job_rows.PENDING
             or job.needs is not None
             or (job.ready_at or 0) > self._now
-            or leases.length(self._conf, job, self._now) <= 0
+            or leases.quiet(self._conf, job, self._now)
         ):
             return False
         if job.kind == job_rows.DELETE:

@@ -110,6 +110,14 @@ def _refusal(
     return None
 
 
+def quiet(conf: cfg.ConfigOpts, job: job_rows.Job, now: int) -> bool:
+    """Whether a beat is missing already, though it is not over yet.
+
+    A job that is handed out then has no time to begin in.
+    """
+    return _silent(job, now, conf.server.heartbeat_timeout / 2)
+
+
 def explain(
     conf: cfg.ConfigOpts, job: job_rows.Job, error: messages.JobError, now: int
 ) -> messages.JobError:
@@ -118,14 +126,10 @@ def explain(
     A proxy only knows that its time was over. If the driver had not beaten
     for long, that is why: a lease never reaches beyond the beat.
     """
-    beat_at = job.beat_at
-    timeout = conf.server.heartbeat_timeout
-    quiet = clock.milliseconds(timeout / 2)
-    if error.kind != _LEASE_LOST or beat_at is None or now < beat_at + quiet:
+    if error.kind != _LEASE_LOST or not quiet(conf, job, now):
         return error
-    return messages.JobError(
-        _HEARTBEAT_LOST, _heartbeat_lost(job, timeout), True
-    )
+    reason = _heartbeat_lost(job, conf.server.heartbeat_timeout)
+    return messages.JobError(_HEARTBEAT_LOST, reason, True)
 
 
 def _lost(job: job_rows.Job | None) -> messages.Grant:

@@ -162,8 +162,8 @@ class TestRunningJob(base.BaseTestCase):
     def test_driver_that_is_silent_while_it_runs(self):
         override = self.fixture.conf.set_override
         override('max_bytes_per_second', 1, 'proxy')
-        override('heartbeat_timeout', 3.0, 'server')
         image, job = self.backup(os.urandom(8 * 2**20))
+        override('heartbeat_timeout', 3.0, 'server')
         jobs.beat(self.catalog, job.spec.id)
         job.start()
         self.assertTrue(self.ended.wait(catalog_fixture.PATIENCE))

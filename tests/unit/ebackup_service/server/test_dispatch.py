@@ -129,6 +129,26 @@ class TestAssign(DispatchTestCase):
         self.assertEqual([delete.id], list(self.assigned()))
 
 
+class TestBeat(DispatchTestCase):
+    """A driver beats several times in heartbeat_timeout."""
+
+    def setUp(self):
+        super().setUp()
+        self.fixture.conf.set_override('heartbeat_timeout', 40.0, 'server')
+        self.fixture.announce()
+        self.job = self.ready()
+
+    def test_job_is_handed_out_while_none_is_missing(self):
+        self.fixture.age(self.job.id, 10)
+        self.assertEqual([self.job.id], list(self.assigned()))
+
+    def test_job_waits_for_the_one_that_is_missing(self):
+        self.fixture.age(self.job.id, 21)
+        self.assertEqual({}, self.assigned())
+        jobs.beat(self.catalog, self.job.id)
+        self.assertEqual([self.job.id], list(self.assigned()))
+
+
 class TestWithoutProxy(DispatchTestCase):
     def setUp(self):
         super().setUp()
