@@ -27,7 +27,6 @@ import contextlib
 import glob
 import hashlib
 import os
-import re
 import secrets
 from typing import Any
 from typing import NamedTuple
@@ -37,13 +36,12 @@ from oslo_config import cfg
 from ebackup_service.production import base
 from ebackup_service.production import errors
 from ebackup_service.production import nbd_address
+from ebackup_service.production import nbd_bitmaps
 from ebackup_service.production import qemu
 from ebackup_service.production import qmp
 
-_PREFIX = 'ebackup-'
-_DIGITS = 10  # of the digest, and random; names of nodes have at most 31
-_ID = re.compile(f'[0-9a-f]{{{2 * _DIGITS}}}')
-_GRANULARITY = 1 << 16
+_PREFIX = nbd_bitmaps.PREFIX
+_DIGITS = nbd_bitmaps.DIGITS
 
 
 class Export(NamedTuple):
@@ -116,7 +114,7 @@ class Snapshots:
     def find(self, name: str) -> base.Snapshot | None:
         """It may be an anchor only. Removes what was begun without success."""
         with self._told() as process:
-            found = _named(self._node(process), name)
+            found = nbd_bitmaps.named(self._node(process), name)
             if found is None:
                 self._clear(process, self._digest(name))
             return found
@@ -125,7 +123,7 @@ class Snapshots:
         """See base.Lun.take_snapshot()."""
         with self._told() as process:
             node = self._node(process)
-            if _named(node, name) is not None:
+            if nbd_bitmaps.named(node, name) is not None:
                 raise errors.SnapshotExists(
                     f'{self._file} has a snapshot {name} already'
                 )
@@ -147,7 +145,8 @@ class Snapshots:
     def reduce_to_anchor(self, snapshot: base.Snapshot) -> None:
         """See base.Lun."""
         with self._told() as process:
-            if _named(self._node(process), snapshot.name) != snapshot:
+            node = self._node(process)
+            if nbd_bitmaps.named(node, snapshot.name) != snapshot:
                 raise errors.SnapshotUnknown(
                     f'{self._file} has no snapshot {snapshot.name} any more'
                 )
@@ -201,13 +200,14 @@ class Snapshots:
         """
         with self._told() as process:
             node = self._node(process)
+            anchor = nbd_bitmaps.name_of(since)
             name = f'{_PREFIX}{since.id}.{secrets.token_hex(_DIGITS // 2)}'
             for bitmap in node['dirty-bitmaps']:
-                if bitmap.get('name') == _bitmap(since) and _counts(bitmap):
+                if bitmap.get('name') == anchor and nbd_bitmaps.counts(bitmap):
                     break
             else:
                 raise uncounted(since)
-            actions = _copy(node, _bitmap(since), node['node-name'], name)
+            actions = nbd_bitmaps.copy(node, anchor, node['node-name'], name)
             process.execute('transaction', actions=actions)
             process.execute(
                 'block-export-add',
@@ -291,18 +291,20 @@ class Snapshots:
         copies = []
         actions = []
         for bitmap in node['dirty-bitmaps']:
-            earlier = _snapshot(bitmap.get('name', ''))
-            if earlier is not None and _counts(bitmap):
+            earlier = nbd_bitmaps.snapshot_of(bitmap.get('name', ''))
+            if earlier is not None and nbd_bitmaps.counts(bitmap):
                 copy = _PREFIX + earlier.id
-                actions += _copy(node, bitmap['name'], scratch, copy)
+                actions += nbd_bitmaps.copy(
+                    node, bitmap['name'], scratch, copy
+                )
                 copies.append(copy)
         actions += [
             {
                 'type': 'block-dirty-bitmap-add',
                 'data': {
                     'node': node['node-name'],
-                    'name': _bitmap(snapshot),
-                    'granularity': _GRANULARITY,
+                    'name': nbd_bitmaps.name_of(snapshot),
+                    'granularity': nbd_bitmaps.GRANULARITY,
                     'persistent': node['drv'] == 'qcow2',
                 },
             },
@@ -332,7 +334,7 @@ class Snapshots:
         self._clear(process, snapshot.id)
         node = self._node(process)
         for bitmap in node['dirty-bitmaps']:
-            if bitmap.get('name') == _bitmap(snapshot):
+            if bitmap.get('name') == nbd_bitmaps.name_of(snapshot):
                 process.remove_bitmap(node, bitmap['name'])
 
     def _clear(self, process: qemu.Qemu, beginning: str) -> None:
@@ -354,7 +356,7 @@ class Snapshots:
                 for bitmap in node['dirty-bitmaps']:
                     name = bitmap.get('name', '')
                     if name.startswith(_PREFIX + beginning) and (
-                        _snapshot(name) is None
+                        nbd_bitmaps.snapshot_of(name) is None
                     ):
                         process.remove_bitmap(node, name)
         pattern = f'{_PREFIX}{beginning}*.qcow2'
@@ -385,57 +387,3 @@ def uncounted(since: base.Snapshot) -> errors.DifferenceUnavailable:
         'the volume has no dirty bitmap (any more) that has counted all that '
         f'changed since snapshot {since.name}'
     )
-
-
-def _bitmap(snapshot: base.Snapshot) -> str:
-    return f'{_PREFIX}{snapshot.id}-{snapshot.name}'
-
-
-def _snapshot(bitmap: str) -> base.Snapshot | None:
-    """Of which the bitmap is the anchor."""
-    identity, dash, name = bitmap.removeprefix(_PREFIX).partition('-')
-    if not (bitmap.startswith(_PREFIX) and dash and _ID.fullmatch(identity)):
-        return None
-    return base.Snapshot(identity, name)
-
-
-def _named(node: dict[str, Any], name: str) -> base.Snapshot | None:
-    for bitmap in node['dirty-bitmaps']:
-        snapshot = _snapshot(bitmap.get('name', ''))
-        if snapshot is not None and snapshot.name == name:
-            return snapshot
-    return None
-
-
-def _counts(bitmap: dict[str, Any]) -> bool:
-    """Whether it has counted all the time, and can be copied."""
-    return (
-        bitmap['recording'] is True
-        and bitmap['busy'] is False
-        and not bitmap.get('inconsistent', False)
-    )
-
-
-def _copy(
-    node: dict[str, Any], bitmap: str, target: str, name: str
-) -> list[dict[str, Any]]:
-    """Actions that copy a bitmap of the node to another node, or to itself."""
-    return [
-        {
-            'type': 'block-dirty-bitmap-add',
-            'data': {
-                'node': target,
-                'name': name,
-                'granularity': _GRANULARITY,
-                'disabled': True,
-            },
-        },
-        {
-            'type': 'block-dirty-bitmap-merge',
-            'data': {
-                'node': target,
-                'target': name,
-                'bitmaps': [{'node': node['node-name'], 'name': bitmap}],
-            },
-        },
-    ]

@@ -445,18 +445,3 @@ class RawTest(SnapshotTestCase):
         self.assertIsNone(self.lun.find_snapshot('one'))
         two = self.lun.take_snapshot('two')
         self.assertRaises(errors.DifferenceUnavailable, self.source, two, one)
-
-
-class NamesTest(base.BaseTestCase):
-    def test_which_bitmaps_are_anchors(self):
-        identity = '0123456789abcdef0123'
-        for bitmap, expected in (
-            (f'ebackup-{identity}-a-b.c', (identity, 'a-b.c')),
-            (f'ebackup-{identity}.0011223344', None),
-            (f'ebackup-{identity}', None),
-            ('ebackup-mine-one', None),
-            ('checkpoint', None),
-            (f'{identity}-a', None),
-            ('', None),
-        ):
-            self.assertEqual(expected, nbd_snapshots._snapshot(bitmap))
