@@ -14,6 +14,7 @@ from ebackup_service.proxy import task as proxy_task
 from ebackup_service.repository import collector
 from ebackup_service.repository import compaction
 from ebackup_service.repository import errors as repository_errors
+from ebackup_service.repository import liveness
 from ebackup_service.repository import location
 from ebackup_service.repository import owner
 from ebackup_service.repository import repository
@@ -103,7 +104,7 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
     compacting = _Compaction(task)
     task.progress = compacting
 
-    def live(image_ids: list[str]) -> collector.Live:
+    def live(image_ids: list[str]) -> liveness.Live:
         answer = patience.until_answered(
             lambda: task.server.live(task.spec.id, task.spec.token, image_ids),
             task.control.check,
@@ -122,7 +123,7 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
             )
             for pin in answer.pins
         }
-        return collector.Live(
+        return liveness.Live(
             dead=set(answer.dead),
             pins=[*pinned.values()],
             sessions=set(answer.sessions),

@@ -5,8 +5,7 @@ The order of the steps is what makes it safe beside sessions that write and
 read: the argument is in the format.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Callable, Iterator, Sequence
 import dataclasses
 import time
 from typing import Any
@@ -14,9 +13,8 @@ from typing import Any
 from ebackup_service.repository import account
 from ebackup_service.repository import accounts
 from ebackup_service.repository import compaction
-from ebackup_service.repository import errors
-from ebackup_service.repository import images
 from ebackup_service.repository import layout
+from ebackup_service.repository import liveness
 from ebackup_service.repository import location
 from ebackup_service.repository import marking
 from ebackup_service.repository import opened
@@ -26,30 +24,9 @@ from ebackup_service.repository import survey
 from ebackup_service.repository import tombstones
 
 Check = Callable[[], None]
-Pin = marking.Pin
 
 # Seconds that a temporary file outside of packs is left alone.
 _STALE = 3600.0
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Live:
-    """What the catalog knows, as of one instant (one transaction).
-
-    :ivar dead: images, of those asked about, that failed or were deleted
-    :ivar pins: trees that running jobs need, and the trees of all available
-        images that were not asked about
-    :ivar sessions: ids of all that are running, or whose image is committed
-        in the catalog but may lack its marker
-    :ivar pinned: by the ids of their images, the pins of which these are known
-    :ivar missed: those of these images that no job needs
-    """
-
-    dead: set[str]
-    pins: Sequence[Pin]
-    sessions: set[str]
-    pinned: Mapping[str, Pin] = dataclasses.field(default_factory=dict)
-    missed: AbstractSet[str] = frozenset()
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -83,7 +60,7 @@ def _owned() -> None:
 
 def collect(
     repo: opened.OpenRepository,
-    live: Callable[[list[str]], Live],
+    live: Callable[[list[str]], liveness.Live],
     check: Check,
     check_owner: Check = _owned,
     whole: bool = False,
@@ -119,7 +96,7 @@ class Collection:
     def __init__(
         self,
         repo: opened.OpenRepository,
-        live: Callable[[list[str]], Live],
+        live: Callable[[list[str]], liveness.Live],
         check: Check,
         check_owner: Check,
         whole: bool,
@@ -144,13 +121,13 @@ class Collection:
         self._counted: list[account.Account] = []
         # What compaction needs of those before it: the candidates, all trees.
         self._sources: tuple[
-            pack_set.PackSet, Sequence[account.Account], Sequence[Pin]
+            pack_set.PackSet, Sequence[account.Account], Sequence[marking.Pin]
         ] = (pack_set.PackSet(), [], [])
         # Packs that may go: the candidates, then without what is needed.
         self._packs = pack_set.PackSet()
         self._found: dict[str, survey.Image] = {}
         self._later: dict[str, survey.Image] = {}
-        self._answer = Live(set(), [], set())
+        self._answer = liveness.Live(set(), [], set())
         # Images that don't count, or are dead; and all that there are.
         self._doubtful: list[survey.Image] = []
         self._present: set[str] = set()
@@ -211,7 +188,7 @@ class Collection:
         )
 
     def _mark(self) -> None:
-        entries = _needed(self._found, self._later, self._answer)
+        entries = liveness.needed(self._found, self._later, self._answer)
         latest = {**self._found, **self._later}
         lost: list[str] = []
         candidates = self._packs.copy()
@@ -223,7 +200,7 @@ class Collection:
             self._whole,
             self._packs,
             self._check,
-            _owners(self._answer, latest),
+            liveness.owners(self._answer, latest),
             lost.append,
             self._compaction.visit if self._compaction else marking.unseen,
         )
@@ -251,7 +228,7 @@ class Collection:
         removed = 0
         for image in self._doubtful:
             self._check()
-            removed += _remove_image(self._repo, image, self._answer)
+            removed += liveness.remove(self._repo, image, self._answer)
         self._note(images_removed=removed)
 
     def _write_accounts(self) -> None:
@@ -339,91 +316,3 @@ class Collection:
 
     def _note(self, **changes: Any) -> None:
         self.result = dataclasses.replace(self.result, **changes)
-
-
-def _needed(
-    found: dict[str, survey.Image],
-    later: dict[str, survey.Image],
-    answer: Live,
-) -> Iterator[account.Entry]:
-    """The images whose trees are needed.
-
-    :param found: before the catalog answered
-    :param later: what is new since then, or had no marker
-    :raises Corrupt: the root of one is damaged
-    """
-    for image in found.values():
-        latest = later.get(image.id, image)
-        if image.id in answer.dead:
-            continue
-        if latest.counts:
-            yield _entry(latest, latest.summary())
-        elif (
-            latest.deleted
-            and not image.deleted
-            and image.session_id not in answer.sessions
-            and isinstance(image.found, survey.Summary)
-        ):
-            # It was available when the catalog answered, and whoever began
-            # after that may have it as a base.
-            yield _entry(image, image.found)
-    # Not needed if the catalog knows all images; see the format.
-    for image in later.values():
-        if image.id not in found and image.counts:
-            yield _entry(image, image.summary())
-
-
-def _owners(
-    answer: Live, latest: Mapping[str, survey.Image]
-) -> dict[Pin, marking.Owner]:
-    """Whose pins they are: of an image that is there, if there is one."""
-    owners: dict[Pin, marking.Owner] = {}
-    for image_id, pin in answer.pinned.items():
-        image = latest.get(image_id)
-        gone = image_id in answer.missed and (image is None or image.deleted)
-        if pin not in owners or not gone:
-            owners[pin] = marking.Owner(image_id, gone)
-    return owners
-
-
-def _entry(image: survey.Image, summary: survey.Summary) -> account.Entry:
-    return account.Entry(image.id, image.session_id, summary)
-
-
-def _remove_image(
-    repo: opened.OpenRepository, image: survey.Image, answer: Live
-) -> int:
-    """Remove an image that is dead, or never counted; how many it was.
-
-    :raises ForeignOwner: it counts since, by nobody that the catalog knows
-    """
-    if image.counts:
-        # The catalog calls it dead.
-        images.delete(repo.storage, image.id)
-        return 1
-    if image.found is None and not image.deleted:
-        # Its session has abandoned it since.
-        return 0
-    if image.id not in answer.dead and not image.deleted:
-        # A root whose session can't be told belongs to any that runs.
-        if image.session_id is None:
-            running = bool(answer.sessions)
-        else:
-            running = image.session_id in answer.sessions
-        if running:
-            return 0
-        if images.is_marked(repo.storage, image.id):
-            # Its packs were not marked as needed.
-            raise errors.ForeignOwner(
-                f'Image {image.id} was committed by a session that this '
-                'service does not know: another one writes to the '
-                'repository. Stop that one; no data was removed'
-            )
-    if image.deleted:
-        # Again: who wrote the tombstone may have been stopped before it was
-        # durable, and without it the image would count, if what goes here
-        # came back.
-        images.delete(repo.storage, image.id)
-    else:
-        images.remove(repo.storage, image.id)
-    return 1

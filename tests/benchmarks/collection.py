@@ -20,6 +20,7 @@ from typing import Any
 
 from ebackup_service.engine import crew
 from ebackup_service.repository import collector
+from ebackup_service.repository import liveness
 from tests.benchmarks import engine
 from tests.benchmarks import sparse
 
@@ -72,7 +73,7 @@ def delete(repository: str, image: str) -> dict[str, Any]:
 def collect(repo: engine.repository.Repository) -> collector.CollectResult:
     """As a proxy does while nothing else runs."""
     return collector.collect(
-        repo, lambda images: collector.Live(set(), [], set()), lambda: None
+        repo, lambda images: liveness.Live(set(), [], set()), lambda: None
     )
 
 

@@ -26,6 +26,7 @@ from ebackup_service.production import base as production
 from ebackup_service.production import punch
 from ebackup_service.repository import collector
 from ebackup_service.repository import discard
+from ebackup_service.repository import liveness
 from ebackup_service.repository import repository
 from ebackup_service.repository import root
 from ebackup_service.repository.storage import registry
@@ -272,7 +273,7 @@ class History(stateful.RuleBasedStateMachine):
     def collect(self):
         collector.collect(
             self.repo,
-            lambda image_ids: collector.Live(set(), [], set()),
+            lambda image_ids: liveness.Live(set(), [], set()),
             lambda: None,
         )
 

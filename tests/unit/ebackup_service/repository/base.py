@@ -12,6 +12,8 @@ from ebackup_service.repository import collector
 from ebackup_service.repository import compaction
 from ebackup_service.repository import damage
 from ebackup_service.repository import layout
+from ebackup_service.repository import liveness
+from ebackup_service.repository import marking
 from ebackup_service.repository import page
 from ebackup_service.repository import reader
 from ebackup_service.repository import repository
@@ -166,7 +168,7 @@ class RepositoryTestCase(base.BaseTestCase):
     def collect(
         self,
         dead: set[str] | None = None,
-        pins: list[collector.Pin] | None = None,
+        pins: list[marking.Pin] | None = None,
         sessions: set[str] | None = None,
         whole: bool = False,
         limits: compaction.Limits | None = None,
@@ -174,7 +176,7 @@ class RepositoryTestCase(base.BaseTestCase):
         """Collect with a catalog that knows just this."""
         return collector.collect(
             self.repo,
-            lambda ids: collector.Live(
+            lambda ids: liveness.Live(
                 dead or set(), pins or [], sessions or set()
             ),
             nothing_to_check,

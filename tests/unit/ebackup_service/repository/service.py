@@ -13,8 +13,9 @@ import random
 from typing import TypeAlias
 import uuid
 
-from ebackup_service.repository import collector
+from ebackup_service.repository import liveness
 from ebackup_service.repository import location
+from ebackup_service.repository import marking
 from ebackup_service.repository import root as image_root
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository.storage import disk
@@ -114,7 +115,7 @@ class Service:
     def unpin(self, image_id: str) -> None:
         self.pinned.remove(image_id)
 
-    def live(self, image_ids: list[str]) -> collector.Live:
+    def live(self, image_ids: list[str]) -> liveness.Live:
         """What a collection asks for."""
         return live(self.images, image_ids, self.pinned)
 
@@ -156,7 +157,7 @@ def content(generator: random.Random, older: bytes | None) -> bytes:
 
 def live(
     facts: Facts, image_ids: Iterable[str], pinned: Iterable[str] = ()
-) -> collector.Live:
+) -> liveness.Live:
     """What the catalog answers a collection that has met some images."""
     met = set(image_ids)
     records = facts.values()
@@ -169,14 +170,14 @@ def live(
             if r.state is State.AVAILABLE and r.id not in met
         ),
     } - {None}
-    return collector.Live(
+    return liveness.Live(
         dead={r.id for r in records if r.state in DEAD and r.id in met},
         pins=[pin(facts[image_id]) for image_id in pins],
         sessions={r.session_id for r in records if r.state in RUNNING},
     )
 
 
-def pin(record: Record) -> collector.Pin:
+def pin(record: Record) -> marking.Pin:
     root = record.root
     assert root is not None
     return root.tree, root.size, root.chunk_size

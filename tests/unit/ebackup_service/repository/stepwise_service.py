@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import dataclasses
 from typing import Any
 
-from ebackup_service.repository import collector
+from ebackup_service.repository import liveness
 from ebackup_service.repository import location
 from ebackup_service.repository import root as image_root
 from tests.unit.ebackup_service.repository import service as services
@@ -117,7 +117,7 @@ class Catalog:
         ]
         return Catalog(records, (p for p in self.pins if p[0] != name))
 
-    def live(self, image_ids: Iterable[str]) -> collector.Live:
+    def live(self, image_ids: Iterable[str]) -> liveness.Live:
         """What a collection asks for."""
         pinned = [image_id for _, image_id in self.pins]
         return services.live(self.facts, image_ids, pinned)
@@ -268,9 +268,9 @@ class StepwiseService:
     def move(self, image_id: str, state: State) -> None:
         self._call(_MOVES[state], image_id)
 
-    def live(self, image_ids: list[str]) -> collector.Live:
+    def live(self, image_ids: list[str]) -> liveness.Live:
         dead, pins, sessions = self._call('live', tuple(image_ids))
-        return collector.Live(set(dead), pins, set(sessions))
+        return liveness.Live(set(dead), pins, set(sessions))
 
     def pin(self, image_id: str) -> services.Record | None:
         return self._call('pin', self._name, image_id)

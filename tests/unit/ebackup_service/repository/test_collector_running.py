@@ -7,6 +7,7 @@ from unittest import mock
 from ebackup_service.repository import collector
 from ebackup_service.repository import discard
 from ebackup_service.repository import layout
+from ebackup_service.repository import liveness
 from ebackup_service.repository import root as image_root
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import recording
@@ -77,7 +78,7 @@ class RunningTestCase(test_collector.CollectorTestCase):
             self.assertEqual(sorted([first.id, running.id]), ids)
             running.session.mark_committed(running.id)
             self.repo.delete_image(first.id)
-            return collector.Live(set(), [], set())
+            return liveness.Live(set(), [], set())
 
         collector.collect(self.repo, live, base.nothing_to_check)
 
@@ -92,7 +93,7 @@ class RunningTestCase(test_collector.CollectorTestCase):
         def live(ids):
             running.session.mark_committed(running.id)
             self.repo.delete_image(first.id)
-            return collector.Live({first.id}, [], set())
+            return liveness.Live({first.id}, [], set())
 
         def check():
             if self.repo.is_marked(running.id) and not pinned:
@@ -111,7 +112,7 @@ class RunningTestCase(test_collector.CollectorTestCase):
         def live(ids):
             # Its job has ended, so the catalog calls it dead.
             discard.discard(self.storage, running.session.id, running.id)
-            return collector.Live({running.id}, [], set())
+            return liveness.Live({running.id}, [], set())
 
         collector.collect(self.repo, live, base.nothing_to_check)
 
@@ -125,7 +126,7 @@ class RunningTestCase(test_collector.CollectorTestCase):
 
         def live(ids):
             answered.append(ids)
-            return collector.Live(
+            return liveness.Live(
                 set(),
                 [(first.root.tree, first.root.size, base.CHUNK)],
                 {running.session.id},
@@ -160,7 +161,7 @@ class RunningTestCase(test_collector.CollectorTestCase):
             self.assertEqual([first.id], ids)
             session.commit_candidate(root)
             session.mark_committed(root.image_id)
-            return collector.Live(set(), [], set())
+            return liveness.Live(set(), [], set())
 
         collector.collect(self.repo, live, base.nothing_to_check)
 
@@ -178,7 +179,7 @@ class RunningTestCase(test_collector.CollectorTestCase):
             self.repo.delete_image(first.id)
             answered.append(ids)
             pin = (first.root.tree, first.root.size, base.CHUNK)
-            return collector.Live({first.id}, [pin], set())
+            return liveness.Live({first.id}, [pin], set())
 
         def check():
             if answered and len(made) < 10:
@@ -206,7 +207,7 @@ class RunningTestCase(test_collector.CollectorTestCase):
 
         def live(ids):
             self.assertEqual([], ids)
-            return collector.Live(set(), [pin], set())
+            return liveness.Live(set(), [pin], set())
 
         collector.collect(self.repo, live, base.nothing_to_check)
 

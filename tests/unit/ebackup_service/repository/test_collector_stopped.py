@@ -7,6 +7,7 @@ from unittest import mock
 from ebackup_service.repository import collector
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
+from ebackup_service.repository import liveness
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import test_collector
 
@@ -28,7 +29,7 @@ class OwnerTestCase(test_collector.CollectorTestCase):
 
         return collector.collect(
             self.repo,
-            lambda ids: collector.Live({self.dead.id}, [], set()),
+            lambda ids: liveness.Live({self.dead.id}, [], set()),
             base.nothing_to_check,
             asked,
         )
@@ -152,7 +153,7 @@ class DamageTestCase(test_collector.CollectorTestCase):
             try:
                 collector.collect(
                     self.repo,
-                    lambda ids: collector.Live(set(), [], set()),
+                    lambda ids: liveness.Live(set(), [], set()),
                     check,
                 )
                 break

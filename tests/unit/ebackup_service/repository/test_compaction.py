@@ -7,6 +7,7 @@ from ebackup_service.repository import collector
 from ebackup_service.repository import compacted_pack
 from ebackup_service.repository import compaction
 from ebackup_service.repository import layout
+from ebackup_service.repository import liveness
 from ebackup_service.repository import root as image_root
 from tests.unit.ebackup_service.repository import aftermath
 from tests.unit.ebackup_service.repository import base
@@ -239,7 +240,7 @@ class NeededTestCase(CompactionTestCase):
             third = self.overwrite(self.second, 3)
             made.extend([third, self.overwrite(third, 4)])
             self.repo.delete_image(third.id)
-            return collector.Live(set(), [], set())
+            return liveness.Live(set(), [], set())
 
         collector.collect(
             self.repo,

@@ -12,6 +12,7 @@ import fixtures
 from ebackup_service.repository import collector
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
+from ebackup_service.repository import liveness
 from ebackup_service.repository import repository
 from ebackup_service.repository.storage import nas
 from tests.unit.ebackup_service.repository import base
@@ -27,7 +28,7 @@ class StoppedTestCase(test_compaction.CompactionTestCase):
     def collect_as(self, check=base.nothing_to_check, owner=None):
         return collector.collect(
             self.repo,
-            lambda ids: collector.Live(set(), [], set()),
+            lambda ids: liveness.Live(set(), [], set()),
             check,
             owner or base.nothing_to_check,
             whole=True,
@@ -191,7 +192,7 @@ class StoppedTestCase(test_compaction.CompactionTestCase):
     def collect_in(self, repo):
         collector.collect(
             repo,
-            lambda ids: collector.Live(set(), [], set()),
+            lambda ids: liveness.Live(set(), [], set()),
             base.nothing_to_check,
             whole=True,
             limits=base.COMPACT,
