@@ -104,7 +104,6 @@ class Server(fixtures.Fixture):
         self.socket = os.path.join(self.directory, 'nbd.sock')
         self.make()
         self.start()
-        self.addCleanup(self.kill)
 
     @property
     def image(self) -> str:
@@ -118,7 +117,7 @@ class Server(fixtures.Fixture):
 
     def start(self) -> None:
         for path in os.listdir(self.directory):
-            if path.endswith('.sock'):
+            if path.endswith(('.sock', '.pid')):
                 os.unlink(os.path.join(self.directory, path))
         self.process = subprocess.Popen(
             self.command(),
@@ -126,6 +125,7 @@ class Server(fixtures.Fixture):
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
+        self.addCleanup(self.kill)
         end = time.monotonic() + SECONDS
         while not self.answers():
             assert self.process.poll() is None, 'the server ended'
@@ -191,10 +191,19 @@ class StorageDaemon(Server):
             f'socket,id=monitor,path={self.monitor},server=on,wait=off',
             '--monitor',
             'chardev=monitor',
+            '--pidfile',
+            self.ready,
         ]
 
+    @property
+    def ready(self) -> str:
+        """A file that it writes when it has made all else."""
+        return os.path.join(self.directory, 'daemon.pid')
+
     def answers(self) -> bool:
-        """To connect to a monitor without asking may confuse it."""
+        """Who connects to it earlier, or without asking, may confuse it."""
+        if not os.path.exists(self.ready):
+            return False
         try:
             self.execute('query-version')
         except OSError:
