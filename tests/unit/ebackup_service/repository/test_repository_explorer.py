@@ -19,6 +19,7 @@ from ebackup_service.repository import compacted_pack
 from ebackup_service.repository import config
 from ebackup_service.repository import fields
 from ebackup_service.repository import layout
+from ebackup_service.repository import liveness
 from ebackup_service.repository import markers
 from ebackup_service.repository import repository
 from ebackup_service.repository import root as image_root
@@ -318,7 +319,7 @@ class SeededBugTestCase(ExplorerTestCase):
             self.assert_found(self.run_again, 'lacks')
 
     def test_collection_that_leaves_dead_images(self):
-        with mock.patch.object(collector, '_remove_image', return_value=0):
+        with mock.patch.object(liveness, 'remove', return_value=0):
             self.assert_found(self.base_is_deleted, 'is left')
 
 
