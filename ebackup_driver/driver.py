@@ -233,7 +233,7 @@ class EBackupDriver(driver.BackupDriver):
         client = self._client()
         emptied = volume.is_emptied(volume_file)
         if emptied:
-            volume.give_size_back(self.context, volume_id, volume_file)
+            volume.give_size_back(self.context, backup, volume_id, volume_file)
             self._tell_emptied(client, volume_id)
         check = functools.partial(status.check_restoring, backup)
         check()

@@ -54,16 +54,22 @@ def is_emptied(volume_file: Any) -> bool:
 
 
 def give_size_back(
-    context: cinder_context.RequestContext, volume_id: str, volume_file: Any
+    context: cinder_context.RequestContext,
+    backup: cinder_backup.Backup,
+    volume_id: str,
+    volume_file: Any,
 ) -> None:
     """Let a file that was emptied be as large as the volume again.
 
     At once: whatever becomes of the restore, the volume can be attached,
-    backed up, and restored to.
+    backed up, and restored to. As large as the backup it is even if Cinder's
+    database is away, which knows how large the volume is.
     """
-    volume = cinder_volume.Volume.get_by_id(context.elevated(), volume_id)
+    descriptor = volume_file.fileno()
     try:
-        os.ftruncate(volume_file.fileno(), volume.size * units.Gi)
+        os.ftruncate(descriptor, backup.size * units.Gi)
+        volume = cinder_volume.Volume.get_by_id(context.elevated(), volume_id)
+        os.ftruncate(descriptor, volume.size * units.Gi)
     except OSError as error:
         LOG.warning(
             'Volume %(volume)s, which Cinder has emptied, does not get its '

@@ -5,6 +5,7 @@ import os
 from cinder.db import api as db
 from cinder import exception
 import fixtures
+from oslo_db import exception as db_exception
 from oslo_utils import units
 
 from ebackup_driver import volume
@@ -180,6 +181,19 @@ class TestEmptied(RestoreTestCase):
         self.service.hooks.append(refuse)
         self.assertRaises(exception.BackupDriverException, self.restore)
         self.assertEqual(self.target.size * units.Gi, seen[0])
+
+    def test_has_the_backups_size_if_the_database_is_away(self):
+        self.useFixture(
+            fixtures.MockPatchObject(
+                volume.cinder_volume.Volume,
+                'get_by_id',
+                side_effect=db_exception.DBConnectionError,
+            )
+        )
+        self.assertRaises(db_exception.DBConnectionError, self.restore)
+        self.assertEqual(
+            self.backup.size * units.Gi, os.stat(self.path).st_size
+        )
 
     def test_that_can_not_get_its_size_back(self):
         logger = self.useFixture(fixtures.FakeLogger())

@@ -288,6 +288,12 @@ class RestoreOver(Restore):
                 f'volume {self._volume.id} has changed behind the end of '
                 f'backup {self._backup.id}, which was restored to it'
             )
+        if self._volume.in_file and self.outcome != 'succeeded':
+            # Cinder's database may have been away, which knows how large the
+            # volume is that Cinder has emptied.
+            volumes.give_size(
+                self._cloud.lab, self._volume.id, self._volume.bytes
+            )
         # After a failure it holds something of both, and from now on
         # nothing may change it any more.
         self._volume.digest = self._digest(self._volume.id)
