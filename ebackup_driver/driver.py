@@ -230,10 +230,11 @@ class EBackupDriver(driver.BackupDriver):
         volume_file: Any,
         volume_is_new: bool,
     ) -> None:
-        client = self._client()
         emptied = volume.is_emptied(volume_file)
         if emptied:
             volume.give_size_back(self.context, backup, volume_id, volume_file)
+        client = self._client()
+        if emptied:
             self._tell_emptied(client, volume_id)
         check = functools.partial(status.check_restoring, backup)
         check()

@@ -67,15 +67,21 @@ def give_size_back(
     """
     descriptor = volume_file.fileno()
     try:
-        os.ftruncate(descriptor, backup.size * units.Gi)
+        _grow(descriptor, backup.size * units.Gi)
         volume = cinder_volume.Volume.get_by_id(context.elevated(), volume_id)
-        os.ftruncate(descriptor, volume.size * units.Gi)
+        _grow(descriptor, volume.size * units.Gi)
     except OSError as error:
         LOG.warning(
             'Volume %(volume)s, which Cinder has emptied, does not get its '
             'size back: %(error)s',
             {'volume': volume_id, 'error': error},
         )
+
+
+def _grow(descriptor: int, size: int) -> None:
+    """Make a file that large; never smaller, whatever it holds."""
+    if os.fstat(descriptor).st_size < size:
+        os.ftruncate(descriptor, size)
 
 
 def image_request(

@@ -8,6 +8,8 @@ import fixtures
 from oslo_db import exception as db_exception
 from oslo_utils import units
 
+from ebackup_driver import errors
+from ebackup_driver import session
 from ebackup_driver import volume
 from tests.unit.ebackup_driver import base
 from tests.unit.ebackup_driver import cinder_records
@@ -181,6 +183,23 @@ class TestEmptied(RestoreTestCase):
         self.service.hooks.append(refuse)
         self.assertRaises(exception.BackupDriverException, self.restore)
         self.assertEqual(self.target.size * units.Gi, seen[0])
+
+    def test_has_its_size_back_if_the_service_can_not_be_asked(self):
+        self.useFixture(
+            fixtures.MockPatchObject(
+                session, 'connect', side_effect=errors.NotConfigured('x')
+            )
+        )
+        self.assertRaises(exception.BackupDriverException, self.restore)
+        self.assertEqual(
+            self.target.size * units.Gi, os.stat(self.path).st_size
+        )
+
+    def test_never_gets_smaller(self):
+        size = self.target.size * units.Gi + 5
+        os.truncate(self.path, size)
+        self.restore()
+        self.assertEqual(size, os.stat(self.path).st_size)
 
     def test_has_the_backups_size_if_the_database_is_away(self):
         self.useFixture(
