@@ -153,7 +153,12 @@ class NbdStorage:
             address = address._replace(socket=real)
         snapshots = None
         if self._monitors is not None:
-            snapshots = self._monitors.of_volume(words)
+            snapshots = self._monitors.of_volume(
+                words,
+                lambda export, image: self._opener.fill(
+                    address._replace(export=export), image
+                ),
+            )
         try:
             self._opener.probe(address)
         except errors.VolumeUnknown as e:

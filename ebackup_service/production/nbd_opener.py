@@ -146,6 +146,22 @@ class Opener:
             release,
         )
 
+    def fill(self, address: nbd_address.Address, content: bytes) -> None:
+        """Write all of an export that has this size, for what is read later.
+
+        :raises SourceUnavailable: it could not be written
+        """
+        connection = self._first(address, ())
+        try:
+            connection.write(0, memoryview(content))
+        except (nbd_connection.Lost, nbd_connection.Refused) as e:
+            raise errors.SourceUnavailable(
+                f'{e} while writing {address}: check its server and the '
+                'directory of its files, then try again'
+            ) from e
+        finally:
+            connection.close()
+
     def _first(
         self, address: nbd_address.Address, contexts: Sequence[str]
     ) -> nbd_connection.Connection:

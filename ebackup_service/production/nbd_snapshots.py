@@ -37,6 +37,7 @@ from ebackup_service.production import base
 from ebackup_service.production import errors
 from ebackup_service.production import nbd_address
 from ebackup_service.production import nbd_bitmaps
+from ebackup_service.production import qcow2
 from ebackup_service.production import qemu
 from ebackup_service.production import qmp
 
@@ -74,8 +75,14 @@ class Monitors:
         self._file = file
         self._check = check
 
-    def of_volume(self, words: Mapping[str, str]) -> 'Snapshots':
-        """:param words: for the templates' places"""
+    def of_volume(
+        self, words: Mapping[str, str], write: Callable[[str, bytes], None]
+    ) -> 'Snapshots':
+        """Make what takes snapshots of a volume.
+
+        :param words: for the templates' places
+        :param write: fills an export of the process, which has that size
+        """
         timeout = self._conf.nbd.timeout
         path = nbd_address.allowed_socket(
             nbd_address.fill(self._socket, words), self._conf.nbd.socket_roots
@@ -86,6 +93,7 @@ class Monitors:
             ),
             nbd_address.fill(self._file, words),
             self._conf.nbd.scratch_directory,
+            write,
         )
 
 
@@ -97,10 +105,12 @@ class Snapshots:
         connect: Callable[[], qemu.Qemu],
         file: str,
         scratch_directory: str,
+        write: Callable[[str, bytes], None],
     ) -> None:
         self._connect = connect
         self._file = file
         self._directory = scratch_directory
+        self._write = write
 
     def may_be_there(self) -> bool:
         """Whether the volume may have snapshots, though QEMU has it not open.
@@ -254,10 +264,8 @@ class Snapshots:
         scratch = _PREFIX + snapshot.id
         path = os.path.join(self._directory, f'{scratch}.qcow2')
         protocol = f'{scratch}-f'
-        process.create(
-            scratch,
-            {'driver': 'file', 'filename': path, 'size': 0},
-        )
+        image = qcow2.empty(node['image']['virtual-size'])
+        process.create_file(scratch, path, len(image))
         try:
             process.execute(
                 'blockdev-add',
@@ -267,11 +275,16 @@ class Snapshots:
             )
         finally:
             self._unlink(path)
-        size = node['image']['virtual-size']
-        process.create(
-            scratch,
-            {'driver': 'qcow2', 'file': protocol, 'size': size},
+        process.execute(
+            'block-export-add',
+            type='nbd',
+            id=protocol,
+            node_name=protocol,
+            name=protocol,
+            writable=True,
         )
+        self._write(protocol, image)
+        process.remove_export(protocol, 'hard')
         process.execute(
             'blockdev-add',
             driver='qcow2',

@@ -2,7 +2,6 @@
 """What is asked of a QEMU process: images, jobs, exports and bitmaps."""
 
 from collections.abc import Callable
-from collections.abc import Mapping
 import contextlib
 import time
 from types import TracebackType
@@ -75,8 +74,14 @@ class Qemu:
             )
         return found[0]
 
-    def create(self, job: str, options: Mapping[str, Any]) -> None:
-        """Create a file, or an image in one."""
+    def create_file(self, job: str, path: str, size: int) -> None:
+        """Create a file, by a job that takes this name as long as it runs.
+
+        QEMU could make an image in it as well. But QEMU 7.2 aborts, a guest's
+        as well, if any client of any of its monitors lists nodes while that
+        job opens the new image.
+        """
+        options = {'driver': 'file', 'filename': path, 'size': size}
         self.execute('blockdev-create', job_id=job, options=options)
         found = self._ended(job)
         self.execute('job-dismiss', id=job)
@@ -91,10 +96,14 @@ class Qemu:
             with contextlib.suppress(qmp.Refused):
                 self.execute('job-dismiss', id=job['id'])
 
-    def remove_export(self, export: str) -> None:
-        """:raises SnapshotBusy: somebody reads it"""
+    def remove_export(self, export: str, mode: str = 'safe') -> None:
+        """Remove it.
+
+        :param mode: ``hard`` ends the connections of who still uses it
+        :raises SnapshotBusy: somebody uses it
+        """
         try:
-            self.execute('block-export-del', id=export)
+            self.execute('block-export-del', id=export, mode=mode)
         except qmp.Refused as e:
             raise errors.SnapshotBusy(
                 f'export {export} can not be removed ({e}): somebody reads '

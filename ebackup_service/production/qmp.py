@@ -2,15 +2,20 @@
 """QEMU's monitor, of qemu-storage-daemon or of a QEMU with a guest.
 
 The QEMU Machine Protocol is one JSON object a line: a greeting, then an
-answer to each command, and events between them. (The library qemu.qmp is made
-for asyncio, which nothing else here is.)
+answer to each command, and events between them. What the process still had to
+say to an earlier client that was killed comes first: the rest of a line, other
+lines, then the greeting; what that client's last command returns may come
+even later. (The library qemu.qmp is made for asyncio, which nothing else here
+is.)
 """
 
 from collections.abc import Callable
 import json
 import os
+import secrets
 import select
 import socket
+import time
 from typing import Any
 
 from ebackup_service.production import dial
@@ -61,8 +66,7 @@ class Monitor:
             raise self._unreachable(e.strerror or str(e)) from e
         self._socket = socket.socket(fileno=descriptor)
         try:
-            if 'QMP' not in self._next():
-                raise self._unreachable('this is no QMP')
+            self._await_greeting()
             self.execute('qmp_capabilities')
         except BaseException:
             self.close()
@@ -81,7 +85,9 @@ class Monitor:
         :raises Refused: the command failed
         :raises SourceUnavailable: no answer; it may have been carried out
         """
+        mine = secrets.token_hex(8)
         message = {
+            'id': mine,
             'execute': command,
             'arguments': {
                 name.replace('_', '-'): value
@@ -90,7 +96,9 @@ class Monitor:
         }
         self._send(json.dumps(message).encode() + b'\n')
         while True:
-            answer = self._next()
+            answer = self._object(self._line())
+            if answer.get('id') != mine:
+                continue
             if 'return' in answer:
                 return answer['return']
             if 'error' in answer:
@@ -108,8 +116,13 @@ class Monitor:
             except OSError as e:
                 raise self._unreachable(e.strerror or str(e)) from e
 
-    def _next(self) -> dict[str, Any]:
-        """The next answer, greeting or event."""
+    def _await_greeting(self) -> None:
+        end = time.monotonic() + self._timeout
+        while b'"QMP"' not in self._line():
+            if time.monotonic() >= end:
+                raise self._unreachable('it says much, but no greeting')
+
+    def _line(self) -> bytes:
         searched = 0
         while (end := self._received.find(b'\n', searched)) < 0:
             searched = len(self._received)
@@ -125,6 +138,9 @@ class Monitor:
             self._received += piece
         line = bytes(self._received[:end])
         del self._received[: end + 1]
+        return line
+
+    def _object(self, line: bytes) -> dict[str, Any]:
         try:
             answer = json.loads(line)
         except ValueError as e:

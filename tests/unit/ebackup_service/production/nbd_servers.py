@@ -170,11 +170,16 @@ class QemuNbd(Server):
 
 
 class StorageDaemon(Server):
-    """With a monitor, which is the socket qmp.sock."""
+    """With two monitors: the socket qmp.sock, and another.sock."""
 
     @property
     def monitor(self) -> str:
         return os.path.join(self.directory, 'qmp.sock')
+
+    @property
+    def another_monitor(self) -> str:
+        """Of somebody else, as libvirt."""
+        return os.path.join(self.directory, 'another.sock')
 
     def command(self) -> list[str]:
         return [
@@ -191,6 +196,10 @@ class StorageDaemon(Server):
             f'socket,id=monitor,path={self.monitor},server=on,wait=off',
             '--monitor',
             'chardev=monitor',
+            '--chardev',
+            f'socket,id=another,path={self.another_monitor},server=on,wait=off',
+            '--monitor',
+            'chardev=another',
             '--pidfile',
             self.ready,
         ]

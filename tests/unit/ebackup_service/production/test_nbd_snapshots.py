@@ -8,6 +8,7 @@ from ebackup_service.production import base as contract
 from ebackup_service.production import errors
 from ebackup_service.production import nbd
 from ebackup_service.production import nbd_snapshots
+from ebackup_service.production import qmp
 from tests import base
 from tests.unit.ebackup_service.production import conformance
 from tests.unit.ebackup_service.production import nbd_servers
@@ -386,6 +387,31 @@ class LifeTest(SnapshotTestCase):
         self.lun.drop_snapshot(snapshot)
         return True
 
+    def test_somebody_lists_nodes_all_the_time(self):
+        """As libvirt does; QEMU 7.2 aborts if an image is being made then."""
+        monitor = qmp.Monitor(
+            self.server.another_monitor, nbd_servers.SECONDS, lambda: None
+        )
+        self.addCleanup(monitor.close)
+        ended = threading.Event()
+        listed = []
+
+        def look():
+            while not ended.is_set():
+                nodes = monitor.execute('query-named-block-nodes', flat=True)
+                listed.append(len(nodes))
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            for _ in range(50):
+                self.lun.drop_snapshot(self.lun.take_snapshot('one'))
+        finally:
+            ended.set()
+            thread.join()
+        self.assertGreater(len(listed), 50)
+        self.assertIsNone(self.server.process.poll())
+
     def test_qemu_refuses(self):
         before = self.server.parts()
         missing = os.path.join(self.server.directory, 'missing')
@@ -409,7 +435,7 @@ class LifeTest(SnapshotTestCase):
         self.assertRaises(errors.VolumeUnknown, self.make_lun)
 
     def test_volume_in_a_directory_that_is_not_there(self):
-        snapshots = nbd_snapshots.Snapshots(None, '/nonexistent/a/b', '')
+        snapshots = nbd_snapshots.Snapshots(None, '/nonexistent/a/b', '', None)
         self.assertTrue(snapshots.may_be_there())
 
     def test_image_under_an_overlay(self):

@@ -35,26 +35,19 @@ class QemuTest(base.BaseTestCase):
                 errors.VolumeUnknown, process.image, '/other', 'ebackup-'
             )
 
-    def test_create(self):
+    def test_create_file(self):
         with self.process() as process:
-            file = {'driver': 'file', 'filename': self.path('a'), 'size': MIB}
-            process.create('job', file)
+            process.create_file('job', self.path('a'), MIB)
             self.assertEqual(MIB, os.stat(self.path('a')).st_size)
             error = self.assertRaises(
-                qmp.Refused,
-                process.create,
-                'job',
-                file | {'filename': self.path('b/c')},
+                qmp.Refused, process.create_file, 'job', self.path('b/c'), MIB
             )
             self.assertIn('b/c', str(error))
             self.assertEqual([], process.execute('query-jobs'))
 
     def test_end_job(self):
         with self.process() as process:
-            process.create(
-                'job',
-                {'driver': 'file', 'filename': self.path('a'), 'size': MIB},
-            )
+            process.create_file('job', self.path('a'), MIB)
             process.execute(
                 'blockdev-add',
                 driver='file',

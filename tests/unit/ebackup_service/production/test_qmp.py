@@ -13,6 +13,7 @@ from ebackup_service.production import qmp
 from tests import base
 
 GREETING = {'QMP': {'version': {}, 'capabilities': []}}
+MINE = b'the-id-of-the-command'
 
 
 class Stopped(Exception):
@@ -23,13 +24,13 @@ class FakeQemu(fixtures.Fixture):
     """A monitor that answers as it is told.
 
     :ivar answers: bytes for each command, the greeting first; None: silence
-    :ivar commands: what it was told
+    :ivar commands: what it was told, without ids
     """
 
     def _setUp(self):
         directory = self.useFixture(fixtures.TempDir()).path
         self.path = os.path.join(directory, 'qmp.sock')
-        self.answers = [line(GREETING), line({'return': {}})]
+        self.answers = [line(GREETING), answer({'return': {}})]
         self.commands = []
         self._listener = socket.socket(socket.AF_UNIX)
         self.addCleanup(self._listener.close)
@@ -60,13 +61,21 @@ class FakeQemu(fixtures.Fixture):
                 self._talk(connection, lines)
 
     def _talk(self, connection, lines):
-        for number, answer in enumerate(self.answers):
+        for number, said in enumerate(self.answers):
             if number:
-                self.commands.append(json.loads(lines.readline()))
-            if answer is None:
+                command = json.loads(lines.readline())
+                name = command.pop('id').encode()
+                self.commands.append(command)
+            if said is None:
                 self._ended.wait()
             else:
-                connection.sendall(answer)
+                if number:
+                    said = said.replace(MINE, name)
+                connection.sendall(said)
+
+
+def answer(value) -> bytes:
+    return line({'id': MINE.decode(), **value})
 
 
 def line(value) -> bytes:
@@ -85,7 +94,9 @@ class MonitorTest(base.BaseTestCase):
 
     def test_commands_and_events(self):
         self.qemu.answers.append(
-            line({'event': 'X'}) + line({'event': 'Y'}) + line({'return': [1]})
+            line({'event': 'X'})
+            + line({'event': 'Y'})
+            + answer({'return': [1]})
         )
         monitor = self.monitor()
         self.assertEqual([1], monitor.execute('do-it', node_name='a', b=2))
@@ -100,14 +111,32 @@ class MonitorTest(base.BaseTestCase):
             self.qemu.commands,
         )
 
+    def test_what_an_earlier_client_was_to_get(self):
+        """It may come before the greeting, its first line in part, or late."""
+        self.qemu.answers[0] = (
+            b'ole": "x"}]}\r\n' + line({'event': 'X'}) + line(GREETING)
+        )
+        self.qemu.answers.append(
+            line({'return': 1, 'id': 'another'})
+            + line({'return': 2})
+            + line({'error': {'desc': 'no'}, 'id': 'another'})
+            + answer({'return': 3})
+        )
+        self.assertEqual(3, self.monitor().execute('do-it'))
+
+    def test_one_that_never_greets(self):
+        self.qemu.answers = [line({'event': 'X'}) * 1_000_000]
+        error = self.assertRaises(errors.SourceUnavailable, self.monitor, 0.1)
+        self.assertIn('greeting', str(error))
+
     def test_long_answer(self):
-        self.qemu.answers.append(line({'return': 'x' * 1_000_000}))
+        self.qemu.answers.append(answer({'return': 'x' * 1_000_000}))
         self.assertEqual(1_000_000, len(self.monitor().execute('tell')))
 
     def test_error(self):
         self.qemu.answers += [
-            line({'error': {'class': 'GenericError', 'desc': 'no node'}}),
-            line({'return': 3}),
+            answer({'error': {'class': 'GenericError', 'desc': 'no node'}}),
+            answer({'return': 3}),
         ]
         monitor = self.monitor()
         error = self.assertRaises(qmp.Refused, monitor.execute, 'do-it')
@@ -173,7 +202,7 @@ class MonitorTest(base.BaseTestCase):
         self.assertRaises(errors.AccessDenied, self.monitor)
 
     def test_leaves_nothing_open(self):
-        self.qemu.answers.append(line({'error': {'desc': 'no'}}))
+        self.qemu.answers.append(answer({'error': {'desc': 'no'}}))
         before = len(os.listdir('/proc/self/fd'))
         with contextlib.suppress(qmp.Refused), self.monitor() as monitor:
             monitor.execute('do-it')
