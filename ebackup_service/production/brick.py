@@ -142,33 +142,32 @@ class Library:
         return attached
 
     def clean(self, kept: records.Records) -> None:
-        """Detach what an earlier process has left attached."""
+        """Detach what earlier processes have left attached.
+
+        What can't be detached now stays recorded, for the next start.
+        """
         for record in kept.left():
             known = record.content
+            protocol, device = known['protocol'], known.get('device') or {}
             try:
-                connector = self._connector(
-                    known['protocol'], known['multipath']
-                )
-                connector.disconnect_volume(
-                    known['data'],
-                    known.get('device') or {},
-                    force=True,
-                    ignore_errors=True,
-                )
+                connector = self._connector(protocol, known['multipath'])
+                _disconnect(connector, known['data'], device)
             except Exception as e:
-                # It may be attached no more; nothing else can be done.
                 LOG.warning(
-                    'What an earlier process had attached by %s could not be '
-                    'detached: %s',
-                    known.get('protocol'),
+                    'What an earlier process had attached by %s (%s) could '
+                    'not be detached: %s; the proxy tries again when it '
+                    'starts, unless you detach it',
+                    protocol,
+                    _path(device) or 'it is not known as which device',
                     _brief(e),
                 )
+                record.leave()
             else:
                 LOG.info(
                     'Detached what an earlier process had attached by %s',
-                    known['protocol'],
+                    protocol,
                 )
-            record.end()
+                record.end()
 
     def _connector(self, protocol: str, multipath: bool) -> Any:
         try:
@@ -222,20 +221,51 @@ class Attached:
         if record is None:
             return
         try:
-            self._connector.disconnect_volume(
-                self._properties, self._device, force=True
-            )
+            _disconnect(self._connector, self._properties, self._device)
         except Exception as e:
             LOG.warning(
-                'A volume attached by %s could not be detached (%s); the '
-                'proxy tries again when it starts',
+                'A volume attached by %s (%s) could not be detached: %s; the '
+                'proxy tries again when it starts, unless you detach it',
                 self.protocol,
+                _path(self._device) or 'it is not known as which device',
                 _brief(e),
             )
             record.leave()
         else:
             LOG.info('Detached a volume from %s', self.protocol)
             record.end()
+
+
+def _disconnect(
+    connector: Any, properties: Mapping[str, Any], device: Mapping[str, Any]
+) -> None:
+    """Detach by force.
+
+    :raises: what os-brick does, unless the device is gone all the same
+    """
+    try:
+        # It does all that it can before it tells what failed.
+        connector.disconnect_volume(properties, device, force=True)
+    except Exception:
+        if not _gone(device):
+            raise
+
+
+def _gone(device: Mapping[str, Any]) -> bool:
+    path = _path(device)
+    try:
+        if path is not None:
+            os.stat(path)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        pass
+    return False
+
+
+def _path(device: Mapping[str, Any]) -> str | None:
+    path = device.get('path')
+    return path if isinstance(path, str) else None
 
 
 def without_secrets(value: Any) -> Any:

@@ -34,7 +34,10 @@ class BrickTestCase(base.BaseTestCase):
         super().setUp()
         self.directory = self.useFixture(fixtures.TempDir()).path
         self.records = records.Records(self.directory)
-        self.connector = played_brick.Connector('/dev/sdx')
+        self.device = self.useFixture(fixtures.TempDir()).join('device')
+        with open(self.device, 'wb'):
+            pass
+        self.connector = played_brick.Connector(self.device)
         self.module = played_brick.Module(self.connector)
         self.library = brick.Library(self.module)
         self.log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
@@ -56,7 +59,7 @@ class BrickTestCase(base.BaseTestCase):
 class TestAttach(BrickTestCase):
     def test_attached_until_it_is_detached(self):
         attached = self.attach(multipath=True)
-        self.assertEqual('/dev/sdx', attached.handle)
+        self.assertEqual(self.device, attached.handle)
         self.assertEqual(['iqn.2'], self.connector.connected)
         self.assertEqual('iscsi', self.module.asked[0][0])
         self.assertTrue(self.module.asked[0][1]['use_multipath'])
@@ -70,7 +73,7 @@ class TestAttach(BrickTestCase):
         self.connector.while_connecting = lambda: seen.append(self.written())
         self.attach()
         self.assertIn('iqn.2', seen[0])
-        self.assertIn('/dev/sdx', self.written())
+        self.assertIn(self.device, self.written())
 
     def test_os_brick_gets_the_secret_and_nobody_else(self):
         self.attach()
@@ -105,22 +108,33 @@ class TestAttach(BrickTestCase):
         self.connector.fail['disconnect'] = OSError(played_brick.SECRET)
         attached.detach()
         self.assertNotIn(played_brick.SECRET, self.log.output)
+        self.assertIn(f'({self.device}) could not', self.log.output)
+        self.assertNotEqual('', self.written())
         self.connector.fail.clear()
         self.library.clean(self.records)
         self.assertEqual([], self.connector.connected)
         self.assertEqual('', self.written())
 
+    def test_it_is_detached_when_its_device_is_gone(self):
+        attached = self.attach()
+        os.unlink(self.device)
+        self.connector.fail['disconnect'] = OSError()
+        attached.detach()
+        self.assertEqual('', self.written())
+
 
 class TestClean(BrickTestCase):
-    def leave(self):
+    def leave(self, device=None, protocol='iscsi'):
+        """As a process that was killed does."""
         record = self.records.begin(
             {
-                'protocol': 'iscsi',
+                'protocol': protocol,
                 'multipath': True,
                 'data': brick.without_secrets(DATA),
             }
         )
-        record.add({'device': {'path': '/dev/sdx'}})
+        device = {'path': self.device} if device is None else device
+        record.add({'device': device})
         record.leave()
         self.connector.connected = ['iqn.2']
 
@@ -131,15 +145,42 @@ class TestClean(BrickTestCase):
         self.assertEqual('', self.written())
         _, data, device, force, ignored = self.connector.calls[-1]
         self.assertEqual('192.0.2.1:3260', data['target_portal'])
-        self.assertEqual({'path': '/dev/sdx'}, device)
-        self.assertTrue(force and ignored)
+        self.assertEqual({'path': self.device}, device)
+        self.assertTrue(force)
+        # What os-brick could not do is to be known.
+        self.assertFalse(ignored)
 
-    def test_what_fails_is_tried_once(self):
+    def test_what_fails_is_tried_at_each_start(self):
         self.leave()
         self.connector.fail['disconnect'] = OSError(played_brick.SECRET)
-        self.library.clean(self.records)
+        for _ in range(2):
+            self.library.clean(self.records)
+            self.assertIn('iqn.2', self.written())
+        self.assertIn(f'({self.device}) could not', self.log.output)
         self.assertNotIn(played_brick.SECRET, self.log.output)
+        self.connector.fail.clear()
+        self.library.clean(self.records)
+        self.assertEqual([], self.connector.connected)
         self.assertEqual('', self.written())
+
+    def test_it_ends_when_its_device_is_gone(self):
+        self.leave()
+        os.unlink(self.device)
+        self.connector.fail['disconnect'] = OSError()
+        self.library.clean(self.records)
+        self.assertEqual('', self.written())
+
+    def test_device_that_is_not_known_may_be_attached(self):
+        self.leave({})
+        self.connector.fail['disconnect'] = OSError()
+        self.library.clean(self.records)
+        self.assertIn('iqn.2', self.written())
+        self.assertIn('not known as which device', self.log.output)
+
+    def test_what_os_brick_has_no_connector_for_stays_recorded(self):
+        self.leave(protocol='unknown')
+        self.library.clean(self.records)
+        self.assertIn('iqn.2', self.written())
 
     def test_what_is_attached_now_stays(self):
         self.attach()
