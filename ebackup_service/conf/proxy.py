@@ -25,7 +25,8 @@ OPTS: list[cfg.Opt] = [
         'privsep_helper',
         help="Command that starts os-brick's helper as root, such as "
         '"sudo /opt/ebackup/bin/privsep-helper". With it this proxy attaches '
-        'volumes of storages of kind connector; without it, none.',
+        'volumes of storages of kind connector; without it, none, but iSCSI '
+        'LUNs if iscsi_initiator is qemu.',
     ),
     cfg.StrOpt(
         'iscsi_initiator',
@@ -38,7 +39,10 @@ OPTS: list[cfg.Opt] = [
         help='By which initiator this proxy reaches iSCSI LUNs that Cinder '
         'exports for storages of kind connector. QEMU needs libnbd, '
         'qemu-storage-daemon and its iSCSI driver, and neither a module of '
-        'the kernel nor multipathd: it uses the first path that works.',
+        'the kernel nor multipathd: it uses the first path that works. With '
+        'qemu a proxy without privsep_helper has jobs of storages of kind '
+        'connector, too; volumes that Cinder exports to it in other ways than '
+        'by iSCSI it refuses.',
     ),
     cfg.IntOpt(
         'max_jobs',

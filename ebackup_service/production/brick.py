@@ -61,7 +61,9 @@ def load(conf: 'cfg.ConfigOpts') -> 'Library':
     check_installed()
     if not conf.proxy.privsep_helper:
         raise errors.NotInstalled(
-            'os-brick needs a helper that is root: set [proxy] privsep_helper'
+            'os-brick, which attaches volumes to this host, needs a helper '
+            'that is root: set [proxy] privsep_helper. Without it only iSCSI '
+            'LUNs are reached, with [proxy] iscsi_initiator = qemu'
         )
     with _lock:
         module = importlib.import_module('os_brick.initiator.connector')

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Volumes that Cinder exports to the proxy, which attaches them by os-brick.
 
-iSCSI LUNs QEMU reaches, if that is configured, or the kernel can't.
+iSCSI LUNs QEMU reaches, without os-brick, if that is configured, or the kernel
+can't.
 
 Attachment: {'driver_volume_type': str, 'data': {...}}, as Cinder's volume
 drivers answer it. It holds secrets. What changed since the last image nobody
@@ -10,6 +11,7 @@ tells: the engine compares chunk ids.
 
 from collections.abc import Callable
 from collections.abc import Mapping
+import functools
 from typing import Any
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 class ConnectorStorage:
     """Any back end of Cinder that os-brick has a connector for.
 
+    :param load: raises NotInstalled where os-brick can't be used
     :param roots: directories that volumes' paths may lie in
     :param by_qemu: opens the iSCSI LUN of such properties; None: os-brick does
     """
@@ -57,14 +60,14 @@ class ConnectorStorage:
 
     def __init__(
         self,
-        library: brick.Library,
+        load: Callable[[], brick.Library],
         kept: records.Records,
         roots: list[str],
         multipath: bool,
         check: Callable[[], None] = base.no_check,
         by_qemu: Callable[[Mapping[str, Any]], base.Lun] | None = None,
     ) -> None:
-        self._library = library
+        self._load = load
         self._records = kept
         self._roots = roots
         self._multipath = multipath
@@ -73,7 +76,7 @@ class ConnectorStorage:
 
     @classmethod
     def check_installed(cls) -> None:
-        brick.check_installed()
+        """What is needed depends on how Cinder exports a volume."""
 
     @classmethod
     def from_conf(
@@ -88,7 +91,7 @@ class ConnectorStorage:
             return iscsi.open_iscsi(conf, properties, name, check)
 
         return cls(
-            brick.load(conf),
+            functools.partial(brick.load, conf),
             records.of(conf),
             conf.proxy.attached_roots,
             bool(settings.get('multipath')),
@@ -100,11 +103,12 @@ class ConnectorStorage:
         """Attaches the volume; it is detached when the LUN is closed.
 
         :raises SourceUnavailable: os-brick could not attach it
+        :raises NotInstalled: what reaches it is not there
         """
         protocol, data = _connection(reference.attachment)
         if protocol == 'iscsi' and self._by_qemu is not None:
             return self._by_qemu(data)
-        attached = self._library.attach(
+        attached = self._load().attach(
             self._records, protocol, data, self._multipath
         )
         try:

@@ -6,13 +6,17 @@ The kernel's, with os-brick and open-iscsi, or, where there is none, QEMU's.
 
 import os
 import pathlib
+import platform
 import re
+import sys
+from typing import Any
 from typing import TYPE_CHECKING
+
+from oslo_utils import netutils
 
 if TYPE_CHECKING:
     from oslo_config import cfg
 
-KERNEL = 'kernel'
 QEMU = 'qemu'
 AUTO = 'auto'
 
@@ -32,6 +36,21 @@ def name(conf: 'cfg.ConfigOpts') -> str:
     """By which storages know QEMU's; that of the kernel has another one."""
     host = re.sub('[^a-z0-9.-]', '-', conf.proxy.host.lower())
     return f'iqn.2026-11.org.openstack.ebackup:{host}'
+
+
+def properties(conf: 'cfg.ConfigOpts') -> dict[str, Any]:
+    """By which Cinder knows a host that has QEMU's initiator, and no other.
+
+    Of os-brick's properties those that say something of iSCSI.
+    """
+    return {
+        'host': conf.proxy.host,
+        'initiator': name(conf),
+        'ip': netutils.get_my_ipv4(),
+        'multipath': False,
+        'os_type': sys.platform,
+        'platform': platform.machine(),
+    }
 
 
 def _in_kernel() -> bool:

@@ -30,7 +30,7 @@ _CONNECTOR = 'connector'
 class ProxyService:
     """Threads: the listener's, one that announces, and two a running job.
 
-    Another one makes os-brick ready, at the start.
+    Another one makes ready what volumes are attached by, at the start.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class ProxyService:
         )
         # What is installed later counts after a restart.
         self._production = registry.usable()
-        # What os-brick says of this host; volumes are not attached before.
+        # By what Cinder knows this host; volumes are not attached before.
         self._connector: dict[str, Any] | None = None
         self._stopped = threading.Event()
         # One thread announces, so that no older announcement comes after a
@@ -62,7 +62,7 @@ class ProxyService:
     def start(self) -> None:
         self._listener.start()
         self._announcer.start()
-        if _CONNECTOR in self._production and self._conf.proxy.privsep_helper:
+        if connector.is_wanted(self._conf):
             threading.Thread(
                 target=self._make_ready, name='proxy-connector', daemon=True
             ).start()

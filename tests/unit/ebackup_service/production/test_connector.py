@@ -86,7 +86,10 @@ class ConnectorTests(
     def storage_at(self, root):
         self.kept = self.useFixture(fixtures.TempDir()).path
         return connector.ConnectorStorage(
-            brick.Library(os_brick), records.Records(self.kept), [root], False
+            lambda: brick.Library(os_brick),
+            records.Records(self.kept),
+            [root],
+            False,
         )
 
     def test_it_is_recorded_while_it_is_attached(self):
@@ -143,7 +146,7 @@ class ConnectorStorageTest(base.BaseTestCase):
 
     def find(self, check=production.no_check, multipath=False):
         storage = connector.ConnectorStorage(
-            brick.Library(self.module),
+            lambda: brick.Library(self.module),
             records.Records(self.kept),
             ['/dev'],
             multipath,
@@ -173,6 +176,18 @@ class ConnectorStorageTest(base.BaseTestCase):
         self.assertRaises(errors.PathForbidden, self.find, multipath=True)
         self.assertTrue(self.module.asked[0][1]['use_multipath'])
 
+    def test_without_helper_no_other_protocol_is_served(self):
+        conf = service_conf.new([])
+        conf.set_override('iscsi_initiator', 'qemu', 'proxy')
+        storage = connector.ConnectorStorage.from_conf(conf, {}, {})
+        attachment = {
+            'driver_volume_type': 'local',
+            'data': {'device_path': '/dev/null'},
+        }
+        reference = production.Reference(conformance.VOLUME_ID, attachment)
+        error = self.assertRaises(errors.NotInstalled, storage.find, reference)
+        self.assertIn('[proxy] privsep_helper', str(error))
+
     def test_from_conf(self):
         conf = service_conf.new([])
         root = self.useFixture(fixtures.TempDir()).path
@@ -188,6 +203,3 @@ class ConnectorStorageTest(base.BaseTestCase):
         self.assertRaises(errors.PathForbidden, storage.find, reference)
         self.assertEqual([], os.listdir(os.path.join(root, 'attached')))
         storage.close()
-
-    def test_check_installed(self):
-        connector.ConnectorStorage.check_installed()

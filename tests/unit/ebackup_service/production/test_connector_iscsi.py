@@ -4,14 +4,13 @@ from ebackup_service.production import base as production
 from ebackup_service.production import connector
 from ebackup_service.production import errors
 from tests import base
-from tests.unit.ebackup_service.production import brick_fixture
 from tests.unit.ebackup_service.production import conformance
 from tests.unit.ebackup_service.production import iscsi_targets
 from tests.unit.ebackup_service.production import nbd_servers
 
 
 class IscsiTest(base.BaseTestCase):
-    """Of a real target, which the kernel is not asked for."""
+    """Of a real target, which neither the kernel nor os-brick is asked for."""
 
     SIZE = 1 << 22
 
@@ -19,11 +18,9 @@ class IscsiTest(base.BaseTestCase):
         nbd_servers.need()
         super().setUp()
         self.target = self.useFixture(iscsi_targets.Tgtd(self.SIZE))
-        self.useFixture(brick_fixture.GlobalOptions())
         self.conf = service_conf.new([])
         for name, value, group in (
             ('state_path', self.target.directory, None),
-            ('privsep_helper', 'none', 'proxy'),
             ('iscsi_initiator', 'qemu', 'proxy'),
             ('socket_roots', [self.target.directory], 'nbd'),
             ('process_directory', f'{self.target.directory}/qemu', 'nbd'),

@@ -40,7 +40,10 @@ class RbdConformanceTest(
         self.create(self.SIZE)
         self.kept = self.useFixture(fixtures.TempDir()).path
         return connector.ConnectorStorage(
-            brick.Library(os_brick), records.Records(self.kept), [], False
+            lambda: brick.Library(os_brick),
+            records.Records(self.kept),
+            [],
+            False,
         )
 
     def connection(self, name):

@@ -4,6 +4,7 @@ import fixtures
 from ebackup_service import conf as service_conf
 from ebackup_service.production import brick
 from ebackup_service.production import errors
+from ebackup_service.production import iscsi
 from ebackup_service.production import records
 from ebackup_service.proxy import connector
 from tests import base
@@ -18,6 +19,7 @@ class TestReady(base.BaseTestCase):
             'state_path', self.useFixture(fixtures.TempDir()).path
         )
         self.conf.set_override('iscsi_initiator', 'kernel', 'proxy')
+        self.conf.set_override('privsep_helper', 'x', 'proxy')
         self.connector = played_brick.Connector()
         self.module = played_brick.Module(self.connector)
         self.useFixture(
@@ -54,12 +56,59 @@ class TestReady(base.BaseTestCase):
         self.assertIn('privsep_helper', self.log.output)
 
     def test_os_brick_is_not_here(self):
-        self.load = None
         self.useFixture(
-            fixtures.MonkeyPatch(f'{brick.__name__}.load', self.missing)
+            fixtures.MonkeyPatch(f'{brick.__name__}.load', missing)
         )
         self.assertIsNone(connector.ready(self.conf))
         self.assertIn('not here', self.log.output)
 
-    def missing(self, conf):
-        raise errors.NotInstalled('not here')
+
+class TestWithoutHelper(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.conf = service_conf.new([])
+        self.conf.set_override('host', 'Proxy_1.example', 'proxy')
+        self.log = self.useFixture(fixtures.FakeLogger())
+
+    def choose(self, chosen):
+        self.conf.set_override('iscsi_initiator', chosen, 'proxy')
+
+    def installed(self, check):
+        self.useFixture(
+            fixtures.MonkeyPatch(f'{iscsi.__name__}.check_installed', check)
+        )
+
+    def test_kind_is_wanted_only_where_that_is_configured(self):
+        self.assertFalse(connector.is_wanted(self.conf))
+        self.choose('qemu')
+        self.assertTrue(connector.is_wanted(self.conf))
+
+    def test_qemu_reaches_iscsi_without_os_brick(self):
+        self.installed(lambda: None)
+        self.useFixture(
+            fixtures.MonkeyPatch(f'{brick.__name__}.load', missing)
+        )
+        self.choose('qemu')
+        found = connector.ready(self.conf)
+        self.assertEqual('Proxy_1.example', found['host'])
+        self.assertEqual(
+            'iqn.2026-11.org.openstack.ebackup:proxy-1.example',
+            found['initiator'],
+        )
+        self.assertFalse(found['multipath'])
+
+    def test_qemu_is_not_here(self):
+        self.installed(missing)
+        self.choose('qemu')
+        self.assertIsNone(connector.ready(self.conf))
+        self.assertIn('not here', self.log.output)
+
+    def test_kernel_needs_the_helper(self):
+        self.choose('kernel')
+        self.assertTrue(connector.is_wanted(self.conf))
+        self.assertIsNone(connector.ready(self.conf))
+        self.assertIn('privsep_helper', self.log.output)
+
+
+def missing(*arguments):
+    raise errors.NotInstalled('not here')

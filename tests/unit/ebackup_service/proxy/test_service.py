@@ -5,6 +5,7 @@ import time
 
 import fixtures
 
+from ebackup_service.production import iscsi
 from ebackup_service.proxy import connector
 from ebackup_service.proxy import crew as proxy_crew
 from ebackup_service.server import images
@@ -74,6 +75,23 @@ class TestProxyService(base.BaseTestCase):
 
         found = service_fixture.wait_for(announced, 'connector')
         self.assertEqual({'host': 'h'}, found)
+        kinds = self.status().proxy.capabilities['production']
+        self.assertIn('connector', kinds)
+
+    def test_helper_is_not_needed_where_qemu_reaches_iscsi(self):
+        self.fixture.proxy.stop()
+        self.useFixture(
+            fixtures.MonkeyPatch(
+                f'{iscsi.__name__}.check_installed', lambda: None
+            )
+        )
+        self.fixture.start_proxy({'proxy': {'iscsi_initiator': 'qemu'}})
+
+        def announced():
+            return self.status().proxy.capabilities.get('connector')
+
+        found = service_fixture.wait_for(announced, 'connector')
+        self.assertIn('org.openstack.ebackup', found['initiator'])
         kinds = self.status().proxy.capabilities['production']
         self.assertIn('connector', kinds)
 
