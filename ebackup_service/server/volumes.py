@@ -20,24 +20,36 @@ from ebackup_service.server import snapshots
 
 
 @database.retried
-def forsake_anchors(catalog: database.Catalog, volume_id: str) -> None:
+def forsake_anchors(
+    catalog: database.Catalog, volume_id: str, emptied: bool = False
+) -> None:
     """Believe no storage any more in what has changed of a volume.
 
-    Cinder has emptied it, and its storage may know nothing of that. Backups
-    of it that go on end: who knows what they read, and compare with. Those of
-    a snapshot that Cinder has don't.
+    Nothing is left of what was in it, and its storage may know nothing of
+    that. Backups of it that go on end: who knows what they read, and compare
+    with. Those of a snapshot that Cinder has don't.
+
+    :param emptied: just now, so that restores to it end as well: they may
+        have written, or left as it was, what is gone
     """
     with catalog.writer() as session:
         service.lock(session)
-        for job in job_rows.unfinished(
-            session, volume_id=volume_id, kind=job_rows.BACKUP
-        ):
-            image = job.image_id and image_rows.get(session, job.image_id)
-            if image and image.snapshot_id is None:
+        for job in job_rows.unfinished(session, volume_id=volume_id):
+            if _reads(session, job) or (
+                emptied and job.kind == job_rows.RESTORE
+            ):
                 jobs.request_cancel(
                     session, job.id, 'Its volume was emptied by Cinder.'
                 )
         snapshots.forsake_volume(session, volume_id)
+
+
+def _reads(session: orm.Session, job: job_rows.Job) -> bool:
+    """Whether it backs up what is in the volume now."""
+    if job.kind != job_rows.BACKUP or job.image_id is None:
+        return False
+    image = image_rows.get(session, job.image_id)
+    return image is not None and image.snapshot_id is None
 
 
 def check_unwritten(

@@ -82,3 +82,25 @@ class RestoreTestCase(CancelTestCase):
         fetch = self.demo.block_storage.get_volume
         self.wait_for_status(fetch, self.volume, 'error')
         self.wait_for_backup(backup, 'available')
+
+    def test_another_restore_to_a_plain_file(self):
+        """Cinder empties the file for it, under the one that still runs."""
+        volume = self.create_volume(volume_type='file')
+        data = os.urandom(192 * MIB)
+        self.write(volume, 0, data)
+        first, second = self.backup(volume), self.backup(volume)
+        throttle = self.useFixture(ebackup_case.Throttle(self.lab, SLOW))
+        self.start_restore(first, volume)
+        job = self.wait_for_progress(first, 'restore')
+        admin = self.admin.block_storage
+        admin.reset_volume_status(volume, status='available')
+        self.start_restore(second, volume)
+        ended = self.wait_for_job(job['id'])
+        self.assertEqual('cancelled', ended['state'])
+        self.assertIn('emptied', ended['error']['message'])
+        for backup in first, second:
+            self.wait_for_backup(backup, 'available')
+        throttle.lift()
+        admin.reset_volume_status(volume, status='available')
+        self.restore(second, volume)
+        self.assertEqual(data, self.read(volume, 0, len(data)))

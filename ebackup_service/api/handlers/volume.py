@@ -14,5 +14,5 @@ from ebackup_service.server import volumes
 def forsake_anchors(req: request.Request, volume_id: str) -> webob.Response:
     req.authorize(policies.FORSAKE_ANCHORS)
     validation.query(req, types.EMPTY_QUERY)
-    volumes.forsake_anchors(req.catalog, volume_id)
+    volumes.forsake_anchors(req.catalog, volume_id, emptied=True)
     return answer.empty()

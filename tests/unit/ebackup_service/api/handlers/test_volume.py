@@ -51,5 +51,28 @@ class VolumeTest(base.ApiTestCase):
             self.answer(204, 'DELETE', f'/v1/volumes/{emptied}/anchors')
             self.assertEqual([other], self.anchors())
 
+    def test_restores_to_it_end(self):
+        image_id = self.make_image()
+        jobs = {}
+        for volume_id in str(uuid.uuid4()), str(uuid.uuid4()):
+            restore = {
+                'image_id': image_id,
+                'project_id': base.OWN,
+                'volume': {'id': volume_id, 'size': base.GIB},
+                'volume_is_new': True,
+            }
+            job_id = str(uuid.uuid4())
+            self.answer(
+                202, 'PUT', f'/v1/restores/{job_id}', {'restore': restore}
+            )
+            jobs[volume_id] = job_id
+        emptied, other = jobs
+        self.answer(204, 'DELETE', f'/v1/volumes/{emptied}/anchors')
+        ended = self.answer(200, 'GET', f'/v1/jobs/{jobs[emptied]}')['job']
+        self.assertEqual('cancelled', ended['state'])
+        self.assertIn('emptied', ended['error']['message'])
+        left = self.answer(200, 'GET', f'/v1/jobs/{jobs[other]}')['job']
+        self.assertEqual('pending', left['state'])
+
     def test_volume_may_be_unknown(self):
         self.answer(204, 'DELETE', f'/v1/volumes/{uuid.uuid4()}/anchors')
