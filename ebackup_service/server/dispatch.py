@@ -18,6 +18,7 @@ from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import proxy as proxy_rows
 from ebackup_service.server.catalog import service
+from ebackup_service.server import connections
 from ebackup_service.server import handout
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
@@ -253,6 +254,13 @@ def _fail_without_proxy(
         message = (
             f'The proxy on host {wanted} can not reach volumes of kind '
             f'{kind}: install what provides that there.'
+        )
+    elif wanted is None and alive and kind == connections.KIND:
+        message = (
+            'No proxy can attach volumes that Cinder exports: set [proxy] '
+            'privsep_helper on the host of one, or, for iSCSI alone, [proxy] '
+            'iscsi_initiator = qemu. If one has that, its log says what else '
+            'is missing.'
         )
     elif wanted is None and alive and kind is not None:
         message = (

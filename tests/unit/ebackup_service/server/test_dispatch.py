@@ -6,6 +6,7 @@ from ebackup_service.server import jobs
 from ebackup_service.server import repositories
 from tests import base
 from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service import connector_fixture
 from tests.unit.ebackup_service import messages_fixture
 
 
@@ -219,6 +220,17 @@ class TestWithoutProxy(DispatchTestCase):
         self.assertEqual('no-proxy', self.error(job))
         message = self.fixture.job(job.id).error['message']
         self.assertIn('volumes of kind attached', message)
+
+    def test_option_is_named_without_which_no_proxy_attaches(self):
+        self.fixture.announce()
+        connector_fixture.register(self.fixture)
+        _, job = self.fixture.reserve(volume=connector_fixture.volume())
+        self.fixture.age(job.id, 6)
+        self.assigned()
+        self.assertEqual('no-proxy', self.error(job))
+        message = self.fixture.job(job.id).error['message']
+        self.assertIn('[proxy] privsep_helper', message)
+        self.assertLess(len(message), 255)
 
     def test_proxy_that_is_to_be_upgraded_is_named(self):
         self.fixture.announce(messages='1.0')
