@@ -44,6 +44,13 @@ OPTS: list[cfg.Opt] = [
         'connector, too; volumes that Cinder exports to it in other ways than '
         'by iSCSI it refuses.',
     ),
+    cfg.FloatOpt(
+        'attach_timeout',
+        default=180.0,
+        min=1,
+        help='Seconds that os-brick has to attach a volume, before the job '
+        'fails. What it attaches later is detached at once.',
+    ),
     cfg.IntOpt(
         'max_jobs',
         default=4,

@@ -6,6 +6,7 @@ them: nothing of that gets into an error, or into our log. Names of its errors
 say what went wrong.
 """
 
+from collections.abc import Callable
 from collections.abc import Mapping
 import contextlib
 import copy
@@ -22,6 +23,7 @@ from oslo_utils import netutils
 
 from ebackup_service.production import errors
 from ebackup_service.production import records
+from ebackup_service.production import waits
 
 if TYPE_CHECKING:
     from oslo_config import cfg
@@ -79,14 +81,18 @@ def load(conf: 'cfg.ConfigOpts') -> 'Library':
         for name in _TALKATIVE:
             logger = logging.getLogger(name)
             logger.setLevel(logging.CRITICAL)
-    return Library(module)
+    return Library(module, conf.proxy.attach_timeout)
 
 
 class Library:
-    """The part of os-brick that is needed; for several threads at once."""
+    """The part of os-brick that is needed; for several threads at once.
 
-    def __init__(self, module: Any) -> None:
+    :param attach_timeout: seconds that attaching a volume may take
+    """
+
+    def __init__(self, module: Any, attach_timeout: float) -> None:
         self._module = module
+        self._attach_timeout = attach_timeout
 
     def properties(self) -> dict[str, Any]:
         """By which Cinder's volume drivers know this host; no secrets.
@@ -110,9 +116,14 @@ class Library:
         protocol: str,
         data: Mapping[str, Any],
         multipath: bool,
+        check: Callable[[], None],
     ) -> 'Attached':
         """Attach a volume, having recorded that.
 
+        It can't be interrupted: what is attached after its time, or after the
+        job was stopped, is detached then.
+
+        :param check: see base.ProductionStorage.from_conf()
         :raises AttachmentInvalid: there is no such protocol
         :raises SourceUnavailable: it could not be attached
         """
@@ -129,17 +140,18 @@ class Library:
         )
         attached = Attached(connector, protocol, properties, record)
         try:
-            attached.connect()
-        except Exception as e:
-            attached.detach()
+            waits.ended(
+                attached.connect,
+                check,
+                lambda _: attached.detach(),
+                self._attach_timeout,
+            )
+        except waits.NotEnded:
             raise errors.SourceUnavailable(
-                f'os-brick could not attach the volume by {protocol} '
-                f'({_brief(e)}): does this host reach the storage, and has it '
-                'what that protocol needs?'
+                f'os-brick did not attach the volume by {protocol} within '
+                f'{self._attach_timeout:g} s ([proxy] attach_timeout): does '
+                'this host reach the storage?'
             ) from None
-        except BaseException:
-            attached.detach()
-            raise
         LOG.info('Attached a volume by %s', protocol)
         return attached
 
@@ -187,7 +199,7 @@ class Library:
 
 
 class Attached:
-    """A volume while it is attached to this host; for one thread.
+    """A volume while it is attached to this host; for one thread at a time.
 
     :ivar handle: a path, or an object of os-brick's to read and write by
     """
@@ -207,6 +219,21 @@ class Attached:
         self._device: dict[str, Any] = {}
 
     def connect(self) -> None:
+        """What was attached by half, when it fails, is detached.
+
+        :raises SourceUnavailable: it could not be attached
+        """
+        try:
+            self._connect()
+        except BaseException as e:
+            self.detach()
+            raise errors.SourceUnavailable(
+                f'os-brick could not attach the volume by {self.protocol} '
+                f'({_brief(e)}): does this host reach the storage, and has it '
+                'what that protocol needs?'
+            ) from None
+
+    def _connect(self) -> None:
         self._device = dict(self._connector.connect_volume(self._properties))
         self.handle = self._device.get('path')
         # Of an image of Ceph: it has the key in it, and librados has read it.

@@ -109,7 +109,7 @@ class ConnectorStorage:
         if protocol == 'iscsi' and self._by_qemu is not None:
             return self._by_qemu(data)
         attached = self._load().attach(
-            self._records, protocol, data, self._multipath
+            self._records, protocol, data, self._multipath, self._check
         )
         try:
             self._check()

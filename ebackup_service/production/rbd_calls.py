@@ -2,29 +2,27 @@
 """Waiting for librados and librbd, whose calls nobody can interrupt.
 
 A call that blocks is made in a thread of its own, an asynchronous one ends in
-a thread of librbd. The caller only waits, looks every second whether his job
+a thread of librbd. The caller only waits, looks now and then whether his job
 has to stop, and then goes away; what is under way ends by itself, when Ceph
 answers or its own time limits are over.
 """
 
 from collections.abc import Callable
 from collections.abc import Sequence
-import concurrent.futures
 import functools
 import os
 import queue
-import threading
 import time
 from typing import Any
 from typing import TypeVar
+
+from ebackup_service.production import waits
 
 T = TypeVar('T')
 
 # Begins an asynchronous call that, at its end, calls the argument with the
 # completion and, if it reads, what was read.
 Start = Callable[[Callable[..., None]], object]
-
-_LOOK = 1.0  # seconds between two looks
 
 
 class Calls:
@@ -46,13 +44,7 @@ class Calls:
         :param forget: what to do with a result that nobody waits for any more
         :raises: what the call, or the check, raises
         """
-        future = begun(call)
-        try:
-            return self._wait(future)
-        except BaseException:
-            if forget is not None:
-                future.add_done_callback(lambda done: _pass_on(done, forget))
-            raise
+        return waits.ended(call, self._check, forget)
 
     def gather(self, starts: Sequence[Start]) -> list[bytes]:
         """Make asynchronous calls, all at the same time.
@@ -71,11 +63,6 @@ class Calls:
         """Wait; a second at most."""
         self._check()
         time.sleep(seconds)
-
-    def _wait(self, future: 'concurrent.futures.Future[T]') -> T:
-        while not concurrent.futures.wait([future], _LOOK).done:
-            self._check()
-        return future.result()
 
 
 class Gathering:
@@ -101,7 +88,7 @@ class Gathering:
         missing = self._count
         while missing:
             try:
-                number, code, data, when = self._ended.get(timeout=_LOOK)
+                number, code, data, when = self._ended.get(timeout=waits.LOOK)
             except queue.Empty:
                 self._check()
                 continue
@@ -118,26 +105,3 @@ class Gathering:
         """Called by a thread of librbd."""
         code = completion.get_return_value()
         self._ended.put((number, code, data, time.monotonic()))
-
-
-def begun(call: Callable[[], T]) -> 'concurrent.futures.Future[T]':
-    """Make a call in a thread of its own, which doesn't keep the process."""
-    future: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-    def work() -> None:
-        try:
-            result = call()
-        except BaseException as e:
-            future.set_exception(e)
-        else:
-            future.set_result(result)
-
-    threading.Thread(target=work, name='rbd', daemon=True).start()
-    return future
-
-
-def _pass_on(
-    done: 'concurrent.futures.Future[T]', forget: Callable[[T], object]
-) -> None:
-    if done.exception() is None:
-        forget(done.result())

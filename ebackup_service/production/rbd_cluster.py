@@ -19,6 +19,7 @@ from oslo_log import log
 from ebackup_service.production import errors
 from ebackup_service.production import rbd_calls
 from ebackup_service.production import rbd_library
+from ebackup_service.production import waits
 
 LOG = log.getLogger(__name__)
 
@@ -100,7 +101,7 @@ class Cluster:
             self.close_image(image)
 
     def close_image(self, image: Image) -> None:
-        closing = rbd_calls.begun(image.close)
+        closing = waits.begun(image.close)
         with self._lock:
             self._closing.add(closing)
         closing.add_done_callback(self._closed)
@@ -157,9 +158,7 @@ class Cluster:
             self._ioctx.close()
             self._rados.shutdown()
 
-        if not concurrent.futures.wait(
-            [rbd_calls.begun(disconnect)], _GRACE
-        ).done:
+        if not concurrent.futures.wait([waits.begun(disconnect)], _GRACE).done:
             LOG.warning(
                 'Ceph does not answer; the connection to pool %s is closed '
                 'when it does',
@@ -218,7 +217,7 @@ def connect(
             ioctx.set_namespace(settings.get('namespace', ''))
             return Cluster(library, calls, rados, ioctx, pool)
     except BaseException:
-        rbd_calls.begun(rados.shutdown)
+        waits.begun(rados.shutdown)
         raise
 
 

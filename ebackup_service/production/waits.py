@@ -2,10 +2,20 @@
 """Waiting for a storage that may never answer, and for a job to be stopped."""
 
 from collections.abc import Callable
+import concurrent.futures
+import math
+import threading
 import time
+from typing import TypeVar
+
+T = TypeVar('T')
 
 # Whoever waits looks this often (seconds) whether the job has to stop.
 LOOK = 0.5
+
+
+class NotEnded(Exception):
+    """A call takes longer than it may."""
 
 
 def until(
@@ -28,3 +38,60 @@ def until(
             return True
         if time.monotonic() >= end:
             return False
+
+
+def begun(call: Callable[[], T]) -> 'concurrent.futures.Future[T]':
+    """Make a call in a thread of its own, which doesn't keep the process."""
+    future: concurrent.futures.Future[T] = concurrent.futures.Future()
+
+    def work() -> None:
+        try:
+            result = call()
+        except BaseException as e:
+            future.set_exception(e)
+        else:
+            future.set_result(result)
+
+    threading.Thread(target=work, name='storage-call', daemon=True).start()
+    return future
+
+
+def ended(
+    call: Callable[[], T],
+    check: Callable[[], None],
+    forget: Callable[[T], object] | None = None,
+    seconds: float = math.inf,
+) -> T:
+    """Make a call that nobody can interrupt, and wait for its end.
+
+    It is made in a thread of its own. Whoever stops waiting leaves it there.
+
+    :param check: called about every LOOK seconds; what it raises is passed on
+    :param forget: what to do with a result that nobody waits for any more
+    :param seconds: to wait at most
+    :raises NotEnded: it has not ended in that time
+    :raises: what the call raises
+    """
+    future = begun(call)
+    end = time.monotonic() + seconds
+    try:
+        while not _ends(future, min(max(end - time.monotonic(), 0.0), LOOK)):
+            check()
+            if time.monotonic() >= end:
+                raise NotEnded
+        return future.result()
+    except BaseException:
+        if forget is not None:
+            future.add_done_callback(lambda done: _pass_on(done, forget))
+        raise
+
+
+def _ends(future: 'concurrent.futures.Future[T]', seconds: float) -> bool:
+    return bool(concurrent.futures.wait([future], seconds).done)
+
+
+def _pass_on(
+    done: 'concurrent.futures.Future[T]', forget: Callable[[T], object]
+) -> None:
+    if done.exception() is None:
+        forget(done.result())

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 import logging
 import os
+import threading
+import time
 
 import fixtures
 from oslo_config import cfg
 
 from ebackup_service import conf as service_conf
+from ebackup_service.production import base as production
 from ebackup_service.production import brick
 from ebackup_service.production import errors
 from ebackup_service.production import records
 from tests import base
+from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.production import brick_fixture
 from tests.unit.ebackup_service.production import played_brick
 
@@ -39,11 +43,13 @@ class BrickTestCase(base.BaseTestCase):
             pass
         self.connector = played_brick.Connector(self.device)
         self.module = played_brick.Module(self.connector)
-        self.library = brick.Library(self.module)
+        self.library = brick.Library(self.module, 60)
         self.log = self.useFixture(fixtures.FakeLogger(level=logging.DEBUG))
 
     def attach(self, protocol='iscsi', data=DATA, multipath=False):
-        attached = self.library.attach(self.records, protocol, data, multipath)
+        attached = self.library.attach(
+            self.records, protocol, data, multipath, production.no_check
+        )
         self.addCleanup(attached.detach)
         return attached
 
@@ -121,6 +127,65 @@ class TestAttach(BrickTestCase):
         self.connector.fail['disconnect'] = OSError()
         attached.detach()
         self.assertEqual('', self.written())
+
+
+class Stop(Exception):
+    pass
+
+
+class TestHang(BrickTestCase):
+    """os-brick doesn't answer before the test lets it."""
+
+    def setUp(self):
+        super().setUp()
+        self.go_on = threading.Event()
+        self.addCleanup(self.go_on.set)
+        self.connector.while_connecting = self.go_on.wait
+
+    def attach_in_vain(self, error, check, timeout):
+        library = brick.Library(self.module, timeout)
+        start = time.monotonic()
+        raised = self.assertRaises(
+            error,
+            *(library.attach, self.records, 'iscsi', DATA, False, check),
+        )
+        self.assertLess(time.monotonic() - start, 60)
+        # Should the proxy end now, the next one has to detach it.
+        self.assertIn('iqn.2', self.written())
+        return raised
+
+    def wait_until_nothing_is_recorded(self):
+        catalog_fixture.wait_for(
+            lambda: not os.listdir(self.directory), 'be detached'
+        )
+
+    def stop(self):
+        raise Stop
+
+    def test_job_that_is_stopped_does_not_wait(self):
+        self.attach_in_vain(Stop, self.stop, 600)
+
+    def test_it_does_not_wait_for_ever(self):
+        error = self.attach_in_vain(
+            *(errors.SourceUnavailable, production.no_check, 0.1)
+        )
+        self.assertIn('within 0.1 s ([proxy] attach_timeout)', str(error))
+
+    def test_what_is_attached_late_is_detached(self):
+        self.attach_in_vain(Stop, self.stop, 600)
+        self.go_on.set()
+        self.wait_until_nothing_is_recorded()
+        self.assertEqual([], self.connector.connected)
+        calls = [call[0] for call in self.connector.calls]
+        self.assertEqual(['connect', 'disconnect'], calls)
+
+    def test_what_fails_late_is_detached(self):
+        self.attach_in_vain(Stop, self.stop, 600)
+        self.connector.fail['connect'] = OSError()
+        self.go_on.set()
+        self.wait_until_nothing_is_recorded()
+        calls = [call[0] for call in self.connector.calls]
+        self.assertEqual(['connect', 'disconnect'], calls)
 
 
 class TestClean(BrickTestCase):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import threading
 
 import fixtures
 from os_brick.initiator import connector as os_brick
@@ -86,7 +87,7 @@ class ConnectorTests(
     def storage_at(self, root):
         self.kept = self.useFixture(fixtures.TempDir()).path
         return connector.ConnectorStorage(
-            lambda: brick.Library(os_brick),
+            lambda: brick.Library(os_brick, 60),
             records.Records(self.kept),
             [root],
             False,
@@ -146,7 +147,7 @@ class ConnectorStorageTest(base.BaseTestCase):
 
     def find(self, check=production.no_check, multipath=False):
         storage = connector.ConnectorStorage(
-            lambda: brick.Library(self.module),
+            lambda: brick.Library(self.module, 60),
             records.Records(self.kept),
             ['/dev'],
             multipath,
@@ -163,6 +164,16 @@ class ConnectorStorageTest(base.BaseTestCase):
     def test_what_is_no_volume_is_detached_again(self):
         self.assertRaises(errors.PathForbidden, self.find)
         self.assertEqual([], self.connector.connected)
+
+    def test_job_is_stopped_while_os_brick_hangs(self):
+        go_on = threading.Event()
+        self.addCleanup(go_on.set)
+        self.connector.while_connecting = go_on.wait
+
+        def check():
+            raise Stop
+
+        self.assertRaises(Stop, self.find, check)
 
     def test_job_that_was_stopped_meanwhile_leaves_nothing_attached(self):
         def check():

@@ -40,7 +40,7 @@ class RbdConformanceTest(
         self.create(self.SIZE)
         self.kept = self.useFixture(fixtures.TempDir()).path
         return connector.ConnectorStorage(
-            lambda: brick.Library(os_brick),
+            lambda: brick.Library(os_brick, 60),
             records.Records(self.kept),
             [],
             False,

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import threading
 import time
+from unittest import mock
 
 from ebackup_service.production import waits
 from tests import base
@@ -9,7 +11,7 @@ class Stopped(Exception):
     pass
 
 
-class WaitsTest(base.BaseTestCase):
+class UntilTest(base.BaseTestCase):
     def test_until_it_is_ready(self):
         answers = [False, False, True]
         checks = []
@@ -53,3 +55,47 @@ class WaitsTest(base.BaseTestCase):
         self.assertRaises(
             Stopped, waits.until, lambda seconds: False, 60, check
         )
+
+
+class EndedTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.check = mock.Mock()
+        self.go_on = threading.Event()
+        self.addCleanup(self.go_on.set)
+
+    def test_result_and_error_are_the_calls(self):
+        self.assertEqual(5, waits.ended(lambda: 5, self.check))
+        self.assertRaises(KeyError, waits.ended, lambda: {}['k'], self.check)
+
+    def test_result_that_is_waited_for_is_not_forgotten(self):
+        forget = mock.Mock()
+        waits.ended(lambda: 5, self.check, forget)
+        forget.assert_not_called()
+
+    def test_whoever_is_stopped_does_not_wait(self):
+        self.check.side_effect = [None, Stopped]
+        self.assertRaises(Stopped, waits.ended, self.go_on.wait, self.check)
+
+    def test_not_longer_than_told(self):
+        self.assertRaises(
+            waits.NotEnded,
+            *(waits.ended, self.go_on.wait, self.check, None, 0.1),
+        )
+
+    def test_late_result_is_forgotten(self):
+        forgotten = threading.Event()
+        results = []
+
+        def forget(result):
+            results.append(result)
+            forgotten.set()
+
+        self.assertRaises(
+            waits.NotEnded,
+            *(waits.ended, self.go_on.wait, self.check, forget, 0),
+        )
+        self.assertEqual([], results)
+        self.go_on.set()
+        self.assertTrue(forgotten.wait(60))
+        self.assertEqual([True], results)

@@ -28,7 +28,7 @@ class TestReady(base.BaseTestCase):
         self.log = self.useFixture(fixtures.FakeLogger())
 
     def load(self, conf):
-        return brick.Library(self.module)
+        return brick.Library(self.module, 60)
 
     def test_host_is_known_by_what_os_brick_says(self):
         self.assertEqual('iqn.1', connector.ready(self.conf)['initiator'])
