@@ -49,7 +49,8 @@ OPTS: list[cfg.Opt] = [
         default=180.0,
         min=1,
         help='Seconds that os-brick has to attach a volume, before the job '
-        'fails. What it attaches later is detached at once.',
+        'fails, and to detach it, before the job ends without that. What it '
+        'attaches later is detached at once.',
     ),
     cfg.IntOpt(
         'max_jobs',

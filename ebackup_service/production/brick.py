@@ -10,6 +10,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 import contextlib
 import copy
+import functools
 import importlib
 import importlib.util
 import logging
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from oslo_utils import netutils
 
+from ebackup_service.production import base
 from ebackup_service.production import errors
 from ebackup_service.production import records
 from ebackup_service.production import waits
@@ -43,6 +45,9 @@ _TALKATIVE = (
 _SECRET = re.compile(
     'pass|secret|key|auth|token|cred|chap|user', re.IGNORECASE
 )
+
+# Where os-brick has not said what it has attached.
+_UNKNOWN = 'which device is not known'
 
 _lock = threading.Lock()  # protects what is global to os-brick
 
@@ -87,12 +92,12 @@ def load(conf: 'cfg.ConfigOpts') -> 'Library':
 class Library:
     """The part of os-brick that is needed; for several threads at once.
 
-    :param attach_timeout: seconds that attaching a volume may take
+    :param timeout: seconds that attaching a volume, or detaching it, may take
     """
 
-    def __init__(self, module: Any, attach_timeout: float) -> None:
+    def __init__(self, module: Any, timeout: float) -> None:
         self._module = module
-        self._attach_timeout = attach_timeout
+        self._timeout = timeout
 
     def properties(self) -> dict[str, Any]:
         """By which Cinder's volume drivers know this host; no secrets.
@@ -138,18 +143,20 @@ class Library:
                 'data': without_secrets(properties),
             }
         )
-        attached = Attached(connector, protocol, properties, record)
+        attached = Attached(
+            connector, protocol, properties, record, self._timeout
+        )
         try:
             waits.ended(
                 attached.connect,
                 check,
                 lambda _: attached.detach(),
-                self._attach_timeout,
+                self._timeout,
             )
         except waits.NotEnded:
             raise errors.SourceUnavailable(
                 f'os-brick did not attach the volume by {protocol} within '
-                f'{self._attach_timeout:g} s ([proxy] attach_timeout): does '
+                f'{self._timeout:g} s ([proxy] attach_timeout): does '
                 'this host reach the storage?'
             ) from None
         LOG.info('Attached a volume by %s', protocol)
@@ -172,7 +179,7 @@ class Library:
                     'not be detached: %s; the proxy tries again when it '
                     'starts, unless you detach it',
                     protocol,
-                    _path(device) or 'it is not known as which device',
+                    _path(device) or _UNKNOWN,
                     _brief(e),
                 )
                 record.leave()
@@ -210,11 +217,13 @@ class Attached:
         protocol: str,
         properties: Mapping[str, Any],
         record: records.Record,
+        timeout: float,
     ) -> None:
         self.protocol = protocol
         self.handle: Any = None
         self._connector = connector
         self._properties = properties
+        self._timeout = timeout
         self._record: records.Record | None = record
         self._device: dict[str, Any] = {}
 
@@ -245,10 +254,29 @@ class Attached:
         self._record.add({'device': without_secrets(self._device)})
 
     def detach(self) -> None:
-        """May be called twice. What fails is left to the next start."""
+        """May be called twice. What fails is left to the next start.
+
+        What takes too long ends, or fails, when nobody waits for it any more.
+        """
         record, self._record = self._record, None
         if record is None:
             return
+        try:
+            waits.ended(
+                functools.partial(self._detach, record),
+                base.no_check,
+                seconds=self._timeout,
+            )
+        except waits.NotEnded:
+            LOG.warning(
+                'A volume attached by %s (%s) is not detached after %g s '
+                '([proxy] attach_timeout): its job does not wait any longer',
+                self.protocol,
+                _path(self._device) or _UNKNOWN,
+                self._timeout,
+            )
+
+    def _detach(self, record: records.Record) -> None:
         try:
             _disconnect(self._connector, self._properties, self._device)
         except Exception as e:
@@ -256,7 +284,7 @@ class Attached:
                 'A volume attached by %s (%s) could not be detached: %s; the '
                 'proxy tries again when it starts, unless you detach it',
                 self.protocol,
-                _path(self._device) or 'it is not known as which device',
+                _path(self._device) or _UNKNOWN,
                 _brief(e),
             )
             record.leave()

@@ -12,8 +12,9 @@ class Connector:
         self.connected = []
         self.fail = {}
         self.calls = []
-        # looked at while a volume is being attached
+        # called while a volume is being attached, or detached
         self.while_connecting = lambda: None
+        self.while_disconnecting = lambda: None
 
     def connect_volume(self, data):
         self.calls.append(('connect', data))
@@ -27,6 +28,7 @@ class Connector:
         self, data, device, force=False, ignore_errors=False
     ):
         self.calls.append(('disconnect', data, device, force, ignore_errors))
+        self.while_disconnecting()
         if 'disconnect' in self.fail:
             raise self.fail['disconnect']
         if data['target'] in self.connected:

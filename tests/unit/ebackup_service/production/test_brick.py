@@ -171,6 +171,19 @@ class TestHang(BrickTestCase):
         )
         self.assertIn('within 0.1 s ([proxy] attach_timeout)', str(error))
 
+    def test_it_does_not_wait_for_ever_to_detach(self):
+        self.connector.while_connecting = lambda: None
+        self.connector.while_disconnecting = self.go_on.wait
+        record = self.records.begin({'protocol': 'iscsi', 'data': DATA})
+        attached = brick.Attached(self.connector, 'iscsi', DATA, record, 0.1)
+        attached.connect()
+        attached.detach()
+        self.assertIn(f'({self.device}) is not detached', self.log.output)
+        self.assertIn('iqn.2', self.written())
+        self.go_on.set()
+        self.wait_until_nothing_is_recorded()
+        self.assertEqual([], self.connector.connected)
+
     def test_what_is_attached_late_is_detached(self):
         self.attach_in_vain(Stop, self.stop, 600)
         self.go_on.set()
@@ -240,7 +253,7 @@ class TestClean(BrickTestCase):
         self.connector.fail['disconnect'] = OSError()
         self.library.clean(self.records)
         self.assertIn('iqn.2', self.written())
-        self.assertIn('not known as which device', self.log.output)
+        self.assertIn('which device is not known', self.log.output)
 
     def test_what_os_brick_has_no_connector_for_stays_recorded(self):
         self.leave(protocol='unknown')
