@@ -47,6 +47,8 @@ class TestIscsi(connector_case.ConnectorCase, fault_case.FaultTestCase):
         cls.helper = connector_case.Helper(
             {
                 'proxy': {
+                    # Neither os-brick nor its helper has a part in it.
+                    'privsep_helper': '',
                     'iscsi_initiator': 'qemu',
                     # Only what is allocated is read, 4 MiB at a time.
                     'max_bytes_per_second': MIB // 8,
