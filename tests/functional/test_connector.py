@@ -103,17 +103,30 @@ class TestInterruption(ConnectorTestCase):
         self.assertEqual(self.digest, self.sha256(self.restore(backup)))
         self.assert_nothing_left()
 
-    def test_cinder_backup_is_killed_in_a_backup(self) -> None:
+    def test_cinder_backup_is_killed(self) -> None:
+        kept = self.backup(self.volume)
+        target = self.create_volume(volume_type='block')
         self.slow()
         backup = self.start_backup(self.volume)
+        self.start_restore(kept, target)
+        restore = self.wait_for_progress(kept, 'restore')
         job = self.wait_for_progress(backup, 'backup')
         self.end('kill', 'cinder-backup')
-        ended = self.wait_for_job(job['id'])
-        self.assertEqual('heartbeat-lost', ended['error']['kind'])
+        for each in job, restore:
+            ended = self.wait_for_job(each['id'])
+            self.assertEqual('heartbeat-lost', ended['error']['kind'])
         self.assertEqual([], self.records())
+        left = self.sha256(target)
         self.all_up_at_full_speed()
         self.wait_for_backup(backup, 'error')
         self.wait_for_volume('available')
+        self.wait_for_volume('error_restoring', volume=target)
+        self.assertEqual(left, self.sha256(target))
+        self.admin.block_storage.reset_volume_status(
+            target, 'available', 'detached', 'none'
+        )
+        self.restore(kept, target)
+        self.assertEqual(self.digest, self.sha256(target))
         self.next_backup_is_right()
         ended_now = f"'id': '{self.volume}'"
         left = [
@@ -132,3 +145,19 @@ class TestInterruption(ConnectorTestCase):
                 f'was exported for job {job["id"]}'
             ),
         )
+
+    def test_proxy_is_killed_in_a_restore(self) -> None:
+        backup = self.backup(self.volume)
+        self.write(self.volume, 0, os.urandom(8 * MIB))
+        self.slow()
+        self.start_restore(backup, self.volume)
+        job = self.wait_for_progress(backup, 'restore')
+        [record] = self.records()
+        self.assertNotIn(SECRET, record.read_text())
+        self.end('kill', 'ebackup-proxy')
+        self.assertEqual([record], self.records())
+        self.all_up_at_full_speed()
+        self.wait_for_volume('available')
+        self.assertEqual(2, self.job(job['id'])['runs'])
+        self.assert_nothing_left()
+        self.assertEqual(self.digest, self.sha256(self.volume))
