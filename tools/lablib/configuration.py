@@ -210,7 +210,7 @@ def _ebackup(lab: lab_module.Lab) -> Sections:
         'keystone_authtoken': _token_check(lab, 'ebackup'),
         'database': {'connection': _database(lab, 'ebackup', catalog)},
         # Those that stay away shall not keep a test waiting for long.
-        'server': {'host': HOST, 'tick': 0.25, 'resume_timeout': 30},
+        'server': {'host': HOST, 'resume_timeout': 30},
     }
     if not lab.settings.separate:
         sections['proxy'] = _proxy(lab)
