@@ -232,6 +232,8 @@ class Ceph:
                 # Below the directory that it is started in.
                 'admin_socket': _SOCKET,
                 'osd_memory_target': 896 << 20,  # the least that it takes
+                # Until a client that was killed has lost its locks.
+                'osd_client_watch_timeout': 15,
                 'bluestore_block_size': 20 << 30,
             },
         }
