@@ -20,7 +20,9 @@ from ebackup_driver import resources
 LOG = logging.getLogger(__name__)
 
 FIRST_DELAY = 0.1
-_GROWTH = 1.5
+# So what ended is noticed after another tenth of the time that it took, or
+# after the poll interval.
+_GROWTH = 1.1
 
 _Answer = TypeVar('_Answer')
 _Arguments = ParamSpec('_Arguments')

@@ -117,11 +117,14 @@ class TestWait(WaiterTestCase):
         )
 
     def test_looks_often_at_first_and_seldom_later(self):
-        self.service.beats_needed = 12
+        self.service.beats_needed = 40
         self.wait()
         self.assertEqual(0.1, self.naps[0])
         self.assertEqual(sorted(self.naps), self.naps)
         self.assertEqual(2.0, self.naps[-1])
+        for number, nap in enumerate(self.naps[1:], 1):
+            passed = sum(self.naps[:number])
+            self.assertLess(nap, 0.1 + passed / 9)
 
     def test_looks_no_more_when_the_job_has_ended(self):
         self.service.beats_needed = 1
