@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Mapping
 import dataclasses
+import math
 
 from oslo_config import cfg
 from oslo_log import log
@@ -41,6 +42,7 @@ def dispatch(
     conf: cfg.ConfigOpts,
     proxies: clients.ProxyClient,
     latest: int | None = None,
+    looked: float = math.inf,
 ) -> None:
     """Hand out what can be handed out; pass on what is to be cancelled.
 
@@ -49,6 +51,8 @@ def dispatch(
 
     :param latest: the instant, in milliseconds, as of which jobs wait and
         proxies are there; None: now by the database's clock
+    :param looked: seconds for which this server has been looking; before
+        proxy_timeout, there may be proxies that it could not hear of yet
     """
     with catalog.reader() as session:
         unfinished = job_rows.unfinished(session)
@@ -56,7 +60,7 @@ def dispatch(
         if job.state == job_rows.RUNNING and job.cancel_reason is not None:
             _send_cancel(proxies, job)
     if any(job.state == job_rows.PENDING for job in unfinished):
-        for host, spec in assign(catalog, conf, latest):
+        for host, spec in assign(catalog, conf, latest, looked):
             _send(proxies, host, spec)
 
 
@@ -81,7 +85,10 @@ def _send_cancel(proxies: clients.ProxyClient, job: job_rows.Job) -> None:
 
 @database.retried
 def assign(
-    catalog: database.Catalog, conf: cfg.ConfigOpts, latest: int | None = None
+    catalog: database.Catalog,
+    conf: cfg.ConfigOpts,
+    latest: int | None = None,
+    looked: float = math.inf,
 ) -> list[tuple[str, messages.JobSpec]]:
     """Take what can be taken now; (host, job) pairs still to be sent."""
     with catalog.writer() as session:
@@ -98,7 +105,7 @@ def assign(
             host = board.host(job)
             if host is None:
                 _fail_without_proxy(
-                    session, conf, job, kinds[job.id], proxies, now
+                    session, conf, job, kinds[job.id], proxies, now, looked
                 )
             elif board.room(job, host):
                 spec = handout.hand_out(
@@ -222,6 +229,7 @@ def _fail_without_proxy(
     kind: str | None,
     proxies: Iterable[proxy_rows.Proxy],
     now: int,
+    looked: float,
 ) -> None:
     wanted = (job.attachment or {}).get('host')
     waited = (now - (job.ready_at or now)) / 1000
@@ -241,6 +249,8 @@ def _fail_without_proxy(
         and (proxy.age >= timeout or proxy.capabilities.get('stopping'))
     ]
     if min([waited, *away]) <= timeout:
+        return
+    if looked <= conf.server.proxy_timeout:
         return
     alive = [proxy for proxy in proxies if proxy.age < timeout]
     outdated = [proxy for proxy in alive if not proxy.understood]

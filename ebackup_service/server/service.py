@@ -7,6 +7,7 @@ and several of them may run on one catalog.
 
 from collections.abc import Callable
 import threading
+import time
 from typing import TypeVar
 
 from oslo_config import cfg
@@ -49,6 +50,7 @@ class ServerService:
         self._conf = conf
         self._catalog = catalog
         self._clock = clocks.Watch(conf.server.lease + leases.MARGIN)
+        self._began = time.monotonic()
         self._proxies = clients.ProxyClient(transport)
         self._listener = listeners.listen(
             transport,
@@ -109,6 +111,7 @@ class ServerService:
                 self._conf,
                 self._proxies,
                 now,
+                time.monotonic() - self._began,
             )
         self._try(history.forget, self._catalog, self._conf)
 

@@ -22,9 +22,9 @@ class DispatchTestCase(base.BaseTestCase):
         self.fixture.attach(job.id, host=host)
         return job
 
-    def assigned(self):
+    def assigned(self, **options):
         """Job id -> host, of one tick."""
-        handed = dispatch.assign(self.catalog, self.fixture.conf)
+        handed = dispatch.assign(self.catalog, self.fixture.conf, **options)
         return {spec.id: host for host, spec in handed}
 
     def error(self, job):
@@ -247,6 +247,20 @@ class TestWithoutProxy(DispatchTestCase):
             message = self.fixture.job(job.id).error['message']
             self.assertIn('host here is of version 1,', message)
             self.assertIn('upgrade it', message)
+
+    def test_server_that_has_just_begun_may_not_have_heard_of_it(self):
+        job = repositories.collect(self.catalog, 'default')
+        self.fixture.age(job.id, 600)
+        self.assertEqual({}, self.assigned(looked=4.0))
+        self.assertIsNone(self.error(job))
+        self.fixture.announce()
+        self.assertEqual({job.id: 'here'}, self.assigned(looked=4.5))
+
+    def test_server_that_has_begun_a_while_ago_would_have_heard_of_it(self):
+        job = repositories.collect(self.catalog, 'default')
+        self.fixture.age(job.id, 600)
+        self.assigned(looked=5.1)
+        self.assertEqual('no-proxy', self.error(job))
 
     def test_upkeep_fails_when_there_is_no_proxy_at_all(self):
         job = repositories.collect(self.catalog, 'default')

@@ -137,6 +137,19 @@ class TestTick(base.BaseTestCase):
         self.fixture.server.tick()
         self.assertEqual('running', self.fixture.job(job.id).state)
 
+    def test_job_of_before_its_start_waits_for_a_proxy(self):
+        """Such as the takeover of a repository after a disaster."""
+        self.fixture.conf.set_override('proxy_timeout', 600.0, 'server')
+        job = self.ready()
+        self.fixture.age_proxy('here', 3600)
+        self.fixture.age(job.id, 1800)
+        jobs.beat(self.fixture.catalog, job.id)
+        self.fixture.server.tick()
+        self.assertEqual('pending', self.fixture.job(job.id).state)
+        self.fixture.announce()
+        self.fixture.server.tick()
+        self.assertEqual('running', self.fixture.job(job.id).state)
+
     def test_stopped_server_hands_nothing_out(self):
         self.fixture.server.stop()
         job = self.ready()
