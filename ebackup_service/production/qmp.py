@@ -97,12 +97,11 @@ class Monitor:
         self._send(json.dumps(message).encode() + b'\n')
         while True:
             answer = self._object(self._line())
-            if answer.get('id') != mine:
-                continue
-            if 'return' in answer:
-                return answer['return']
-            if 'error' in answer:
+            # What QEMU can't parse has no id.
+            if 'error' in answer and answer.get('id', mine) == mine:
                 raise Refused(str(answer['error'].get('desc')))
+            if 'return' in answer and answer.get('id') == mine:
+                return answer['return']
 
     def close(self) -> None:
         self._socket.close()

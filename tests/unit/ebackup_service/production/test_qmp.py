@@ -143,6 +143,10 @@ class MonitorTest(base.BaseTestCase):
         self.assertEqual('no node', str(error))
         self.assertEqual(3, monitor.execute('another'))
 
+    def test_command_that_qemu_can_not_parse(self):
+        self.qemu.answers.append(line({'error': {'desc': 'JSON parse error'}}))
+        self.assertRaises(qmp.Refused, self.monitor().execute, 'do-it')
+
     def test_what_is_no_qmp(self):
         for greeting in (
             b'220 mail.example ESMTP\r\n',
