@@ -70,13 +70,21 @@ class HttpServerTest(base.BaseTestCase):
         self.assertEqual('body-too-large', error['kind'])
 
     def test_huge_body_in_chunks_is_refused_while_it_comes(self):
-        connection = self._connect(self._start())
-        connection.request(
-            'PUT', '/', iter([b'x' * 1000] * 6), encode_chunked=True
-        )
-        response = connection.getresponse()
-        self.assertEqual(413, response.status)
-        error = json.loads(response.read())['error']
+        server = self._start()
+        with socket.create_connection(('127.0.0.1', server.port)) as raw:
+            raw.settimeout(30)
+            # At once, and without an end: what is sent after the refusal
+            # breaks the connection.
+            raw.sendall(
+                b'PUT / HTTP/1.1\r\nHost: a\r\n'
+                b'Transfer-Encoding: chunked\r\n\r\n'
+                + b'3e8\r\n%b\r\n'
+                % (b'x' * 1000)
+                * 6
+            )
+            head, _, body = raw.makefile('rb').read().partition(b'\r\n\r\n')
+        self.assertIn(b' 413 ', head)
+        error = json.loads(body)['error']
         self.assertEqual('body-too-large', error['kind'])
 
     def test_what_is_not_http_is_400_in_json(self):
