@@ -8,7 +8,9 @@ A snapshot with the id ID and the name NAME is, in QEMU,
   in the image file if that is qcow2, so that it outlives the process;
 * the node ebackup-ID, an image over the volume, which the job ebackup-ID
   fills with what is about to be overwritten (a backup job with sync=none), and
-  the read-only export ebackup-ID of it. They are gone when the process ends;
+  the read-only export ebackup-ID of it. Its file, which has no name, is the
+  node ebackup-ID-f, and for as long as its first clusters are written an
+  export. They are gone when the process ends;
 * on that node, for each earlier snapshot, a bitmap ebackup-EARLIER, which is a
   copy, made at the later snapshot's instant, of the earlier one's.
 
