@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from collections.abc import Sequence
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -21,6 +22,8 @@ LOG = logging.getLogger(__name__)
 Start = Callable[[cfg.ConfigOpts, contextlib.ExitStack], None]
 # Seconds beyond the parts' own that stopping may take.
 MARGIN = 25
+# By its number: whatever stands in for it can't be written to in a crash.
+_STDERR = 2
 # What an operator can put right; the message says how.
 EXPECTED = (cfg.Error, OSError)
 
@@ -36,6 +39,8 @@ def run(
     :param expected: what start() may raise that an operator can put right
     """
     expected = (*EXPECTED, *expected)
+    # Should a library end the process, it says what each thread was doing.
+    faulthandler.enable(_STDERR)
     told = _Told()
     watchdog: threading.Timer | None = None
     try:

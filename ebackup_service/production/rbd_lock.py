@@ -48,12 +48,6 @@ def take(
     calls.run(lambda: image.lock_acquire(rbd.RBD_LOCK_MODE_EXCLUSIVE))
 
 
-def release(image: rbd_cluster.Image) -> None:
-    """As closing the image does, but for others to see at once."""
-    if image.is_exclusive_lock_owner():
-        image.lock_release()
-
-
 def _holder(image: rbd_cluster.Image) -> tuple[str, str] | None:
     """Client and address of who has the lock and is alive."""
     lock = image.list_lockers()

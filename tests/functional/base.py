@@ -21,6 +21,7 @@ from keystoneauth1 import adapter
 import openstack
 from openstack import connection
 from openstack import exceptions as sdk_errors
+from testtools import content
 
 from tests import base
 from tests import environment
@@ -32,6 +33,8 @@ for chatty in 'keystoneauth', 'urllib3':
 
 # Seconds; the machine may have other things to do.
 TIMEOUT = 180
+# Of the log of a service that died: a stack of each of its threads.
+LAST_LINES = 200
 MIB = 1024 * 1024
 GIB = 1024 * MIB
 
@@ -60,6 +63,7 @@ class LabTestCase(base.BaseTestCase):
         if 'EBACKUP_LAB' not in os.environ:
             self.fail('EBACKUP_LAB has to name the directory of a lab')
         self.lab = lab.current()
+        self.addOnException(self._tell_of_the_dead)
         self.admin = connect('admin')
         self.demo = connect('demo')
         self.other = connect('other')
@@ -75,6 +79,17 @@ class LabTestCase(base.BaseTestCase):
             interface='public',
             raise_exc=False,
         )
+
+    def _tell_of_the_dead(self, _exception: object) -> None:
+        """Of services that died by themselves: a failure's cause, maybe."""
+        for service in self.lab.status()['services']:
+            if service['state'] == 'died':
+                said = pathlib.Path(service['log']).read_text(errors='replace')
+                last = '\n'.join(said.splitlines()[-LAST_LINES:])
+                self.addDetail(
+                    f'{service["name"]} died, its last words',
+                    content.text_content(last),
+                )
 
     # Waiting
 

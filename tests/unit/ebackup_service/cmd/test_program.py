@@ -4,6 +4,9 @@ import io
 import logging
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 
 import fixtures
@@ -111,6 +114,20 @@ class RunTest(base.BaseTestCase):
             and not thread.finished.is_set()
         ]
         self.assertEqual([], timers)
+
+    def test_crash_says_what_was_being_done(self):
+        code = textwrap.dedent(f"""
+            import os
+            from ebackup_service.cmd import program
+            def crash(conf, stack):
+                os.abort()
+            program.run('prog', crash, ['--config-file', {self.path!r}])
+        """)
+        crashed = subprocess.run(
+            [sys.executable, '-c', code], stderr=subprocess.PIPE, text=True
+        )
+        self.assertEqual(-signal.SIGABRT, crashed.returncode)
+        self.assertIn('line 5 in crash', crashed.stderr)
 
     def test_parts_that_do_not_stop_are_given_up(self):
         ended = threading.Event()

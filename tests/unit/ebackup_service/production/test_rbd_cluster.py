@@ -82,3 +82,26 @@ class ClusterTest(rbd_case.RbdTestCase):
             self.image() as image,
         ):
             self.assertEqual(2, len(list(image.watchers_list())))
+
+    def test_lock_is_released_before_its_image_is_closed(self):
+        image = self.cluster.open(False, name=self.name)
+        image.lock_acquire(self.library.RBD_LOCK_MODE_EXCLUSIVE)
+        watched = _Watched(image)
+        self.cluster.close_image(watched)
+        self.assertIs(False, watched.had_lock)
+
+
+class _Watched:
+    """An image; what it had when it was closed."""
+
+    had_lock = None
+
+    def __init__(self, image):
+        self._image = image
+
+    def __getattr__(self, name):
+        return getattr(self._image, name)
+
+    def close(self):
+        self.had_lock = self._image.is_exclusive_lock_owner()
+        self._image.close()
