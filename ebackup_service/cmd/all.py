@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """ebackup-all: server, proxy and API as threads of one process.
 
-They speak over oslo.messaging's ``fake://``, which stays inside a process.
+They speak over ``ebackup-local://``, which stays inside the process.
 The catalog's tables, and the repository that the configuration names, are
 made at the first start.
 """
@@ -20,12 +20,11 @@ from ebackup_service.cmd import program
 from ebackup_service.cmd import transports
 from ebackup_service.proxy import service as proxy_service
 from ebackup_service.rpc import clients
+from ebackup_service.rpc import local
 from ebackup_service.server import enabled_storages
 from ebackup_service.server import errors as server_errors
 from ebackup_service.server import repositories
 from ebackup_service.server import service as server_service
-
-TRANSPORT = 'fake://'
 
 
 def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
@@ -35,7 +34,7 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     with catalogs.explained(conf):
         repositories.ensure_default(catalog, conf)
         enabled_storages.ensure(catalog, conf)
-    transport = transports.opened(conf, stack, TRANSPORT)
+    transport = transports.opened(conf, stack, local.URL)
     server = server_service.ServerService(conf, transport, catalog)
     connect = clients.ProxyClient(transport).connect
     app = deploy.application(conf, catalog, server.wake, connect)

@@ -12,10 +12,10 @@ from typing import Any
 
 import fixtures
 import oslo_messaging
-from oslo_messaging._drivers import impl_fake
 
 from ebackup_service.rpc import clients
 from ebackup_service.rpc import listeners
+from ebackup_service.rpc import local
 from ebackup_service.rpc import topics
 
 
@@ -38,7 +38,7 @@ class _ProxyEar:
 
 
 class Bus(fixtures.Fixture):
-    """``fake://``, on the exchange that ``conf`` names."""
+    """``ebackup-local://``, with the options of ``conf``."""
 
     def __init__(self, conf: Any) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Bus(fixtures.Fixture):
 
     def _setUp(self) -> None:
         self.transport = oslo_messaging.get_rpc_transport(
-            self._conf, url='fake://'
+            self._conf, url=local.URL
         )
         self.addCleanup(self.transport.cleanup)
 
@@ -97,7 +97,7 @@ class Outage(fixtures.Fixture):
         self.left = times
 
     def _setUp(self) -> None:
-        send = impl_fake.FakeDriver.send
+        send = local.LocalDriver.send
 
         def refuse(
             driver: Any, target: Any, context: Any, message: Any, **kw: Any
@@ -109,7 +109,7 @@ class Outage(fixtures.Fixture):
 
         self.useFixture(
             fixtures.MonkeyPatch(
-                'oslo_messaging._drivers.impl_fake.FakeDriver.send', refuse
+                'ebackup_service.rpc.local.LocalDriver.send', refuse
             )
         )
 
@@ -137,7 +137,7 @@ class Mischief(fixtures.Fixture):
         self._over = False
 
     def _setUp(self) -> None:
-        send = impl_fake.FakeDriver.send
+        send = local.LocalDriver.send
 
         def meddle(
             driver: Any, target: Any, context: Any, message: Any, **kw: Any
@@ -162,7 +162,7 @@ class Mischief(fixtures.Fixture):
         self.addCleanup(self._end)
         self.useFixture(
             fixtures.MonkeyPatch(
-                'oslo_messaging._drivers.impl_fake.FakeDriver.send', meddle
+                'ebackup_service.rpc.local.LocalDriver.send', meddle
             )
         )
 

@@ -8,6 +8,7 @@ import fixtures
 import oslo_messaging
 
 from ebackup_service.proxy import service as proxy_service
+from ebackup_service.rpc import local
 from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server import images
@@ -21,7 +22,7 @@ CHUNK = catalog_fixture.CHUNK
 
 
 class Service(catalog_fixture.Catalog):
-    """A server and a proxy over ``fake://``, with a repository."""
+    """A server and a proxy over ``ebackup-local://``, with a repository."""
 
     def __init__(
         self,
@@ -45,7 +46,7 @@ class Service(catalog_fixture.Catalog):
         super()._setUp()
         self.repository_path = os.path.join(self.directory, 'repository')
         self.transport = oslo_messaging.get_rpc_transport(
-            self.conf, url='fake://'
+            self.conf, url=local.URL
         )
         self.addCleanup(self.transport.cleanup)
         if self._with_server:

@@ -64,7 +64,8 @@ class TestListen(base.BaseTestCase):
 
     def test_closed_listener_answers_no_more(self):
         self.close()
-        clients.ServerClient(self.bus.transport).wake()
+        client = clients.ServerClient(self.bus.transport)
+        self.assertRaises(errors.PeerUnreachable, client.wake)
         self.assertFalse(self.endpoint.begun.is_set())
 
     def test_close_does_not_wait_for_ever(self):
