@@ -7,7 +7,7 @@ what has changed. What Cinder exports is read and written here in any case.
 
 from collections.abc import Callable
 from collections.abc import Iterator
-import functools
+import contextlib
 from typing import Any
 
 from ebackup_service.production import attached
@@ -15,10 +15,7 @@ from ebackup_service.production import base
 from ebackup_service.production import errors
 from ebackup_service.production import rbd_calls
 from ebackup_service.production import rbd_reads
-
-# Bytes of one request to write; of one that zeroes.
-_PIECE = 1 << 20
-_ZEROED = 64 << 20
+from ebackup_service.production import rbd_writes
 
 
 class ImageVolume:
@@ -37,10 +34,9 @@ class ImageVolume:
         self, image: Any, name: str, size: int, calls: rbd_calls.Calls
     ) -> None:
         self.size = size
-        self._image = image
         self._name = name
-        self._calls = calls
         self._reads = rbd_reads.Reads(calls, image)
+        self._writes = rbd_writes.Writes(calls, image)
 
     def extents(self) -> Iterator[base.Extent]:
         if self.size:
@@ -50,6 +46,8 @@ class ImageVolume:
         self._reads.expect(offset, length)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
+        with self._written():
+            self._writes.settle(offset, len(buffer))
         try:
             self._reads.read_into(offset, buffer)
         except OSError as e:
@@ -57,43 +55,27 @@ class ImageVolume:
 
     def write(self, offset: int, buffer: memoryview) -> None:
         self._check_range(offset, len(buffer))
-        self._gather(
-            errors.TargetUnavailable,
-            [
-                functools.partial(
-                    self._image.aio_write,
-                    bytes(buffer[start : start + _PIECE]),
-                    offset + start,
-                )
-                for start in range(0, len(buffer), _PIECE)
-            ],
-        )
+        with self._written():
+            self._writes.write(offset, buffer)
 
     def zero(self, offset: int, length: int) -> None:
         self._check_range(offset, length)
-        end = offset + length
-        for start in range(offset, end, _ZEROED):
-            size = min(_ZEROED, end - start)
-            self._gather(
-                errors.TargetUnavailable,
-                [functools.partial(self._image.aio_write_zeroes, start, size)],
-            )
+        with self._written():
+            self._writes.zero(offset, length)
 
     def flush(self) -> None:
-        self._gather(errors.TargetUnavailable, [self._image.aio_flush])
+        with self._written():
+            self._writes.flush()
 
     def close(self) -> None:
         self._reads.forget()
 
-    def _gather(
-        self,
-        error: type[errors.ProductionError],
-        starts: list[rbd_calls.Start],
-    ) -> None:
+    @contextlib.contextmanager
+    def _written(self) -> Iterator[None]:
         try:
-            self._calls.gather(starts)
+            yield
         except OSError as e:
-            raise self._failed(error, e) from e
+            raise self._failed(errors.TargetUnavailable, e) from e
 
     def _failed(
         self, error: type[errors.ProductionError], e: OSError

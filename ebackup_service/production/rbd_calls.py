@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import functools
 import os
 import queue
+import threading
 import time
 from typing import Any
 from typing import TypeVar
@@ -66,38 +67,46 @@ class Calls:
 
 
 class Gathering:
-    """Asynchronous calls that are under way."""
+    """Asynchronous calls that are under way.
+
+    Any number of threads may wait. ``_lock`` is held by the one that does,
+    and protects what has ended so far.
+    """
 
     def __init__(
         self, starts: Sequence[Start], check: Callable[[], None]
     ) -> None:
         self._check = check
-        self._count = len(starts)
         self._ended: queue.SimpleQueue[tuple[int, int, bytes | None, float]]
         self._ended = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._missing = len(starts)
+        self._found = [b''] * len(starts)
+        self._last = 0.0
+        self._failure = 0
         for number, start in enumerate(starts):
             start(functools.partial(self._end, number))
 
     def wait(self) -> tuple[list[bytes], float]:
-        """What each has read, and when the last one had; once.
+        """What each has read, and when the last one had.
 
-        :raises: OSError, and what the check raises
+        :raises: OSError, when all have ended; what the check raises
         """
-        found = [b''] * self._count
-        last = 0.0
-        missing = self._count
-        while missing:
-            try:
-                number, code, data, when = self._ended.get(timeout=waits.LOOK)
-            except queue.Empty:
-                self._check()
-                continue
-            if code < 0:
-                raise OSError(-code, os.strerror(-code))
-            found[number] = data or b''
-            last = max(last, when)
-            missing -= 1
-        return found, last
+        with self._lock:
+            while self._missing:
+                try:
+                    ended = self._ended.get(timeout=waits.LOOK)
+                except queue.Empty:
+                    self._check()
+                    continue
+                self._missing -= 1
+                number, code, data, when = ended
+                self._found[number] = data or b''
+                self._last = max(self._last, when)
+                self._failure = self._failure or min(code, 0)
+            if self._failure:
+                raise OSError(-self._failure, os.strerror(-self._failure))
+            return self._found, self._last
 
     def _end(
         self, number: int, completion: Any, data: bytes | None = None

@@ -14,11 +14,7 @@ from ebackup_service.production import errors
 from ebackup_service.production import rbd_cluster
 from ebackup_service.production import rbd_extents
 from ebackup_service.production import rbd_reads
-
-# Bytes of one request to write.
-_PIECE = 1 << 20
-# Bytes that are zeroed in one request: whole objects, where it can be.
-_ZEROED = 64 << 20
+from ebackup_service.production import rbd_writes
 
 
 class RbdSource:
@@ -147,44 +143,29 @@ class RbdTarget:
         self.size = size
         self.truncated = truncated
         self._cluster = cluster
-        self._image = image
         self._name = name
         self._opened = opened
         self._reads = rbd_reads.Reads(cluster.calls, image)
+        self._writes = rbd_writes.Writes(cluster.calls, image)
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         with self._explained('reading'):
+            self._writes.settle(offset, len(buffer))
             self._reads.read_into(offset, buffer)
 
     def write(self, offset: int, buffer: memoryview) -> None:
         self._check_range(offset, len(buffer))
-        image = self._image
         with self._explained('writing'):
-            self._cluster.calls.gather(
-                [
-                    functools.partial(
-                        image.aio_write,
-                        bytes(buffer[start : start + _PIECE]),
-                        offset + start,
-                    )
-                    for start in range(0, len(buffer), _PIECE)
-                ],
-            )
+            self._writes.write(offset, buffer)
 
     def zero(self, offset: int, length: int) -> None:
-        """By "write zeroes": a discard may leave, or uncover, other bytes."""
         self._check_range(offset, length)
         with self._explained('writing zeros to'):
-            for start in range(offset, offset + length, _ZEROED):
-                size = min(_ZEROED, offset + length - start)
-                begin = functools.partial(
-                    self._image.aio_write_zeroes, start, size
-                )
-                self._cluster.calls.gather([begin])
+            self._writes.zero(offset, length)
 
     def flush(self) -> None:
         with self._explained('flushing'):
-            self._cluster.calls.gather([self._image.aio_flush])
+            self._writes.flush()
 
     def close(self) -> None:
         self._opened.close()

@@ -5,10 +5,12 @@ In one lab with a Ceph, in which all of Cinder is one process: it is started
 with the one driver, then with the other. Each backs a volume of its own up, of
 the same bytes, and ten times what has changed of it; from the tenth of these a
 new volume is made. Cinder's driver keeps backups as images, with a snapshot
-for each backup, in another pool of the same Ceph. Seconds go from the request
-until Cinder says that it is done; a restore's have Cinder's looks at the new
-volume in them, one a second. CPU seconds are those of all processes of the
-lab, Ceph's included; memory is that of Cinder and of our service.
+for each backup, in another pool of the same Ceph, and compresses nothing; so
+ours does it twice, as it is by default and (``ceph-plain-*``) without that.
+Seconds go from the request until Cinder says that it is done; a restore's have
+Cinder's looks at the new volume in them, one a second. CPU seconds are those
+of all processes of the lab, Ceph's included; memory is that of Cinder and of
+our service.
 """
 
 from collections.abc import Callable
@@ -32,10 +34,12 @@ from tests.benchmarks import images
 from tests.benchmarks import meter
 from tests.benchmarks import process
 
+_OURS, _PLAIN, _OTHER = 'ours', 'ours, uncompressed', "Cinder's for Ceph"
+# What is measured, and who of ours does it.
 NAMES = {
-    'ceph-full': 'full',
-    'ceph-incremental': 'incremental',
-    'ceph-restore': 'restore',
+    f'{prefix}-{job}': (job, contender)
+    for prefix, contender in (('ceph', _OURS), ('ceph-plain', _PLAIN))
+    for job in ('full', 'incremental', 'restore')
 }
 _TITLES = {
     'full': 'first backup through Cinder, of a volume in Ceph',
@@ -43,17 +47,20 @@ _TITLES = {
     'restore': 'restore of the tenth of them to a new volume',
 }
 _INCREMENTALS = 10
-_OURS, _OTHER = 'ours', "Cinder's for Ceph"
 _POOL, _USER = 'backups', 'cinder-backup'
-# Of cinder.conf, in place of those that the lab has.
+# Service of the lab -> options in place of those that it has.
 _OPTIONS = {
-    _OURS: '',
-    _OTHER: f"""\
+    _OURS: {'cinder': '', 'ebackup': ''},
+    _PLAIN: {'cinder': '', 'ebackup': '[repository]\ncompression = none\n'},
+    _OTHER: {
+        'cinder': f"""\
 [DEFAULT]
 backup_driver = cinder.backup.drivers.ceph.CephBackupDriver
 backup_ceph_user = {_USER}
 backup_ceph_pool = {_POOL}
 """,
+        'ebackup': '',
+    },
 }
 _TOOL = pathlib.Path(__file__).parents[2] / 'tools' / 'lab'
 _ZONE = 'nova'
@@ -65,20 +72,23 @@ def run(
     source = data.Volume(directory, 'real', size)
     source.prepare()
     samples: dict[str, dict[str, list[contest.Figures]]] = {}
+    contenders = {NAMES[name][1] for name in names} | {_OTHER}
     with _up(directory / 'lab-ceph') as lab:
         user = cloud.Cloud(lab)
         for number in range(rounds):
-            for driver in _OPTIONS:
+            for one in sorted(contenders):
                 print(
-                    f'ceph: round {number + 1} of {rounds}, {driver}',
-                    flush=True,
+                    f'ceph: round {number + 1} of {rounds}, {one}', flush=True
                 )
-                turn = Turn(lab, user, source, _use(lab, driver))
+                turn = Turn(lab, user, source, _use(lab, one))
                 for job, found in turn.run().items():
-                    samples.setdefault(job, {}).setdefault(driver, []).extend(
+                    samples.setdefault(job, {}).setdefault(one, []).extend(
                         found
                     )
-    return {name: _answer(NAMES[name], size, samples) for name in names}
+    return {
+        name: _answer(*NAMES[name], size=size, samples=samples)
+        for name in names
+    }
 
 
 class Turn:
@@ -173,24 +183,29 @@ def _make_pool(lab: lab_module.Lab) -> None:
         )
 
 
-def _use(lab: lab_module.Lab, driver: str) -> dict[str, int]:
-    """Start Cinder with it; the processes whose memory counts."""
-    (lab.etc / 'cinder.d' / 'driver.conf').write_text(_OPTIONS[driver])
+def _use(lab: lab_module.Lab, contender: str) -> dict[str, int]:
+    """Start what it needs; the processes whose memory counts."""
     command = [sys.executable, _TOOL, '--dir', lab.directory]
-    if subprocess.run([*command, 'restart', 'cinder']).returncode:
-        raise process.Failure('Cinder did not come up, see above')
-    names = ['cinder', 'ebackup'] if driver == _OURS else ['cinder']
+    for service, options in _OPTIONS[contender].items():
+        (lab.etc / f'{service}.d' / 'contender.conf').write_text(options)
+        if subprocess.run([*command, 'restart', service]).returncode:
+            raise process.Failure(f'{service} did not come up, see above')
+    names = ['cinder'] if contender == _OTHER else ['cinder', 'ebackup']
     pids = {name: lab_process.Process(lab.run, name).pid for name in names}
     return {name: pid for name, pid in pids.items() if pid is not None}
 
 
 def _answer(
-    job: str, size: int, samples: dict[str, dict[str, list[contest.Figures]]]
+    job: str,
+    contender: str,
+    size: int,
+    samples: dict[str, dict[str, list[contest.Figures]]],
 ) -> contest.Answer:
-    ours, other = samples[job][_OURS], samples[job][_OTHER]
+    ours, other = samples[job][contender], samples[job][_OTHER]
     bytes_ = {'volume_bytes': size}
+    how = '' if contender == _OURS else ', uncompressed'
     return {
-        'title': f'{_TITLES[job]}: {size >> 20} MiB, an ext4 file system',
+        'title': f'{_TITLES[job]}{how}: {size >> 20} MiB, an ext4 file system',
         'rounds': len(ours),
         'figures': contest.medians(ours) | bytes_,
         'peers': {_OTHER: contest.medians(other) | bytes_},

@@ -36,6 +36,7 @@ class BenchTestCase(base.BaseTestCase):
             *('rbd-4g', 'rbd-256g', 'rbd-restore'),
             *('rbd-full', 'rbd-apart', 'rbd-random'),
             *('ceph-full', 'ceph-incremental', 'ceph-restore'),
+            *('ceph-plain-full', 'ceph-plain-restore'),
         ):
             self.assertIn(name, listed.split())
 

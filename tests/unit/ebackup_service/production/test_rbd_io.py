@@ -254,8 +254,11 @@ class TargetTest(IoTestCase):
         target = self.target(self.lun(timeout=3), SIZE)
         self.pause()
         for call in (
-            lambda: target.write(0, memoryview(b'x' * MIB)),
-            lambda: target.zero(0, MIB),
+            lambda: target.zero(MIB, MIB),
+            lambda: (
+                target.write(0, memoryview(b'x' * MIB)),
+                target.flush(),
+            ),
         ):
             error = self.in_time(errors.TargetUnavailable, call)
             self.assertTrue(error.retryable)
@@ -264,6 +267,7 @@ class TargetTest(IoTestCase):
         storage = self.storage()
         target = self.target(storage.find(self.reference()), SIZE)
         target.write(0, memoryview(b'before'))
+        target.flush()
         with self.image() as image:
             [locker] = image.list_lockers()['lockers']
         command = {
@@ -277,10 +281,8 @@ class TargetTest(IoTestCase):
         self.ceph.admin.wait_for_latest_osdmap()
         with self.image() as image:
             image.write(b'theirs', 0)
-        error = self.assertRaises(
-            errors.TargetUnavailable,
-            *(target.write, 0, memoryview(b'after!')),
-        )
+        target.write(0, memoryview(b'after!'))
+        error = self.assertRaises(errors.TargetUnavailable, target.flush)
         self.assertIn('locked this proxy out', str(error))
         target.close()
         self.assertEqual(b'theirs', self.content()[:6])
