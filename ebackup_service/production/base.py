@@ -44,6 +44,7 @@ class Capabilities:
     snapshots: takes, finds and drops snapshots
     anchors: a volume can be deleted, through Cinder, that has a snapshot of
         ours
+    light_anchors: a snapshot costs less when it is reduced to an anchor
     lan_free: any proxy with access to the storage network reaches it; if not,
         the one on the host that the attachment names
     exported: Cinder exports what is read or written to the proxy that has the
@@ -54,6 +55,7 @@ class Capabilities:
     changed_extents: bool = False
     snapshots: bool = False
     anchors: bool = False
+    light_anchors: bool = False
     lan_free: bool = False
     exported: bool = False
 

@@ -87,6 +87,7 @@ class NbdStorage:
         changed_extents=True,
         snapshots=True,
         anchors=True,
+        light_anchors=True,
         lan_free=True,
     )
 

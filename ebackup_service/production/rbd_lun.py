@@ -75,7 +75,7 @@ class RbdLun:
                 raise errors.SnapshotExists(
                     f'{self._name} has a snapshot {name} already'
                 ) from e
-        snapshot = self.find_snapshot(name)
+            snapshot = self._named(image, name)
         if snapshot is None:
             raise errors.SnapshotUnknown(
                 f'snapshot {name} of {self._name} was removed by somebody as '
@@ -85,10 +85,7 @@ class RbdLun:
 
     def find_snapshot(self, name: str) -> base.Snapshot | None:
         with self._opened(f'looking for snapshot {name} of') as image:
-            for snapshot in self._snapshots(image):
-                if snapshot.name == name:
-                    return snapshot
-            return None
+            return self._named(image, name)
 
     def reduce_to_anchor(self, snapshot: base.Snapshot) -> None:
         with self._opened(f'looking for snapshot {snapshot.name} of') as image:
@@ -191,6 +188,14 @@ class RbdLun:
                 f'{self._name} has no snapshot {wanted.name} with id '
                 f'{wanted.id} (any more)'
             )
+
+    def _named(
+        self, image: rbd_cluster.Image, name: str
+    ) -> base.Snapshot | None:
+        for snapshot in self._snapshots(image):
+            if snapshot.name == name:
+                return snapshot
+        return None
 
     def _snapshots(self, image: rbd_cluster.Image) -> list[base.Snapshot]:
         """Without those of groups, mirrors and the trash."""

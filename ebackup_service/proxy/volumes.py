@@ -17,6 +17,7 @@ from ebackup_service.engine import control as job_control
 from ebackup_service.engine import shadow
 from ebackup_service.production import base as production
 from ebackup_service.production import errors as production_errors
+from ebackup_service.production import registry
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import patience
 from ebackup_service.proxy import task as proxy_task
@@ -100,6 +101,8 @@ def leave(task: proxy_task.Task) -> None:
     if snapshot is None and known is not None:
         snapshot = production.Snapshot(known.snapshot_id, known.name)
     if snapshot is None or storage is None or not storage.anchors:
+        return
+    if not registry.storage_class(storage.kind).capabilities.light_anchors:
         return
     try:
         with task.lun() as (_, lun):

@@ -50,6 +50,7 @@ class FolderStorage:
         changed_extents=True,
         snapshots=True,
         anchors=True,
+        light_anchors=True,
         lan_free=True,
     )
 

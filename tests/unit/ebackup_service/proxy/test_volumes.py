@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import os
 
 import fixtures
@@ -180,6 +181,20 @@ class TestBackup(volumes_case.VolumesTestCase):
         )
         self.back_up()
         self.assertEqual(self.known(state='anchor'), reduced)
+
+    def test_snapshot_that_costs_no_less_as_anchor_is_left_alone(self):
+        reduced = []
+        self.patch(
+            folder.FolderLun,
+            'reduce_to_anchor',
+            lambda lun, snapshot: reduced.append(snapshot.name),
+        )
+        storage = folder.FolderStorage
+        able = dataclasses.replace(storage.capabilities, light_anchors=False)
+        self.patch(storage, 'capabilities', able)
+        self.back_up()
+        self.assertEqual(1, len(self.known(state='anchor')))
+        self.assertEqual([], reduced)
 
     def test_what_can_not_be_reduced_is_no_failure(self):
         def fail(lun, snapshot):
