@@ -61,6 +61,22 @@ class EBackupTestCase(base.LabTestCase):
         log = self.lab.directory / 'log' / f'{name}.log'
         return log.read_text(errors='replace')
 
+    def wait_for_log(self, service: str, *texts: str) -> None:
+        """Wait until a service has logged these, in that order.
+
+        Cinder sets the state of what has failed first, and then logs why.
+        """
+
+        def has_logged() -> bool:
+            rest = self.log(service)
+            for text in texts:
+                _, found, rest = rest.partition(text)
+                if not found:
+                    return False
+            return True
+
+        self.wait_for(has_logged, f'{service} logs {texts}')
+
     def collect(self) -> dict[str, Any]:
         """Collect garbage; return the job when it has succeeded."""
         path = '/v1/repositories/default/collect'

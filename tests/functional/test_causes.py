@@ -27,7 +27,7 @@ class CauseTestCase(fault_case.FaultTestCase):
         self.assertRegex(found.fail_reason, f'^{cause}')
         self.assertLessEqual(len(found.fail_reason), 255)
         self.wait_for_volume('available', volume=volume)
-        self.assertIn(found.fail_reason, self.log('cinder-backup'))
+        self.wait_for_log('cinder-backup', found.fail_reason)
 
     def succeeds(self, volume: str, **fields: Any) -> str:
         """Return a backup that holds what the volume does."""

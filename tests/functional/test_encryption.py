@@ -143,10 +143,10 @@ class TestEncryption(EncryptionTestCase):
         self.wait_for_backup(backup, 'available')
         self.assertEqual(before, self.sha256(target))
         self.assertEqual([], self.jobs(backup, 'restore'))
-        self.assertIn(
+        self.wait_for_log(
+            'cinder-backup',
             f'Backup is encrypted, by volume type {self.encrypted_type}, and '
             f'volume {target} is of type {self.volume_type}',
-            self.log('cinder-backup'),
         )
 
     def test_encrypted_volume_refuses_a_backup_that_is_not(self):
@@ -161,9 +161,8 @@ class TestEncryption(EncryptionTestCase):
         self.assertEqual(before, self.sha256(target))
         self.assertEqual(key_id, self.key_of('volumes', target))
         self.assertIn(key_id, self.keys())
-        self.assertIn(
-            f'Backup is not encrypted, volume {target} is',
-            self.log('cinder-backup'),
+        self.wait_for_log(
+            'cinder-backup', f'Backup is not encrypted, volume {target} is'
         )
 
     def test_nobody_but_cinder_learns_a_key(self):

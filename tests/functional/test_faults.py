@@ -43,9 +43,7 @@ class FaultTestCase(fault_case.FaultTestCase):
         self.wait_for_volume('error_restoring', volume=target)
         self.assertEqual(before, self.sha256(target))
         failed = f'Restoring backup {kept} to volume {target} failed'
-        _, found, said = self.log('cinder-backup').partition(failed)
-        self.assertTrue(found)
-        self.assertIn(cause, said)
+        self.wait_for_log('cinder-backup', failed, cause)
         self.lab.run('start', self.lab.service('ebackup-api'))
         self.next_backup_is_right()
         self.can_be_restored_to_again(target, kept)

@@ -340,6 +340,7 @@ class TestInterruption(RbdTestCase):
         storage.delete_backup(backup, force=True)
         self.wait_until_gone(storage.get_backup, backup)
         self.wait_for_anchors(volume)
+        self.wait_for_status(storage.get_volume, volume, 'available')
         following = self.backup(volume)
         self.wait_for_anchors(volume, following)
         self.assert_restored(following, self.digest)

@@ -79,7 +79,7 @@ class SplitServiceTestCase(fault_case.FaultTestCase):
         self.kill('ebackup-server-2')
         # The proxy stops by itself; the driver reaches the API, and waits.
         stopped = f'backup job {self.job_id} returned: the lease ended'
-        self.wait_for(lambda: stopped in self.log('ebackup-proxy'), stopped)
+        self.wait_for_log('ebackup-proxy', stopped)
         self.assertEqual('running', self.job(self.job_id)['state'])
         self.assertEqual(
             'creating', self.admin.block_storage.get_backup(self.made).status
