@@ -40,11 +40,15 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     app = deploy.application(conf, catalog, server.wake, connect)
     http = http_server.HttpServer(conf, app)
     proxy = proxy_service.ProxyService(conf, transport)
-    # A proxy that finishes its jobs needs the others: the driver beats for
-    # them through the API.
-    for service in (server, http, proxy):
+    # A proxy announces itself, and hears of its jobs, at once; one that
+    # finishes its jobs needs the others: the driver beats for them through
+    # the API.
+    server.listen()
+    stack.callback(server.stop)
+    for service in (http, proxy):
         service.start()
         stack.callback(service.stop)
+    server.start()
 
 
 def main(args: Sequence[str] | None = None) -> int:

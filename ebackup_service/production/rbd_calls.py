@@ -9,6 +9,7 @@ answers or its own time limits are over.
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import errno
 import functools
 import os
 import queue
@@ -85,7 +86,12 @@ class Gathering:
         self._last = 0.0
         self._failure = 0
         for number, start in enumerate(starts):
-            start(functools.partial(self._end, number))
+            try:
+                start(functools.partial(self._end, number))
+            except Exception as error:
+                # Of those before it somebody has to see the end.
+                code = getattr(error, 'errno', None) or errno.EIO
+                self._ended.put((number, -code, None, time.monotonic()))
 
     def wait(self) -> tuple[list[bytes], float]:
         """What each has read, and when the last one had.
@@ -93,6 +99,9 @@ class Gathering:
         :raises: OSError, when all have ended; what the check raises
         """
         with self._lock:
+            if self._missing:
+                # Of many that wait for this, each looks when its turn comes.
+                self._check()
             while self._missing:
                 try:
                     ended = self._ended.get(timeout=waits.LOOK)

@@ -169,10 +169,12 @@ class Cluster:
         # What others ask of the owner of a lock, such as to remove a snapshot,
         # is done until the lock is released. If that comes with closing, and
         # not before, librbd 16 now and then aborts the process.
-        with contextlib.suppress(self.library.rbd.Error):
-            if image.is_exclusive_lock_owner():
-                image.lock_release()
-        image.close()
+        try:
+            with contextlib.suppress(self.library.rbd.Error):
+                if image.is_exclusive_lock_owner():
+                    image.lock_release()
+        finally:
+            image.close()
 
     def _closed(self, closing: 'concurrent.futures.Future[None]') -> None:
         with self._lock:

@@ -71,7 +71,7 @@ class Writes:
     def zero(self, offset: int, length: int) -> None:
         """By "write zeroes": a discard may leave, or uncover, other bytes.
 
-        :raises OSError:
+        :raises OSError: of this, or of what is under way there
         """
         self.settle(offset, length)
         end = offset + length

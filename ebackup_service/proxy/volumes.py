@@ -102,9 +102,11 @@ def leave(task: proxy_task.Task) -> None:
         snapshot = production.Snapshot(known.snapshot_id, known.name)
     if snapshot is None or storage is None or not storage.anchors:
         return
-    if not registry.storage_class(storage.kind).capabilities.light_anchors:
-        return
     try:
+        # Of the kind, since nobody has to connect to a storage for that.
+        kind = registry.storage_class(storage.kind)
+        if not kind.capabilities.light_anchors:
+            return
         with task.lun() as (_, lun):
             lun.reduce_to_anchor(snapshot)
     except (

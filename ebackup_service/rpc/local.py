@@ -53,10 +53,11 @@ class LocalDriver(base.BaseDriver):  # type: ignore[misc]
         :raises MessageDeliveryFailure: nobody listens
         :raises MessagingTimeout: there is no reply in time
         """
-        text = json.dumps(message)
+        text = json.dumps([ctxt, message])
         replies: queue.SimpleQueue[Reply] = queue.SimpleQueue()
         for listener in self._receivers(target):
-            listener.hear(_Incoming(ctxt, json.loads(text), replies))
+            heard = json.loads(text)
+            listener.hear(_Incoming(heard[0], heard[1], replies))
         if not wait_for_reply:
             return None
         try:
@@ -65,9 +66,13 @@ class LocalDriver(base.BaseDriver):  # type: ignore[misc]
             raise oslo_messaging.MessagingTimeout(
                 f'no reply on topic {target.topic} within {timeout} s'
             ) from None
-        if failure is not None:
-            raise failure
-        return reply
+        try:
+            if failure is not None:
+                raise failure
+            return reply
+        finally:
+            # It knows this frame.
+            del failure
 
     def send_notification(self, *_args: Any, **_kwargs: Any) -> None:
         raise NotImplementedError('ebackup-local has no notifications')
@@ -122,9 +127,10 @@ class _Listener(base.Listener):  # type: ignore[misc]
         self,
         driver: LocalDriver,
         target: oslo_messaging.Target,
-        *batch: Any,
+        batch_size: int,
+        batch_timeout: float | None,
     ) -> None:
-        super().__init__(*batch)
+        super().__init__(batch_size, batch_timeout)
         self._driver = driver
         self._target = target
 

@@ -64,8 +64,12 @@ class ServerService:
             target=self._tick_until_stopped, name='server-tick', daemon=True
         )
 
-    def start(self) -> None:
+    def listen(self) -> None:
+        """Answer proxies; hand nothing out yet."""
         self._listener.start()
+
+    def start(self) -> None:
+        self.listen()
         self._ticker.start()
         LOG.info('Server %s started', self._conf.server.host)
 
@@ -84,7 +88,8 @@ class ServerService:
             return
         self._stopping.set()
         self._due.set()
-        self._ticker.join(_STOP_SECONDS)
+        if self._ticker.is_alive():
+            self._ticker.join(_STOP_SECONDS)
         listeners.close(self._listener, _STOP_SECONDS)
         LOG.info('Server %s stopped', self._conf.server.host)
 

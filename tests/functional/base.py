@@ -13,6 +13,7 @@ import functools
 import logging
 import os
 import pathlib
+import subprocess
 import time
 from typing import Any
 import uuid
@@ -82,14 +83,15 @@ class LabTestCase(base.BaseTestCase):
 
     def _tell_of_the_dead(self, _exception: object) -> None:
         """Of services that died by themselves: a failure's cause, maybe."""
-        for service in self.lab.status()['services']:
-            if service['state'] == 'died':
-                said = pathlib.Path(service['log']).read_text(errors='replace')
-                last = '\n'.join(said.splitlines()[-LAST_LINES:])
-                self.addDetail(
-                    f'{service["name"]} died, its last words',
-                    content.text_content(last),
-                )
+        with contextlib.suppress(OSError, subprocess.CalledProcessError):
+            for service in self.lab.status()['services']:
+                if service['state'] == 'died':
+                    log = pathlib.Path(service['log'])
+                    lines = log.read_text(errors='replace').splitlines()
+                    self.addDetail(
+                        f'{service["name"]} died, its last words',
+                        content.text_content('\n'.join(lines[-LAST_LINES:])),
+                    )
 
     # Waiting
 

@@ -12,6 +12,7 @@ import fixtures
 from ebackup_service.api import errors
 from ebackup_service.cmd import all as cmd_all
 from ebackup_service.cmd import catalogs
+from ebackup_service.proxy import service as proxy_service
 from tests.unit.ebackup_service.cmd import base
 from tests.unit.ebackup_service import storage_fixture
 
@@ -47,6 +48,24 @@ class StartTest(base.ProgramTestCase):
             if thread.name in ('http', 'server-tick', 'proxy-announce')
         ]
         self.assertEqual([], left)
+
+    def test_nothing_is_handed_out_before_the_proxy_listens(self):
+        """It may be known from before; the job would be lost for a while."""
+        start = proxy_service.ProxyService.start
+        before = set(threading.enumerate())
+        begun = set()
+
+        def note(proxy):
+            begun.update(set(threading.enumerate()) - before)
+            start(proxy)
+
+        self.useFixture(
+            fixtures.MockPatchObject(proxy_service.ProxyService, 'start', note)
+        )
+        cmd_all.start(self.conf, self.stack)
+        names = {thread.name for thread in begun}
+        self.assertNotIn('server-tick', names)
+        self.assertIn('http', names)
 
     def test_storages_are_registered_that_the_configuration_names(self):
         self.useFixture(storage_fixture.PlayedKind())

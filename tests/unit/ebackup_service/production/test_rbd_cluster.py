@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import threading
+
 from ebackup_service.production import base as production
 from ebackup_service.production import rbd_calls
 from ebackup_service.production import rbd_cluster
@@ -88,6 +90,7 @@ class ClusterTest(rbd_case.RbdTestCase):
         image.lock_acquire(self.library.RBD_LOCK_MODE_EXCLUSIVE)
         watched = _Watched(image)
         self.cluster.close_image(watched)
+        self.assertTrue(watched.closed.wait(20))
         self.assertIs(False, watched.had_lock)
 
 
@@ -98,6 +101,7 @@ class _Watched:
 
     def __init__(self, image):
         self._image = image
+        self.closed = threading.Event()
 
     def __getattr__(self, name):
         return getattr(self._image, name)
@@ -105,3 +109,4 @@ class _Watched:
     def close(self):
         self.had_lock = self._image.is_exclusive_lock_owner()
         self._image.close()
+        self.closed.set()

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 import errno
 import threading
+import time
 
 from ebackup_service.production import rbd_calls
 from ebackup_service.production import rbd_writes
+from ebackup_service.production import waits
 from tests import base
 
 MIB = 1 << 20
@@ -11,6 +13,10 @@ MIB = 1 << 20
 
 class Stopped(Exception):
     """What a check raises when the job has to stop."""
+
+
+class _Refused(Exception):
+    errno = errno.EROFS
 
 
 class _Image:
@@ -76,8 +82,10 @@ class WritesTest(base.BaseTestCase):
     def in_thread(self, work):
         """Begin it; gives what waits for its end and tells its error."""
         failed = []
+        begun = threading.Event()
 
         def run():
+            begun.set()
             try:
                 work()
             except Exception as error:
@@ -85,6 +93,7 @@ class WritesTest(base.BaseTestCase):
 
         thread = threading.Thread(target=run)
         thread.start()
+        self.assertTrue(begun.wait(20))
 
         def ended(seconds=20):
             thread.join(seconds)
@@ -187,6 +196,25 @@ class WritesTest(base.BaseTestCase):
         self.write(0, MIB)
         self.stop = True
         self.assertRaises(Stopped, self.writes.flush)
+
+    def test_all_that_wait_for_the_same_stop_together(self):
+        self.write(0, MIB)
+        waiting = [self.in_thread(self.writes.flush) for _ in range(8)]
+        self.stop = True
+        began = time.monotonic()
+        for _, ended in waiting:
+            [error] = ended()
+            self.assertIsInstance(error, Stopped)
+        self.assertLess(time.monotonic() - began, 8 * waits.LOOK)
+
+    def test_request_that_can_not_begin_has_failed(self):
+        def refuse(data, offset, end):
+            raise _Refused
+
+        self.image.aio_write = refuse
+        self.write(0, MIB)
+        error = self.assertRaises(OSError, self.writes.flush)
+        self.assertEqual(errno.EROFS, error.errno)
 
     def test_zeros_are_waited_for(self):
         self.writes.zero(MIB, 65 * MIB)
