@@ -3,8 +3,9 @@
 
 For ebackup-all, of which all parts are in one process. oslo.messaging's own
 ``fake`` is meant for tests: whoever listens looks twenty times a second, so
-that a job, which takes a handful of messages one after the other, takes some
-tenths of a second more. Here a message is with its receiver at once.
+that a job, which takes a handful of messages one after the other, takes a
+tenth of a second more, or several. Here a message is with its receiver at
+once.
 
 What is sent becomes JSON and is read again, as on any other bus: nobody shares
 an object with who he speaks to.
