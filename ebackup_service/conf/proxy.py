@@ -73,8 +73,8 @@ OPTS: list[cfg.Opt] = [
         default=0,
         min=0,
         help='Threads that read, hash, compress and write for one job, if '
-        'memory suffices for so many; 0 means one more than there are '
-        'processor cores, so that none is idle while one waits for a storage.',
+        'memory suffices for so many; 0 means one for each processor core, '
+        'and one more where they wait for a storage, so that none is idle.',
     ),
     cfg.IntOpt(
         'checkpoint_size',

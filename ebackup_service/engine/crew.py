@@ -21,12 +21,13 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def default_size() -> int:
-    """Workers of a job: one more than there are processor cores.
+def default_size(waits: bool = True) -> int:
+    """Workers of a job: one for each processor core.
 
-    While one waits, for a read or until a pack is durable, no core is idle.
+    And one more if they wait for a storage: no core is idle meanwhile. Where
+    they don't, it would but take the interpreter's lock from the others.
     """
-    return cores() + 1
+    return cores() + waits
 
 
 class Abandoned(Exception):

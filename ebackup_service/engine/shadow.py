@@ -25,6 +25,7 @@ class Whole:
 
     def __init__(self, source: production.Source) -> None:
         self.size = source.size
+        self.waits = source.waits
         self._source = source
 
     def extents(self) -> Iterator[production.Extent]:

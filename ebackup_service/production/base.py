@@ -122,10 +122,13 @@ class Source(Protocol):
     size: of the volume
     gaps: what the bytes are that no extent names: HOLE where the storage
         lists what is allocated, UNCHANGED where it lists what changed
+    waits: whether read_into() waits for the storage as a rule; it doesn't
+        where the kernel, or expect(), has most of it read by then
     """
 
     size: int
     gaps: ExtentKind
+    waits: bool
 
     def extents(self) -> Iterator[Extent]:
         """Sorted by offset, not overlapping, inside the volume; streaming.

@@ -27,6 +27,7 @@ class ImageVolume:
     """
 
     gaps = base.ExtentKind.HOLE
+    waits = True
     truncated = False
     alignment = 512
 

@@ -46,6 +46,7 @@ class DescriptorSource:
         direct: int = -1,
     ) -> None:
         self.size = size
+        self.waits = direct >= 0
         self._descriptor = descriptor
         self._direct = direct
         self._name = name

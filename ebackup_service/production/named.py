@@ -19,6 +19,7 @@ class NamedSource:
         self, source: base.Source, changes: Iterable[tuple[int, int]]
     ) -> None:
         self.size = source.size
+        self.waits = source.waits
         self._source = source
         self._changes = list(changes)
 

@@ -49,6 +49,7 @@ class NbdSource:
         release: Callable[[], None] | None = None,
     ) -> None:
         self.size = size
+        self.waits = True
         self.gaps = (
             base.ExtentKind.HOLE
             if contexts.dirty is None

@@ -45,6 +45,7 @@ class RbdSource:
     ) -> None:
         self.size = size
         self.gaps = lister.gaps
+        self.waits = True
         self._cluster = cluster
         self._image = image
         self._name = name

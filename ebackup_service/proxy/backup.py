@@ -19,6 +19,7 @@ from ebackup_service.engine import progress as job_progress
 from ebackup_service.engine import shadow
 from ebackup_service.production import base as production
 from ebackup_service.proxy import errors
+from ebackup_service.proxy import memory
 from ebackup_service.proxy import patience
 from ebackup_service.proxy import repositories
 from ebackup_service.proxy import task as proxy_task
@@ -121,7 +122,7 @@ def _store(
             session,
             known,
             image.chunk_size,
-            task.workers,
+            memory.workers(task.conf, opened.source.waits),
             task.control,
             task.progress,
             begun,

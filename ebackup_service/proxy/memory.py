@@ -39,7 +39,10 @@ def plan(conf: cfg.ConfigOpts) -> Plan:
     return Plan(jobs, places)
 
 
-def workers(conf: cfg.ConfigOpts) -> int:
-    """Of one job, if no other job needs their places."""
-    wanted: int = conf.proxy.workers or crew.default_size()
+def workers(conf: cfg.ConfigOpts, waits: bool = True) -> int:
+    """Of one job, if no other job needs their places.
+
+    :param waits: whether they wait for a storage, see crew.default_size
+    """
+    wanted: int = conf.proxy.workers or crew.default_size(waits)
     return min(wanted, plan(conf).places)

@@ -17,10 +17,6 @@ COMPRESSIONS = ('zstd', 'lz4', 'none')
 
 # Of zstd; what the option has by default.
 DEFAULT_LEVEL = 1
-# Logarithm of the entries that level 1 has to find repetitions with. Of 64 KiB
-# the library would take 2**13: an ext4 file system would get 0.7 % larger, in
-# 3 % less time. (Level 2: 1.2 % smaller, in 7 % more time.)
-_HASH_LOG = 15
 
 # Stored as it is unless it shrinks below this part of its length: what
 # decompression costs at every restore isn't worth less.
@@ -29,19 +25,6 @@ WORTH_IT = 0.98
 
 class DecodeError(Exception):
     """A payload isn't what its encoding says; the message says why."""
-
-
-def compressor(level: int) -> zstandard.ZstdCompressor:
-    """The zstd of a level, as repositories are written with it."""
-    if level != 1:
-        return zstandard.ZstdCompressor(level=level)
-    return zstandard.ZstdCompressor(
-        compression_params=zstandard.ZstdCompressionParameters(
-            compression_level=level,
-            hash_log=_HASH_LOG,
-            write_content_size=True,
-        )
-    )
 
 
 class Encoder:
@@ -60,7 +43,11 @@ class Encoder:
             )
         if compression == 'zstd' and not -7 <= level <= 22:
             raise ValueError(f'zstd has no level {level}')
-        self._zstd = compressor(level) if compression == 'zstd' else None
+        self._zstd = (
+            zstandard.ZstdCompressor(level=level)
+            if compression == 'zstd'
+            else None
+        )
         self._lz4 = compression == 'lz4'
 
     def encode(self, plain: base.Buffer) -> tuple[int, base.Buffer]:

@@ -18,7 +18,6 @@ import sys
 import time
 from typing import Any
 
-from ebackup_service.engine import crew
 from ebackup_service.repository import collector
 from ebackup_service.repository import liveness
 from tests.benchmarks import engine
@@ -37,7 +36,6 @@ def build(repository: str, path: str, number: int) -> dict[str, Any]:
     sparse.fill(volume, 0, [(start, PIECE) for start in starts])
     runs = [(start + PIECE // 2, RUN) for start in starts[:RUNS]]
     changes.write_text(json.dumps(runs))
-    workers = crew.cores()
     images: list[str] = []
     for seed in range(number):
         base = None
@@ -45,9 +43,9 @@ def build(repository: str, path: str, number: int) -> dict[str, Any]:
             sparse.fill(volume, seed, runs)
             base = images[-1]
         images.append(
-            engine.back_up(
-                repo, path, base, str(changes) if base else None, workers
-            )['image']
+            engine.back_up(repo, path, base, str(changes) if base else None)[
+                'image'
+            ]
         )
     collect(repo)
     repo.close()

@@ -54,7 +54,6 @@ def back_up(
     path: str,
     base_image: str | None,
     changes: str | None,
-    workers: int,
 ) -> dict[str, Any]:
     """:param changes: file that lists them; None: compare everything"""
     source = volume(path).open_source(os.path.getsize(path))
@@ -62,14 +61,13 @@ def back_up(
         with open(changes) as file:
             source = named.NamedSource(source, json.load(file))
     with contextlib.closing(source):
-        return store(repo, source, base_image, workers)
+        return store(repo, source, base_image)
 
 
 def store(
     repo: repository.Repository,
     source: production.Source,
     base_image: str | None,
-    workers: int,
 ) -> dict[str, Any]:
     """From what is open to a committed image."""
     generation = 1
@@ -86,7 +84,7 @@ def store(
         session,
         base,
         data.CHUNK,
-        workers,
+        engine_crew.default_size(source.waits),
         control.Control(),
         progress.Progress(source.size),
     )
@@ -112,7 +110,7 @@ def store(
 
 
 def run_restore(
-    repo: repository.Repository, path: str, image_id: str, workers: int
+    repo: repository.Repository, path: str, image_id: str
 ) -> dict[str, Any]:
     tree = repo.tree(repo.root(image_id))
     target = volume(path).open_target(tree.size, volume_is_new=True)
@@ -121,7 +119,7 @@ def run_restore(
         tree,
         target,
         True,
-        workers,
+        engine_crew.default_size(),
         control.Control(),
         progress.Progress(tree.size),
     )
@@ -137,13 +135,12 @@ def cpu_seconds() -> float:
 def main(arguments: list[str]) -> None:
     verb, place, path, *image = arguments
     repo = open_repository(place)
-    workers = engine_crew.default_size()
     cpu, wall = cpu_seconds(), time.monotonic()
     if verb == 'backup':
         base_image, changes, *_ = [*image, None, None]
-        answer = back_up(repo, path, base_image, changes, workers)
+        answer = back_up(repo, path, base_image, changes)
     else:
-        answer = run_restore(repo, path, image[0], workers)
+        answer = run_restore(repo, path, image[0])
     answer['wall'] = time.monotonic() - wall
     answer['cpu'] = cpu_seconds() - cpu
     repo.close()

@@ -113,7 +113,7 @@ def back_up(
     def work(clock: Clock) -> None:
         memory = buffer()
         words = np.frombuffer(memory, np.uint64)
-        compress = codec.compressor(codec.DEFAULT_LEVEL).compress
+        compress = zstandard.ZstdCompressor(level=codec.DEFAULT_LEVEL).compress
         clock.charge(None)
         while (window := take(queue)) is not None:
             start, length = window
@@ -169,7 +169,7 @@ Batch = tuple[int, int, list[tuple[int, bool]]]
 def _store(path: str, stored: pathlib.Path) -> 'collections.deque[Batch]':
     """Compress everything into one file; not measured."""
     batches: collections.deque[Batch] = collections.deque()
-    compress = codec.compressor(codec.DEFAULT_LEVEL).compress
+    compress = zstandard.ZstdCompressor(level=codec.DEFAULT_LEVEL).compress
     with open(path, 'rb', buffering=0) as source, stored.open('wb') as out:
         queue = windows(source.fileno(), os.path.getsize(path))
         while (window := take(queue)) is not None:

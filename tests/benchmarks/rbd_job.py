@@ -69,9 +69,7 @@ class Job:
             snapshot = lun.take_snapshot(name)
             source = lun.open_source(self._size, snapshot, since)
             with contextlib.closing(source):
-                answer |= engine.store(
-                    self._repo, source, self._base, crew.default_size()
-                )
+                answer |= engine.store(self._repo, source, self._base)
         return answer
 
     def restore(self) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from openstack import connection
 from openstack import exceptions as sdk_errors
 from testtools import content
 
+from ebackup_service.conf import repository
 from tests import base
 from tests import environment
 from tests.functional import lab
@@ -38,6 +39,7 @@ TIMEOUT = 180
 LAST_LINES = 200
 MIB = 1024 * 1024
 GIB = 1024 * MIB
+CHUNK = repository.DEFAULT_CHUNK_SIZE
 
 
 @functools.cache

@@ -13,7 +13,7 @@ from tests.functional import base
 from tests.functional import ebackup_case
 
 MIB = base.MIB
-CHUNK = 65536
+CHUNK = base.CHUNK
 
 
 class BackupTestCase(

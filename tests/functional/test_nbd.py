@@ -16,7 +16,7 @@ from tests.functional import base
 from tests.functional import ebackup_case
 
 MIB = base.MIB
-CHUNK = 64 * 1024
+CHUNK = base.CHUNK
 
 
 class TestNbd(ebackup_case.EBackupTestCase):

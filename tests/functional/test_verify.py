@@ -8,7 +8,7 @@ from tests.functional import base
 from tests.functional import ebackup_case
 
 MIB = base.MIB
-CHUNK = 65536
+CHUNK = base.CHUNK
 # The chunk that is damaged, and where it is in the volume.
 NUMBER = 3
 LOST = [[NUMBER * CHUNK, CHUNK]]

@@ -31,6 +31,7 @@ from ebackup_service.server import outcomes
 from ebackup_service.server import restores
 
 PROJECT = 'a' * 32
+# Smaller than it is by default: what tests write may be small, too.
 CHUNK = 64 * 1024
 
 # Seconds. The machine may have other things to do: what is waited for may take
@@ -51,7 +52,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         'announce_interval': 0.2,
         'shutdown_timeout': 5.0,
     },
-    'repository': {'minimum_free': 0},
+    'repository': {'minimum_free': 0, 'chunk_size': CHUNK},
 }
 
 

@@ -22,7 +22,7 @@ class NewTest(base.BaseTestCase):
         self.assertEqual('127.0.0.1', options.api.host)
         self.assertEqual(8790, options.api.port)
         self.assertEqual('keystone', options.api.auth_strategy)
-        self.assertEqual(65536, options.repository.chunk_size)
+        self.assertEqual(131072, options.repository.chunk_size)
 
     def test_two_objects_are_independent(self):
         one, other = conf.new(), conf.new()

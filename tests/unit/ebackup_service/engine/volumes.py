@@ -52,6 +52,7 @@ class MemorySource:
         self.content = content
         self.size = len(content)
         self.gaps = gaps
+        self.waits = False
         self._named = [(0, self.size, DATA)] if named is None else named
         self.read = []
         self.expected = []

@@ -191,6 +191,7 @@ class ConformanceTests:
         self.fill(content)
         source = self.source()
 
+        self.assertIsInstance(source.waits, bool)
         found = bytearray(self.SIZE)
         kinds = {source.gaps}
         for offset, length, kind in source.extents():

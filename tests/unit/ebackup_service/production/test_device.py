@@ -38,6 +38,7 @@ class DeviceTestCase(base.BaseTestCase):
 class SourceTest(DeviceTestCase):
     def test_reads_past_the_cache(self):
         source = self.source()
+        self.assertTrue(source.waits)
         buffer = memoryview(mmap.mmap(-1, mmap.PAGESIZE))
         with open(self.loop.path, 'rb') as file:
             file.read(mmap.PAGESIZE)  # now it is in the device's cache

@@ -47,7 +47,9 @@ class SourceTest(FileTestCase):
     def test_holes_are_not_named(self):
         self.write((MIB, b'x' * MIB), (4 * MIB, b'y' * 4096), size=8 * MIB)
         source = self.source(8 * MIB)
-        self.assertEqual(contract.ExtentKind.HOLE, source.gaps)
+        self.assertEqual(
+            (contract.ExtentKind.HOLE, False), (source.gaps, source.waits)
+        )
         data = contract.ExtentKind.DATA
         self.assertEqual(
             [(MIB, MIB, data), (4 * MIB, 4096, data)],

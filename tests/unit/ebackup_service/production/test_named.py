@@ -11,6 +11,7 @@ class PlayedSource:
 
     size = 100
     gaps = production.ExtentKind.HOLE
+    waits = False
 
     def __init__(self):
         self.content = io.BytesIO(bytes(range(100)))
@@ -40,7 +41,7 @@ class NamedSourceTest(base.BaseTestCase):
     def test_the_other_one_is_read_and_closed(self):
         other = PlayedSource()
         source = named.NamedSource(other, [])
-        self.assertEqual(100, source.size)
+        self.assertEqual((100, False), (source.size, source.waits))
         source.expect(7, 3)
         self.assertEqual([(7, 3)], other.expected)
         buffer = bytearray(3)

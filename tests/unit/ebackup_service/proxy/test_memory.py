@@ -39,10 +39,11 @@ class TestPlan(base.BaseTestCase):
     def test_little_memory_means_fewer_jobs(self):
         self.assertEqual((1, 1), self.plan(memory=128 * MIB))
 
-    def test_workers_are_configured_or_one_more_than_cores(self):
+    def test_workers_are_configured_or_by_cores(self):
         self.plan(memory=64 << 30)
         cores = len(os.sched_getaffinity(0))
         self.assertEqual(cores + 1, memory.workers(self.conf))
+        self.assertEqual(cores, memory.workers(self.conf, waits=False))
         self.plan(workers=3)
         self.assertEqual(3, memory.workers(self.conf))
 

@@ -85,7 +85,7 @@ class ShowTest(base.ApiTestCase):
         self.assertEqual('monday', image['name'])
         self.assertEqual('default', image['repository'])
         self.assertEqual(base.GIB, image['size'])
-        self.assertEqual(65536, image['chunk_size'])
+        self.assertEqual(131072, image['chunk_size'])
         self.assertEqual(1, image['generation'])
         self.assertRegex(
             image['created_at'], r'^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$'
