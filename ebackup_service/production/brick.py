@@ -24,6 +24,7 @@ from oslo_utils import netutils
 
 from ebackup_service.production import base
 from ebackup_service.production import errors
+from ebackup_service.production import rbd_closing
 from ebackup_service.production import records
 from ebackup_service.production import waits
 
@@ -277,6 +278,9 @@ class Attached:
             )
 
     def _detach(self, record: records.Record) -> None:
+        image = getattr(self.handle, 'rbd_image', None)
+        if image is not None:
+            rbd_closing.release_lock(image)
         try:
             _disconnect(self._connector, self._properties, self._device)
         except Exception as e:

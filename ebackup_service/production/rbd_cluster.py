@@ -18,6 +18,7 @@ from oslo_log import log
 
 from ebackup_service.production import errors
 from ebackup_service.production import rbd_calls
+from ebackup_service.production import rbd_closing
 from ebackup_service.production import rbd_library
 from ebackup_service.production import waits
 
@@ -166,15 +167,8 @@ class Cluster:
             )
 
     def _close_image(self, image: Image) -> None:
-        # What others ask of the owner of a lock, such as to remove a snapshot,
-        # is done until the lock is released. If that comes with closing, and
-        # not before, librbd 16 now and then aborts the process.
-        try:
-            with contextlib.suppress(self.library.rbd.Error):
-                if image.is_exclusive_lock_owner():
-                    image.lock_release()
-        finally:
-            image.close()
+        rbd_closing.release_lock(image)
+        image.close()
 
     def _closed(self, closing: 'concurrent.futures.Future[None]') -> None:
         with self._lock:

@@ -3,6 +3,7 @@ import logging
 import os
 import threading
 import time
+from unittest import mock
 
 import fixtures
 from oslo_config import cfg
@@ -127,6 +128,22 @@ class TestAttach(BrickTestCase):
         self.connector.fail['disconnect'] = OSError()
         attached.detach()
         self.assertEqual('', self.written())
+
+
+class TestImage(BrickTestCase):
+    """Of Ceph."""
+
+    def test_lock_is_released_before_os_brick_closes_it(self):
+        image = mock.Mock()
+        seen = []
+        image.lock_release.side_effect = lambda: seen.extend(
+            self.connector.connected
+        )
+        self.connector.path = mock.Mock(rbd_image=image, rbd_conf=None)
+        attached = self.attach('rbd')
+        attached.detach()
+        self.assertEqual(['iqn.2'], seen)
+        self.assertEqual([], self.connector.connected)
 
 
 class Stop(Exception):
