@@ -17,6 +17,7 @@ from tests.functional import ebackup_case
 
 MIB = base.MIB
 CHUNK = base.CHUNK
+LEAF = 256 * CHUNK
 
 
 class RbdTestCase(ebackup_case.EBackupTestCase):
@@ -290,7 +291,7 @@ class TestInterruption(RbdTestCase):
     def slow(self, **more: object) -> None:
         self.useFixture(
             ebackup_case.Throttle(
-                self.lab, 16 * MIB, checkpoint_size=16 * MIB, **more
+                self.lab, 16 * MIB, checkpoint_size=LEAF, **more
             )
         )
 
@@ -304,7 +305,7 @@ class TestInterruption(RbdTestCase):
 
         def advanced() -> bool:
             progress = self.wait_for_progress(backup, 'backup')['progress']
-            return progress['bytes_done'] > 48 * MIB
+            return progress['bytes_done'] > LEAF + 16 * MIB
 
         self.wait_for(advanced, 'a checkpoint')
         return volume, backup
@@ -383,7 +384,7 @@ class TestInterruption(RbdTestCase):
         self.lab.run('start', 'ceph-osd')
         self.ends_well(volume, backup, 2, 3)
         result = self.job(job)['result']
-        self.assertLessEqual(result['bytes_reread'], 16 * MIB)
+        self.assertLessEqual(result['bytes_reread'], LEAF)
 
     def test_ceph_that_stays_away_costs_one_backup(self) -> None:
         self.impatient(2)
