@@ -288,11 +288,9 @@ class TestRestore(RbdTestCase):
 class TestInterruption(RbdTestCase):
     """The proxy, or Ceph, is away in the middle of a job."""
 
-    def slow(self, **more: object) -> None:
-        self.useFixture(
-            ebackup_case.Throttle(
-                self.lab, 16 * MIB, checkpoint_size=LEAF, **more
-            )
+    def slow(self) -> None:
+        self.throttle = self.useFixture(
+            ebackup_case.Throttle(self.lab, 16 * MIB, checkpoint_size=LEAF)
         )
 
     def start(self) -> tuple[str, str]:
@@ -326,6 +324,7 @@ class TestInterruption(RbdTestCase):
         self.lab.run('kill', 'ebackup')
         # Not what was backed up until then, nor what shall be.
         self.change(volume, 250 * MIB)
+        self.throttle.lift()
         self.lab.run('up')
         self.ends_well(volume, backup, 2)
         self.assertEqual(before, self.snapshots(volume))
@@ -370,8 +369,9 @@ class TestInterruption(RbdTestCase):
             f'[ceph]\ntimeout = 2\n[server]\nmax_runs = {runs}\n'
         )
         self.addCleanup(self.lab.run, 'up')
-        self.addCleanup(options.unlink)
         self.slow()
+        # Before the throttle's end starts the proxy anew.
+        self.addCleanup(options.unlink)
 
     def test_ceph_that_comes_back_costs_no_backup(self) -> None:
         self.impatient(5)
