@@ -61,7 +61,7 @@ class SplitServiceTestCase(fault_case.FaultTestCase):
 
     def test_api_killed_stays_away(self):
         self.kill('ebackup-api')
-        # [ebackup] service_timeout of the lab is 20 s.
+        # [ebackup] service_timeout of the lab is 30 s.
         found = self.wait_for_backup(self.made, 'error')
         self.assertRegex(
             found.fail_reason,

@@ -148,7 +148,9 @@ def _cinder(lab: lab_module.Lab) -> Sections:
             **_account(lab, 'cinder'),
             'host': HOST,
             'poll_interval': 0.2,
-            'service_timeout': 20,
+            # A service that was killed is back by then, on a busy machine
+            # as well.
+            'service_timeout': 30,
         },
     }
     for name in types:
