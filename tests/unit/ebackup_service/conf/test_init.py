@@ -6,6 +6,7 @@ from oslo_config import cfg
 
 from ebackup_service import conf
 from tests import base
+from tests.benchmarks import data
 
 
 class NewTest(base.BaseTestCase):
@@ -23,6 +24,8 @@ class NewTest(base.BaseTestCase):
         self.assertEqual(8790, options.api.port)
         self.assertEqual('keystone', options.api.auth_strategy)
         self.assertEqual(131072, options.repository.chunk_size)
+        # Benchmarks measure what is so by default.
+        self.assertEqual(data.CHUNK, options.repository.chunk_size)
 
     def test_two_objects_are_independent(self):
         one, other = conf.new(), conf.new()
