@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tools/lab torture decides, and what it takes for a difference."""
 
+from collections.abc import Callable
 import random
 import threading
 import time
+from typing import Any
 from unittest import mock
 
 from tests.functional import test_lab_program
@@ -320,6 +322,55 @@ class TestOperation(TortureTestCase):
         ):
             with self.assertRaisesRegex(self.cloud.Violation, 'is creating'):
                 self.ended(service, state)
+
+
+class TestRemoveTemporary(TortureTestCase):
+    """What Cinder forgets of a backup when it dies is Cinder's affair."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        from lablib.torture import cloud
+        from lablib.torture import operation
+
+        self.cloud, self.operation = cloud, operation
+        self.removed: list[tuple[str, str]] = []
+        self.there = {
+            'volume': [
+                {'id': '1', 'name': 'backup-vol-v'},
+                {'id': '2', 'name': 'backup-vol-w'},
+                {'id': '3', 'name': None},
+            ],
+            'snapshot': [{'id': '4', 'name': 'backup-snap-v'}],
+        }
+
+    def wait(self, condition: Callable[[], Any], *_what: object) -> None:
+        if not condition():
+            raise self.cloud.Violation
+
+    def remove_temporary(self, fault: object) -> list[str]:
+        cloud = mock.Mock(
+            listed=self.there.__getitem__,
+            force_delete=lambda *what: self.removed.append(what),
+            wait=self.wait,
+        )
+        one = self.operation.Operation(cloud, None, None, fault, None)
+        one._remove_temporary(self.model.Volume('v'))
+        return one.notes
+
+    def test_after_a_fault_of_cinder(self) -> None:
+        notes = self.remove_temporary(self.plan.Fault('kill', 'cinder', 0, 0))
+        self.assertEqual([('volume', '1'), ('snapshot', '4')], self.removed)
+        self.assertEqual('Cinder had left volume 1 (backup-vol-v)', notes[0])
+
+    def test_nothing_is_left(self) -> None:
+        self.there = {'volume': [], 'snapshot': []}
+        fault = self.plan.Fault('kill', 'cinder', 0, 0)
+        self.assertEqual([], self.remove_temporary(fault))
+
+    def test_after_all_else_it_stays_to_be_found(self) -> None:
+        for fault in None, self.plan.Fault('kill', 'ebackup', 0, 0):
+            self.assertEqual([], self.remove_temporary(fault))
+        self.assertEqual([], self.removed)
 
 
 class TestDamage(TortureTestCase):

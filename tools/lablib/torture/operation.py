@@ -30,6 +30,9 @@ _REPAIRED = 10.0
 # try again. "cinder" is all of it in one process.
 _CINDERS_OWN = ('rabbitmq', 'mariadb', 'cinder')
 
+# Names that Cinder gives to what it makes of a volume to back it up.
+_TEMPORARY = {'volume': 'backup-vol-{}', 'snapshot': 'backup-snap-{}'}
+
 Job = dict[str, Any]
 Violation = cloud_module.Violation
 
@@ -45,6 +48,7 @@ class Operation:
     eBackup's job has ended, and Cinder could not record that in its database;
     "refused", when Cinder had a reason to
     calm: set as soon as everything runs again
+    notes: what had to be put right that is Cinder's affair, not ours
     """
 
     def __init__(
@@ -57,6 +61,7 @@ class Operation:
     ) -> None:
         self.task = task
         self.outcome = ''
+        self.notes: list[str] = []
         self._cloud = cloud
         self._model = model
         self._fault = fault.subject if fault else ''
@@ -172,8 +177,7 @@ class Operation:
         Or as if it were busy: when a backup is deleted by force, say, and
         cinder-backup dies in the middle of it, that is left to an operator.
         """
-        theirs = self._fault in (*_CINDERS_OWN, 'cinder-backup')
-        theirs = theirs or self.outcome in ('lost', 'stale')
+        theirs = self._left_to_operators()
         status: str | None = 'busy'
         try:
             seconds = _REPAIRED if theirs else SHORT
@@ -192,6 +196,43 @@ class Operation:
                     }
                 },
             )
+
+    def _left_to_operators(self) -> bool:
+        """Return whether Cinder may leave something as it was in between."""
+        theirs = self._fault in (*_CINDERS_OWN, 'cinder-backup')
+        return theirs or self.outcome in ('lost', 'stale')
+
+    def _remove_temporary(self, volume: model_module.Volume) -> None:
+        """Remove what Cinder has made of a volume, to back that up.
+
+        It does so itself where it comes to record the id in its backup: when
+        it dies before, that is left to an operator.
+        """
+        if not self._left_to_operators():
+            return  # what is left in the end is a violation
+        try:
+            self._cloud.wait(
+                lambda: not self._temporary(volume),
+                f'what was made of volume {volume.id} is gone',
+                _REPAIRED,
+            )
+        except Violation:
+            for kind, found in self._temporary(volume):
+                self._cloud.force_delete(kind, found['id'])
+                self.notes.append(
+                    f'Cinder had left {kind} {found["id"]} ({found["name"]})'
+                )
+
+    def _temporary(
+        self, volume: model_module.Volume
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """Return volumes and snapshots of Cinder's, with their kinds."""
+        return [
+            (kind, one)
+            for kind, name in _TEMPORARY.items()
+            for one in self._cloud.listed(kind)
+            if one['name'] == name.format(volume.id)
+        ]
 
     def _untouched(self, volume: model_module.Volume) -> None:
         """Nobody but us has written to a volume since we last looked."""

@@ -58,6 +58,7 @@ class Backup(operation.Operation):
             )
         else:
             self._remove('backup', self._backup)
+        self._remove_temporary(self._volume)
         if not self._in_use:
             self._free(self._volume)
         self._untouched(self._volume)

@@ -156,6 +156,8 @@ class Torture:
             self._say(self.tally.line(chosen, running, seconds))
         self.tally.add(chosen, running)
         for one in running:
+            self.tally.notes += one.notes
+        for one in running:
             if chosen.fault is None and one.outcome == 'failed':
                 raise Violation(f'{one}, though there was no fault')
 
