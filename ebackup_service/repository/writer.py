@@ -2,11 +2,12 @@
 """Records into packs.
 
 Data: every worker thread has a ChunkWriter of its own, with codec context,
-open pack and buffer, so the data path takes no lock. Pages are few: one
+open pack and buffers, so the data path takes no lock. Pages are few: one
 PageWriter serves all threads, behind a lock.
 """
 
 from collections.abc import Callable
+from concurrent import futures
 import threading
 
 from ebackup_service.repository import codec
@@ -20,8 +21,9 @@ from ebackup_service.repository import record
 Allocate = Callable[[int], location.PackAddress]
 
 # Bytes of the packs that are made, at most, whatever the repository allows: a
-# writer has the memory of one. Between two checkpoints come few pages.
-_LARGEST = {location.DATA: pack.DEFAULT_SIZE, location.PAGE: 4 * 1024 * 1024}
+# writer of chunks has the memory of two, one of pages that of one. Between two
+# checkpoints come few pages.
+_LARGEST = {location.DATA: 16 * 1024 * 1024, location.PAGE: 4 * 1024 * 1024}
 
 
 class PackWriter:
@@ -105,13 +107,7 @@ class PackWriter:
         builder, address = self._builder, self._address
         if builder is None or address is None:
             return
-        sealed = builder.seal()
-        try:
-            self._repo.storage.create(layout.pack_key(address), [sealed])
-            self.packs += 1
-            self.overhead_bytes += len(sealed) - builder.record_bytes
-        finally:
-            sealed.release()
+        self._count(self._write(builder, address))
         self._address = None
 
     def abandon(self) -> None:
@@ -127,8 +123,28 @@ class PackWriter:
             return None
         return self._builder.peek(where.offset, where.length)
 
-    def _next_pack(self) -> tuple[pack.PackBuilder, location.PackAddress]:
+    def _write(
+        self, builder: pack.PackBuilder, address: location.PackAddress
+    ) -> int:
+        """Return how many bytes of the pack are not of records."""
+        sealed = builder.seal()
+        try:
+            self._repo.storage.create(layout.pack_key(address), [sealed])
+            return len(sealed) - builder.record_bytes
+        finally:
+            sealed.release()
+
+    def _count(self, overhead: int) -> None:
+        """One more pack is durable."""
+        self.packs += 1
+        self.overhead_bytes += overhead
+
+    def _hand_over(self) -> None:
+        """Have the open pack written, if there is one."""
         self.flush()
+
+    def _next_pack(self) -> tuple[pack.PackBuilder, location.PackAddress]:
+        self._hand_over()
         if self._builder is None:
             self._builder = pack.PackBuilder(self._capacity)
         self._address = self._allocate(self._kind)
@@ -137,7 +153,11 @@ class PackWriter:
 
 
 class ChunkWriter(PackWriter):
-    """The data packs of one worker thread; see PackWriter."""
+    """The data packs of one worker thread; see PackWriter.
+
+    A full pack is written by a thread of the writer's own, while the next one
+    is filled: the worker goes on computing meanwhile.
+    """
 
     def __init__(
         self,
@@ -147,6 +167,55 @@ class ChunkWriter(PackWriter):
         generation: int,
     ) -> None:
         super().__init__(repo, allocate, location.DATA, encoder, generation)
+        self._executor: futures.ThreadPoolExecutor | None = None
+        # The full pack that is not known to be durable; None of the future:
+        # it could not be written.
+        self._full: tuple[pack.PackBuilder, location.PackAddress] | None = None
+        self._writing: futures.Future[int] | None = None
+        self._spare: pack.PackBuilder | None = None
+
+    def flush(self) -> None:
+        self._settle()
+        super().flush()
+
+    def abandon(self) -> None:
+        """Forget what is open and give memory and thread back.
+
+        Waits for a write that has begun.
+        """
+        super().abandon()
+        if self._executor is not None:
+            self._executor.shutdown()
+        full, spare = self._full, self._spare
+        self._executor = self._full = self._writing = self._spare = None
+        if full is not None:
+            full[0].close()
+        if spare is not None:
+            spare.close()
+
+    def _hand_over(self) -> None:
+        self._settle()
+        if self._builder is None or self._address is None:
+            return
+        if self._executor is None:
+            self._executor = futures.ThreadPoolExecutor(1, 'pack')
+        self._full = self._builder, self._address
+        self._writing = self._executor.submit(self._write, *self._full)
+        self._builder, self._spare = self._spare, None
+        self._address = None
+
+    def _settle(self) -> None:
+        """Wait until the full pack is durable; write it, if that failed.
+
+        :raises RepositoryError: the storage's; _settle() may be called again
+        """
+        if self._full is None:
+            return
+        writing, self._writing = self._writing, None
+        self._count(
+            self._write(*self._full) if writing is None else writing.result()
+        )
+        self._spare, self._full = self._full[0], None
 
 
 class PageWriter:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import itertools
 import os
+import threading
 from unittest import mock
 
 from ebackup_service.repository import codec
@@ -33,6 +34,17 @@ class WriterTestCase(base.RepositoryTestCase):
         out = bytearray(length)
         reader.ChunkReader(self.repo).read(where, memoryview(out))
         return bytes(out)
+
+    def fill(self, plains, where, packs):
+        """Add what fills so many packs, and begins one more."""
+        for _ in range(packs):
+            first = None
+            while True:
+                plains.append(os.urandom(CHUNK))
+                where.append(self.add(plains[-1]))
+                first = first or where[-1].pack
+                if where[-1].pack != first:
+                    break
 
     def size(self, ordinal):
         address = location.PackAddress(b's' * 16, location.DATA, ordinal)
@@ -109,7 +121,7 @@ class ChunkWriterTestCase(WriterTestCase):
         self.assertEqual(plain, self.read(more, CHUNK))
 
     def test_failed_add_can_be_repeated(self):
-        plains = [os.urandom(CHUNK) for _ in range(40)]
+        plains = [os.urandom(CHUNK) for _ in range(100)]
         where = []
         with mock.patch.object(
             self.storage, 'create', side_effect=errors.StorageFull('full')
@@ -119,9 +131,78 @@ class ChunkWriterTestCase(WriterTestCase):
                     where.append(self.add(plain))
                 except errors.StorageFull:
                     break
-        self.assertLess(len(where), 40)
+        self.assertLess(len(where), 100)
         for plain in plains[len(where) :]:
             where.append(self.add(plain))
+        self.chunks.flush()
+
+        for plain, found in zip(plains, where, strict=True):
+            self.assertEqual(plain, self.read(found, CHUNK))
+
+    def test_full_pack_that_failed_is_written_by_a_flush(self):
+        plains, where = [], []
+        with mock.patch.object(
+            self.storage, 'create', side_effect=errors.StorageFull('full')
+        ):
+            self.fill(plains, where, 1)
+            self.assertRaises(errors.StorageFull, self.chunks.flush)
+            self.assertRaises(errors.StorageFull, self.chunks.flush)
+        self.chunks.flush()
+
+        self.assertEqual(2, self.chunks.packs)
+        for plain, found in zip(plains, where, strict=True):
+            self.assertEqual(plain, self.read(found, CHUNK))
+
+    def test_next_pack_is_filled_while_a_full_one_is_written(self):
+        goes_on = threading.Event()
+        create = self.storage.create
+
+        def slow(key, parts):
+            goes_on.wait(60)
+            create(key, parts)
+
+        plains, where = [], []
+        with mock.patch.object(self.storage, 'create', slow):
+            self.fill(plains, where, 1)
+            for _ in range(5):
+                plains.append(os.urandom(CHUNK // 2))
+                where.append(self.add(plains[-1]))
+            self.assertEqual(set(), self.keys(layout.PACKS))
+            self.assertEqual(0, self.chunks.packs)
+            goes_on.set()
+            self.chunks.flush()
+
+        self.assertEqual(2, self.chunks.packs)
+        for plain, found in zip(plains, where, strict=True):
+            self.assertEqual(plain, self.read(found, len(plain)))
+
+    def test_abandoning_waits_for_a_write_that_has_begun(self):
+        begun, ended = threading.Event(), threading.Event()
+        create = self.storage.create
+
+        def slow(key, parts):
+            begun.set()
+            self.assertFalse(left.is_set())
+            create(key, parts)
+            ended.set()
+
+        left = threading.Event()
+        before = threading.active_count()
+        with mock.patch.object(self.storage, 'create', slow):
+            self.fill([], [], 1)
+            begun.wait(60)
+            self.chunks.abandon()
+            left.set()
+
+        self.assertTrue(ended.is_set())
+        self.assertEqual(before, threading.active_count())
+        self.assertEqual(1, len(self.keys(layout.PACKS)))
+
+    def test_abandoned_writer_goes_on_with_a_new_pack(self):
+        self.fill([], [], 1)
+        self.chunks.abandon()
+        plains, where = [], []
+        self.fill(plains, where, 2)
         self.chunks.flush()
 
         for plain, found in zip(plains, where, strict=True):
