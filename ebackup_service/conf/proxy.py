@@ -72,9 +72,9 @@ OPTS: list[cfg.Opt] = [
         'workers',
         default=0,
         min=0,
-        help='Threads that read, hash, compress and write for one job, if '
-        'memory suffices for so many; 0 means one for each processor core, '
-        'and one more where they wait for a storage, so that none is idle.',
+        help='Threads that deal with the data of one job, if memory suffices '
+        'for so many; 0 means one for each processor core, and one more where '
+        'they wait for a storage, so that none is idle.',
     ),
     cfg.IntOpt(
         'checkpoint_size',

@@ -6,9 +6,12 @@ import mmap
 import numpy as np
 from numpy import typing as npt
 
+from ebackup_service.engine import runs
 from ebackup_service.repository import memory
 
 WORD = 8  # bytes that are tested for zeros at a time
+# Of a chunk, the words that tell of most that they aren't all zeros.
+_SAMPLE = slice(None, None, mmap.PAGESIZE // WORD)
 
 
 class ChunkBuffer:
@@ -56,6 +59,12 @@ class ChunkBuffer:
             self.bytes[length : count * self.chunk_size] = bytes(
                 self.chunk_size - rest
             )
-        found = np.bitwise_or.reduce(self._words[:count], axis=1)
+        words = self._words[:count]
+        found = np.bitwise_or.reduce(words[:, _SAMPLE], axis=1)
+        if not found.all():
+            for first, stop in runs.of_mask(found == 0):
+                found[first:stop] = np.bitwise_or.reduce(
+                    words[first:stop], axis=1
+                )
         answer: list[bool] = (found != 0).tolist()
         return answer

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import contextlib
 import dataclasses
 import enum
+import functools
 from typing import NamedTuple
 from typing import TypeAlias
 
@@ -17,6 +18,7 @@ from ebackup_service.engine import places
 from ebackup_service.engine import progress
 from ebackup_service.engine import runs
 from ebackup_service.production import base as production
+from ebackup_service.repository import background
 from ebackup_service.repository import difference
 from ebackup_service.repository import errors
 from ebackup_service.repository import ids
@@ -91,7 +93,10 @@ class Job:
 
 
 class Worker:
-    """Belongs to one thread, with its reader, counters and buffer."""
+    """Belongs to one thread, with its reader, counters and buffers.
+
+    What one buffer holds is written while the other one is filled.
+    """
 
     def __init__(
         self,
@@ -105,9 +110,12 @@ class Worker:
         self._place = job.share.place()
         self._chunk_size = job.tree.chunk_size
         self._buffer = buffers.ChunkBuffer(self._chunk_size, IO_SIZE)
+        self._spare = buffers.ChunkBuffer(self._chunk_size, IO_SIZE)
+        self._behind: background.WriteBehind[int] = background.WriteBehind()
         self._io_size = self._buffer.count * self._chunk_size
 
     def run(self) -> None:
+        """Deal with what there is to take; then all of it is written."""
         check = self._job.crew.check
         for task in self._place.work(self._job.tasks, check, self._give_back):
             check()
@@ -120,13 +128,17 @@ class Worker:
                 self._known_leaf(task)
             else:
                 self._leaf(task.leaf)
+        self._settle()
 
     def close(self) -> None:
-        """Give the place back."""
+        """Wait for a write that has begun, and give the place back."""
+        self._behind.close()
         self._place.close()
 
     def _give_back(self) -> None:
+        self._settle()
         self._buffer.give_back()
+        self._spare.give_back()
         self._reader.give_back()
 
     def _hole(self, task: HoleTask) -> None:
@@ -226,6 +238,7 @@ class Worker:
             )
 
     def _zero(self, offset: int, length: int) -> None:
+        self._settle()  # so that one piece at most is under way
         for begin in range(offset, offset + length, ZERO_SIZE):
             self._job.crew.check()
             size = min(ZERO_SIZE, offset + length - begin)
@@ -241,7 +254,7 @@ class Worker:
         volume, and are written as soon as the next one is elsewhere: a larger
         buffer would fall out of the processor's cache before it is written.
         """
-        count, chunks = self._buffer.count, self._buffer.chunks
+        count = self._buffer.count
         chunk_size = self._chunk_size
         whole = (end - start) // chunk_size
         window, filled = 0, bytearray(count)
@@ -250,7 +263,7 @@ class Worker:
             if number != window:
                 self._write(start + window * self._io_size, end, filled)
                 window, filled = number, bytearray(count)
-            chunk = chunks[place]
+            chunk = self._buffer.chunks[place]
             if slot >= whole or len(plain) != chunk_size:
                 try:
                     chunk = self._last_chunk(leaf, slot, chunk, len(plain))
@@ -310,14 +323,32 @@ class Worker:
         return chunk[:room]
 
     def _write(self, offset: int, end: int, filled: bytearray) -> None:
-        """Write some chunks of the buffer, whose beginning is at offset."""
-        mask = np.frombuffer(filled, dtype=np.bool_)
-        for first, stop in runs.of_mask(mask):
+        """Have some chunks of the buffer written; it is another one then.
+
+        :param offset: of the buffer's beginning
+        :param filled: has a 1 for each of the chunks
+        """
+        pieces = []
+        for first, stop in runs.of_mask(np.frombuffer(filled, dtype=np.bool_)):
             begin = first * self._chunk_size
-            length = min(stop * self._chunk_size, end - offset) - begin
-            self._job.crew.pace(length)
-            self._job.target.write(
-                offset + begin, self._buffer.bytes[begin : begin + length]
-            )
-            self._counters.bytes_written += length
+            behind = min(stop * self._chunk_size, end - offset)
+            pieces.append((offset + begin, self._buffer.bytes[begin:behind]))
+        if not pieces:
+            return
+        self._settle()
+        self._behind.start(functools.partial(_write, self._job, pieces))
+        self._buffer, self._spare = self._spare, self._buffer
         self._counters.chunks_changed += filled.count(1)
+
+    def _settle(self) -> None:
+        self._counters.bytes_written += self._behind.settle() or 0
+
+
+def _write(job: Job, pieces: list[tuple[int, memoryview]]) -> int:
+    """Return how many bytes these are."""
+    written = 0
+    for offset, data in pieces:
+        job.crew.pace(len(data))
+        job.target.write(offset, data)
+        written += len(data)
+    return written

@@ -4,9 +4,10 @@
 from collections.abc import Callable
 import concurrent.futures
 import math
-import threading
 import time
 from typing import TypeVar
+
+from ebackup_service.repository import background
 
 T = TypeVar('T')
 
@@ -41,19 +42,8 @@ def until(
 
 
 def begun(call: Callable[[], T]) -> 'concurrent.futures.Future[T]':
-    """Make a call in a thread of its own, which doesn't keep the process."""
-    future: concurrent.futures.Future[T] = concurrent.futures.Future()
-
-    def work() -> None:
-        try:
-            result = call()
-        except BaseException as e:
-            future.set_exception(e)
-        else:
-            future.set_result(result)
-
-    threading.Thread(target=work, name='storage-call', daemon=True).start()
-    return future
+    """Make a call of a storage in a thread of its own."""
+    return background.begun(call, 'storage-call')
 
 
 def ended(

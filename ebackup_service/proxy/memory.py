@@ -16,8 +16,8 @@ PROGRAM = 72 * MIB
 # A job: the pages that are open, those that are compared with, and where the
 # chunks are that were stored last.
 JOB = 8 * MIB
-# One of its workers: a pack that it fills, 32 MiB, a piece of the volume, 4
-# MiB, and what compression takes.
+# One of its workers: a pack that it fills and one that is being written, of 16
+# MiB each, a piece of the volume, 4 MiB, and what compression takes.
 WORKER = 38 * MIB
 
 

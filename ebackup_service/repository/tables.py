@@ -18,7 +18,7 @@ from ebackup_service.repository import page
 from ebackup_service.repository import unreadable
 
 # Bytes of tables that are kept, beside the one that was asked for last. With
-# 64 KiB chunks, that of a 32 MiB pack takes 25 to 100 KiB, and more where they
+# 128 KiB chunks, that of a 16 MiB pack takes 6 to 25 KiB, and more where they
 # compress well.
 _CACHED = 8 * 1024 * 1024
 # Bytes that one takes besides; of a pack that is missing there is no more.

@@ -7,9 +7,10 @@ PageWriter serves all threads, behind a lock.
 """
 
 from collections.abc import Callable
-from concurrent import futures
+import functools
 import threading
 
+from ebackup_service.repository import background
 from ebackup_service.repository import codec
 from ebackup_service.repository import layout
 from ebackup_service.repository import location
@@ -155,8 +156,8 @@ class PackWriter:
 class ChunkWriter(PackWriter):
     """The data packs of one worker thread; see PackWriter.
 
-    A full pack is written by a thread of the writer's own, while the next one
-    is filled: the worker goes on computing meanwhile.
+    A full pack is written by a thread of its own, while the next one is
+    filled: the worker goes on computing meanwhile.
     """
 
     def __init__(
@@ -167,11 +168,9 @@ class ChunkWriter(PackWriter):
         generation: int,
     ) -> None:
         super().__init__(repo, allocate, location.DATA, encoder, generation)
-        self._executor: futures.ThreadPoolExecutor | None = None
-        # The full pack that is not known to be durable; None of the future:
-        # it could not be written.
+        self._behind: background.WriteBehind[int] = background.WriteBehind()
+        # The full pack that is not known to be durable.
         self._full: tuple[pack.PackBuilder, location.PackAddress] | None = None
-        self._writing: futures.Future[int] | None = None
         self._spare: pack.PackBuilder | None = None
 
     def flush(self) -> None:
@@ -179,15 +178,14 @@ class ChunkWriter(PackWriter):
         super().flush()
 
     def abandon(self) -> None:
-        """Forget what is open and give memory and thread back.
+        """Forget what is open and give its memory back.
 
         Waits for a write that has begun.
         """
         super().abandon()
-        if self._executor is not None:
-            self._executor.shutdown()
+        self._behind.close()
         full, spare = self._full, self._spare
-        self._executor = self._full = self._writing = self._spare = None
+        self._full = self._spare = None
         if full is not None:
             full[0].close()
         if spare is not None:
@@ -197,10 +195,9 @@ class ChunkWriter(PackWriter):
         self._settle()
         if self._builder is None or self._address is None:
             return
-        if self._executor is None:
-            self._executor = futures.ThreadPoolExecutor(1, 'pack')
-        self._full = self._builder, self._address
-        self._writing = self._executor.submit(self._write, *self._full)
+        full = self._builder, self._address
+        self._behind.start(functools.partial(self._write, *full))
+        self._full = full
         self._builder, self._spare = self._spare, None
         self._address = None
 
@@ -211,10 +208,10 @@ class ChunkWriter(PackWriter):
         """
         if self._full is None:
             return
-        writing, self._writing = self._writing, None
-        self._count(
-            self._write(*self._full) if writing is None else writing.result()
-        )
+        overhead = self._behind.settle()
+        if overhead is None:
+            overhead = self._write(*self._full)
+        self._count(overhead)
         self._spare, self._full = self._full[0], None
 
 

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import itertools
 import mmap
 import os
 
@@ -58,6 +59,20 @@ class ChunkBufferTest(base.BaseTestCase):
                 [False, True, False], buffer.not_zero(3 * CHUNK), position
             )
             buffer.bytes[CHUNK + position] = 0
+
+    def test_zero_test_tells_chunks_apart(self):
+        """Also those of which its sample says nothing."""
+        buffer = buffers.ChunkBuffer(CHUNK, 4 * CHUNK)
+        for places in itertools.product((None, 0, CHUNK - 1), repeat=4):
+            buffer.bytes[:] = bytes(4 * CHUNK)
+            for number, place in enumerate(places):
+                if place is not None:
+                    buffer.bytes[number * CHUNK + place] = 1
+            self.assertEqual(
+                [place is not None for place in places],
+                buffer.not_zero(4 * CHUNK),
+                places,
+            )
 
     def test_zero_test_sees_nothing_behind_the_end(self):
         buffer = buffers.ChunkBuffer(CHUNK, 2 * CHUNK)

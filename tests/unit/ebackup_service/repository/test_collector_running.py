@@ -19,6 +19,7 @@ class RunningTestCase(test_collector.CollectorTestCase):
         session = self.repo.session(base.new_id(), 1)
         target = session.tree(len(self.data), base.CHUNK, None)
         self.put(self.data, target, session.writer())
+        session.close()
         before = self.keys(layout.PACKS)
         self.assertNotEqual(set(), before)
 

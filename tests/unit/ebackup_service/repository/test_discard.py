@@ -64,6 +64,7 @@ class DiscardTestCase(base.RepositoryTestCase):
         session = self.repo.session(base.new_id(), 1)
         target = session.tree(MIB, base.CHUNK, None)
         self.put(os.urandom(MIB), target, session.writer())
+        session.close()
         self.assertNotEqual(set(), self.keys(layout.PACKS))
 
         discard.discard(self.storage, session.id, base.new_id())

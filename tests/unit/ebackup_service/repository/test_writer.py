@@ -23,6 +23,7 @@ class WriterTestCase(base.RepositoryTestCase):
         self.chunks = writer.ChunkWriter(
             self.repo, self.allocate, codec.Encoder('zstd'), 9
         )
+        self.addCleanup(self.chunks.abandon)
 
     def allocate(self, kind):
         return location.PackAddress(b's' * 16, kind, next(self.numbers))
@@ -177,25 +178,20 @@ class ChunkWriterTestCase(WriterTestCase):
             self.assertEqual(plain, self.read(found, len(plain)))
 
     def test_abandoning_waits_for_a_write_that_has_begun(self):
-        begun, ended = threading.Event(), threading.Event()
+        goes_on = threading.Event()
         create = self.storage.create
 
         def slow(key, parts):
-            begun.set()
-            self.assertFalse(left.is_set())
+            goes_on.wait(60)
             create(key, parts)
-            ended.set()
 
-        left = threading.Event()
-        before = threading.active_count()
+        timer = threading.Timer(0.1, goes_on.set)
         with mock.patch.object(self.storage, 'create', slow):
             self.fill([], [], 1)
-            begun.wait(60)
+            timer.start()
             self.chunks.abandon()
-            left.set()
+        timer.join()
 
-        self.assertTrue(ended.is_set())
-        self.assertEqual(before, threading.active_count())
         self.assertEqual(1, len(self.keys(layout.PACKS)))
 
     def test_abandoned_writer_goes_on_with_a_new_pack(self):
