@@ -333,6 +333,7 @@ class TestRemoveTemporary(TortureTestCase):
         from lablib.torture import operation
 
         self.cloud, self.operation = cloud, operation
+        self.calm = threading.Event()
         self.removed: list[tuple[str, str]] = []
         self.there = {
             'volume': [
@@ -347,13 +348,16 @@ class TestRemoveTemporary(TortureTestCase):
         if not condition():
             raise self.cloud.Violation
 
-    def remove_temporary(self, fault: object) -> list[str]:
+    def remove_temporary(self, fault: object, outcome: str = '') -> list[str]:
         cloud = mock.Mock(
             listed=self.there.__getitem__,
             force_delete=lambda *what: self.removed.append(what),
             wait=self.wait,
         )
-        one = self.operation.Operation(cloud, None, None, fault, None)
+        chosen = self.plan.Operation('in-use', 0.0, 0.0, 0)
+        task = self.model.Task(chosen, 'in-use')
+        one = self.operation.Operation(cloud, None, task, fault, self.calm)
+        one.outcome = outcome
         one._remove_temporary(self.model.Volume('v'))
         return one.notes
 
@@ -361,6 +365,10 @@ class TestRemoveTemporary(TortureTestCase):
         notes = self.remove_temporary(self.plan.Fault('kill', 'cinder', 0, 0))
         self.assertEqual([('volume', '1'), ('snapshot', '4')], self.removed)
         self.assertEqual('Cinder had left volume 1 (backup-vol-v)', notes[0])
+
+    def test_after_a_message_was_lost(self) -> None:
+        self.remove_temporary(None, 'lost')
+        self.assertEqual([('volume', '1'), ('snapshot', '4')], self.removed)
 
     def test_nothing_is_left(self) -> None:
         self.there = {'volume': [], 'snapshot': []}

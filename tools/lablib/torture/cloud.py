@@ -108,14 +108,21 @@ class Cloud:
         return answer['volume']['id']
 
     def force_delete(self, kind: str, resource: str) -> None:
-        """Delete a volume, snapshot or backup in whatever status it is."""
+        """Delete a volume, snapshot or backup in whatever status it is.
+
+        What is gone is left alone.
+        """
         path = f'/v3/{kind}s/{resource}/action'
-        if kind != 'backup':
-            reset = {'status': 'error'}
-            if kind == 'volume':
-                reset |= {'attach_status': 'detached'}
-            self.ask(path, {'os-reset_status': reset})
-        self.ask(path, {'os-force_delete': {}})
+        try:
+            if kind != 'backup':
+                reset = {'status': 'error'}
+                if kind == 'volume':
+                    reset |= {'attach_status': 'detached'}
+                self.ask(path, {'os-reset_status': reset})
+            self.ask(path, {'os-force_delete': {}})
+        except rest.Failure as failure:
+            if failure.code != 404:
+                raise
         self.wait(
             lambda: self.status(kind, resource) is None,
             f'{kind} {resource}, deleted by force, is gone',
