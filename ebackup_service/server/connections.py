@@ -23,7 +23,7 @@ from ebackup_service.server.catalog import proxy as proxy_rows
 from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import errors
 from ebackup_service.server import jobs
-from ebackup_service.server import storages
+from ebackup_service.server import volume_storages
 
 KIND = 'connector'
 
@@ -42,7 +42,7 @@ def expected(
     host: str,
 ) -> dict[str, Any]:
     """What is known of a job's attachment when a proxy is to have the job."""
-    exported = storages.volume(session, job)['exported']
+    exported = volume_storages.volume(session, job)['exported']
     known = {proxy.host: proxy for proxy in proxy_rows.every(session)}
     connector = known[host].capabilities.get('connector') or {}
     return {

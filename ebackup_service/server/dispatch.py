@@ -23,7 +23,7 @@ from ebackup_service.server import connections
 from ebackup_service.server import handout
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
-from ebackup_service.server import storages
+from ebackup_service.server import volume_storages
 
 LOG = log.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def assign(
         now = clock.read(session, latest)
         unfinished = job_rows.unfinished(session)
         proxies = proxy_rows.every(session, latest)
-        kinds = storages.kinds(session, unfinished)
+        kinds = volume_storages.kinds(session, unfinished)
         board = _Board(conf, proxies, unfinished, kinds, now)
         assigned = []
         for job in unfinished:

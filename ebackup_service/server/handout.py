@@ -17,8 +17,8 @@ from ebackup_service.server import credentials
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
 from ebackup_service.server import snapshots
-from ebackup_service.server import storages
 from ebackup_service.server import verification
+from ebackup_service.server import volume_storages
 
 
 def hand_out(
@@ -41,7 +41,7 @@ def hand_out(
     refers to that.
     """
     try:
-        storage = storages.spec(session, conf, job)
+        storage = volume_storages.spec(session, conf, job)
     except credentials.KeyUnusable as error:
         failure = jobs.failure(error.kind, str(error))
         jobs.end(session, job, job_rows.FAILED, failure)
@@ -55,8 +55,8 @@ def hand_out(
             pin = _base(session, image)
     seconds = max(leases.length(conf, job, now), 0.0)
     attachment, needs = job.attachment, None
-    of = storages.of_job(session, job)
-    if of is not None and storages.exported(of):
+    of = volume_storages.of_job(session, job)
+    if of is not None and volume_storages.exported(of):
         attachment = connections.expected(session, job, of, host)
         needs = job_rows.CONNECTION
     taken = job_rows.update(
@@ -172,7 +172,7 @@ def _held(
 def _volume(
     session: orm.Session, job: job_rows.Job
 ) -> messages.VolumeSpec | None:
-    volume = storages.volume(session, job)
+    volume = volume_storages.volume(session, job)
     if not volume:
         return None
     return messages.VolumeSpec(**snapshots.reference(volume))

@@ -20,7 +20,7 @@ from ebackup_service.server import deletions
 from ebackup_service.server import errors
 from ebackup_service.server import jobs
 from ebackup_service.server import repositories
-from ebackup_service.server import storages
+from ebackup_service.server import volume_storages
 from ebackup_service.server import volumes
 
 LOG = log.getLogger(__name__)
@@ -75,7 +75,7 @@ def _create(
         volume['id'],
         conf.repository.chunk_size,
     )
-    storage = storages.reaching(session, volume)
+    storage = volume_storages.reaching(session, volume)
     job_id = str(uuid.uuid4())
     image_rows.insert(
         session,
@@ -122,7 +122,7 @@ def _size(volume: dict[str, Any], storage: storage_rows.Storage | None) -> int:
     was extended after it.
     """
     snapshot = volume.get('snapshot')
-    as_cinder_does = storage is None or storages.exported(storage)
+    as_cinder_does = storage is None or volume_storages.exported(storage)
     of = volume if as_cinder_does or snapshot is None else snapshot
     size: int = of['size']
     return size

@@ -14,7 +14,7 @@ from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server import errors
 from ebackup_service.server import jobs
-from ebackup_service.server import storages
+from ebackup_service.server import volume_storages
 from ebackup_service.server import volumes
 
 LOG = log.getLogger(__name__)
@@ -90,7 +90,7 @@ def _create(
     mismatch = _zone_mismatch(conf, image, volume)
     if mismatch:
         parameters['availability_zone_mismatch'] = mismatch
-    storage = storages.reaching(session, volume)
+    storage = volume_storages.reaching(session, volume)
     if storage is not None:
         parameters['storage'] = storage.id
     job_rows.insert(

@@ -23,7 +23,7 @@ from ebackup_service.server.catalog import service
 from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import proxies
-from ebackup_service.server import storages
+from ebackup_service.server import volume_storages
 
 LOG = log.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def plan(
         if job is None or not _holds(session, job, token):
             return _FENCED
         image = job.image_id and image_rows.get(session, job.image_id)
-        storage = storages.of_job(session, job)
+        storage = volume_storages.of_job(session, job)
         if not image or not storage or image.chain_id is None:
             return _FENCED
         # What Cinder's own driver for RBD calls those of its backups: it

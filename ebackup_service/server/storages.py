@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Production storages: register, change, forget, and find a volume's."""
+"""Production storages: register, change and forget them."""
 
 import builtins
 from collections.abc import Iterable
@@ -15,9 +15,7 @@ from sqlalchemy import orm
 
 from ebackup_service.production import errors as production_errors
 from ebackup_service.production import registry
-from ebackup_service.rpc import messages
 from ebackup_service.server.catalog import database
-from ebackup_service.server.catalog import image as image_rows
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import service
@@ -25,6 +23,7 @@ from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import credentials as encryption
 from ebackup_service.server import errors
+from ebackup_service.server import volume_storages
 
 # What Cinder calls a volume's host, up to '#'.
 _BACKEND = re.compile(r'[^@#\s]+@[^@#\s]+')
@@ -182,106 +181,6 @@ def reencrypt(catalog: database.Catalog, conf: cfg.ConfigOpts) -> int:
         return count
 
 
-def serving(
-    session: orm.Session, host: str | None
-) -> storage_rows.Storage | None:
-    """The storage that a volume lives on, by what Cinder calls its host."""
-    if host is None:
-        return None
-    backend = host.partition('#')[0]
-    for storage in storage_rows.every(session):
-        if backend in storage.backends:
-            return storage
-    return None
-
-
-def reaching(
-    session: orm.Session, volume: Mapping[str, Any]
-) -> storage_rows.Storage | None:
-    """The storage by which proxies reach a volume, without its driver.
-
-    :param volume: what the driver says of it; without its name on the back
-        end, or without what Cinder would export, as of an older driver, no
-        proxy finds it
-    """
-    if not volume.get('backend_name'):
-        return None
-    storage = serving(session, volume.get('host'))
-    if storage is not None and exported(storage):
-        return storage if volume.get('exported') else None
-    return storage
-
-
-def exported(storage: storage_rows.Storage) -> bool:
-    """Whether Cinder exports volumes of a storage to proxies."""
-    try:
-        cls = registry.storage_class(storage.kind)
-    except production_errors.StorageUnknown:
-        return False
-    return cls.capabilities.exported
-
-
-def of_job(
-    session: orm.Session, job: job_rows.Job
-) -> storage_rows.Storage | None:
-    """The storage by which a job reaches what it needs, if by any."""
-    storage_id = job.parameters.get('storage')
-    return storage_id and storage_rows.get(session, storage_id)
-
-
-def kinds(
-    session: orm.Session, jobs: Iterable[job_rows.Job]
-) -> dict[str, str | None]:
-    """For each job, by id, the kind of storage that it needs; None: none."""
-    known = {
-        storage.id: storage.kind for storage in storage_rows.every(session)
-    }
-    found = {}
-    for job in jobs:
-        kind = known.get(job.parameters.get('storage', ''))
-        if kind is None and job.attachment is not None:
-            kind = str(job.attachment.get('kind'))
-        found[job.id] = kind
-    return found
-
-
-def spec(
-    session: orm.Session, conf: cfg.ConfigOpts, job: job_rows.Job
-) -> messages.StorageSpec | None:
-    """What a proxy must know of the storage of a job.
-
-    :raises credentials.KeyUnusable: its credentials can't be decrypted.
-    """
-    storage = of_job(session, job)
-    if storage is None:
-        return None
-    credentials = None
-    if storage.credentials is not None:
-        credentials = encryption.decrypt(
-            conf, storage.credentials, storage.name
-        )
-    return messages.StorageSpec(
-        id=storage.id,
-        name=storage.name,
-        kind=storage.kind,
-        settings=storage.settings,
-        credentials=credentials,
-        trust=storage.trust,
-        anchors=storage.anchors,
-    )
-
-
-def volume(session: orm.Session, job: job_rows.Job) -> dict[str, Any]:
-    """What the driver says of the volume that a job reads or writes."""
-    if job.kind == job_rows.RESTORE:
-        found: dict[str, Any] = job.parameters['request']['volume']
-        return found
-    if job.kind == job_rows.BACKUP and job.image_id is not None:
-        image = image_rows.get(session, job.image_id)
-        return image.volume if image else {}
-    return {}
-
-
 def _find(session: orm.Session, name: str) -> storage_rows.Storage:
     storage = storage_rows.named(session, name)
     if storage is None:
@@ -403,7 +302,7 @@ def _check_idle(
     if not gone:
         return
     for job in job_rows.unfinished(session):
-        host = volume(session, job).get('host')
+        host = volume_storages.volume(session, job).get('host')
         if host is not None and host.partition('#')[0] in gone:
             raise errors.Conflict(
                 'storage-in-use',

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+from ebackup_service.rpc import messages
+from ebackup_service.server import repositories
+from ebackup_service.server import volume_storages
+from tests.unit.ebackup_service.server import test_storages
+
+HOST = test_storages.HOST
+SECRET = test_storages.SECRET
+
+
+class TestServing(test_storages.StoragesTestCase):
+    def serving(self, host):
+        with self.catalog.reader() as session:
+            found = volume_storages.serving(session, host)
+        return found and found.name
+
+    def test_by_the_host_that_cinder_names(self):
+        self.create(backends=['node@one', 'node@two'])
+        self.create('other', backends=['node@three'])
+        for host, name in (
+            ('node@one#pool', 'ceph1'),
+            ('node@two', 'ceph1'),
+            ('node@three#a#b', 'other'),
+            ('node@on#pool', None),
+            ('node@one1#pool', None),
+            ('other@one#pool', None),
+            ('node', None),
+            (None, None),
+        ):
+            self.assertEqual(name, self.serving(host), host)
+
+
+class TestSpec(test_storages.StoragesTestCase):
+    def spec(self, job):
+        with self.catalog.reader() as session:
+            return volume_storages.spec(session, self.conf, job)
+
+    def test_all_that_a_proxy_must_know(self):
+        created = self.create(trust='shadow')
+        self.assertEqual(
+            messages.StorageSpec(
+                id=created.id,
+                name='ceph1',
+                kind='played',
+                settings={'pool': 'volumes'},
+                credentials={'key': SECRET},
+                trust='shadow',
+                anchors=True,
+            ),
+            self.spec(self.reserve()),
+        )
+
+    def test_none_of_other_volumes(self):
+        self.create()
+        self.assertIsNone(self.spec(self.reserve('node@two#pool')))
+        self.assertIsNone(self.spec(self.reserve(None)))
+
+    def test_none_of_other_jobs(self):
+        self.create()
+        job = repositories.collect(self.catalog, 'default')
+        self.assertIsNone(self.spec(job))
+
+    def test_that_of_a_restore_is_its_targets(self):
+        self.create()
+        image = self.fixture.make_image(volume={'host': 'node@two#pool'})
+        job = self.fixture.restore(
+            image, volume={'host': HOST, 'backend_name': 'v'}
+        )
+        self.assertEqual('ceph1', self.spec(job).name)
+        self.assertIsNone(self.spec(self.fixture.restore(image)))
