@@ -44,6 +44,7 @@ class WriteBehindTestCase(BackgroundTestCase):
     def setUp(self):
         super().setUp()
         self.behind = background.WriteBehind()
+        self.addCleanup(self.behind.close)
 
     def start(self, answer):
         self.behind.start(functools.partial(self.wait, answer))
@@ -79,6 +80,24 @@ class WriteBehindTestCase(BackgroundTestCase):
 
         self.assertEqual([7], done)
         self.assertIsNone(self.behind.settle())
+
+    def test_closing_ends_the_thread(self):
+        threads = []
+        self.goes_on.set()
+        for _ in range(2):
+            for _ in range(2):
+                self.behind.start(
+                    lambda: threads.append(threading.current_thread())
+                )
+                self.behind.settle()
+            self.behind.close()
+        for thread in threads:
+            thread.join(60)
+
+        self.assertIs(threads[0], threads[1])
+        self.assertIsNot(threads[1], threads[2])
+        self.assertTrue(all(thread.daemon for thread in threads))
+        self.assertFalse(any(thread.is_alive() for thread in threads))
 
     def test_closing_forgets_a_failure(self):
         self.behind.start(self.fail)
