@@ -132,7 +132,10 @@ class Ceph:
 
     def stop_osd(self) -> None:
         """It keeps its connections, and does nothing any more."""
-        self._processes['ceph-osd'].send_signal(signal.SIGSTOP)
+        process = self._processes['ceph-osd']
+        process.send_signal(signal.SIGSTOP)
+        # None of its threads is on a core any more then.
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
 
     def continue_osd(self) -> None:
         self._processes['ceph-osd'].send_signal(signal.SIGCONT)

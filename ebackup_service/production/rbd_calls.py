@@ -9,13 +9,14 @@ answers or its own time limits are over.
 
 from collections.abc import Callable
 from collections.abc import Sequence
+import concurrent.futures
 import errno
 import functools
 import os
-import queue
 import threading
 import time
 from typing import Any
+from typing import TypeAlias
 from typing import TypeVar
 
 from ebackup_service.production import waits
@@ -25,16 +26,23 @@ T = TypeVar('T')
 # Begins an asynchronous call that, at its end, calls the argument with the
 # completion and, if it reads, what was read.
 Start = Callable[[Callable[..., None]], object]
+# One that is under way, or some that were begun together.
+_Call: TypeAlias = 'concurrent.futures.Future[Any]'
 
 
 class Calls:
     """For any number of threads.
+
+    ``_over`` protects ``_begun``: calls that are under way, whether somebody
+    waits for them or not. It is notified when one has ended.
 
     :param check: raises when the job has to stop
     """
 
     def __init__(self, check: Callable[[], None]) -> None:
         self._check = check
+        self._over = threading.Condition()
+        self._begun: set[_Call] = set()
 
     def run(
         self,
@@ -43,10 +51,16 @@ class Calls:
     ) -> T:
         """Make a call that blocks.
 
-        :param forget: what to do with a result that nobody waits for any more
+        :param forget: what to do with a result that nobody waits for any
+            more; may block, too
         :raises: what the call, or the check, raises
         """
-        return waits.ended(call, self._check, forget)
+        future = waits.begun(call)
+        self._note(future)
+        try:
+            return waits.awaited(future, self._check, forget)
+        finally:
+            future.add_done_callback(self._end)  # after what forgets
 
     def gather(self, starts: Sequence[Start]) -> list[bytes]:
         """Make asynchronous calls, all at the same time.
@@ -55,71 +69,105 @@ class Calls:
         :returns: what each has read
         :raises: OSError
         """
-        return Gathering(starts, self._check).wait()[0]
+        return self.begin(starts).wait()[0]
 
     def begin(self, starts: Sequence[Start]) -> 'Gathering':
         """As gather() does, but to be waited for later, by any thread."""
-        return Gathering(starts, self._check)
+        gathering = Gathering(starts, self._check)
+        self._note(gathering.ended)
+        gathering.ended.add_done_callback(self._end)
+        return gathering
+
+    def finish(self, call: Callable[[], None], seconds: float) -> bool:
+        """Make a call that blocks when all that are under way have ended.
+
+        For what takes away from under them what they need: librados, and
+        librbd, crash then. Nobody is to begin another one that needs it.
+
+        :param seconds: to wait at most; then it is still made
+        :returns: whether it has ended, and not how
+        """
+        with self._over:
+            before = frozenset(self._begun)
+
+        def finish() -> None:
+            with self._over:
+                self._over.wait_for(lambda: before.isdisjoint(self._begun))
+            call()
+
+        future = waits.begun(finish)
+        self._note(future)
+        future.add_done_callback(self._end)
+        return bool(concurrent.futures.wait([future], seconds).done)
 
     def pause(self, seconds: float) -> None:
         """Wait; a second at most."""
         self._check()
         time.sleep(seconds)
 
+    def _note(self, call: '_Call') -> None:
+        with self._over:
+            self._begun.add(call)
+
+    def _end(self, call: '_Call') -> None:
+        with self._over:
+            self._begun.discard(call)
+            self._over.notify_all()
+
 
 class Gathering:
     """Asynchronous calls that are under way.
 
-    Any number of threads may wait. ``_lock`` is held by the one that does,
-    and protects what has ended so far.
+    Any number of threads may wait. ``_lock`` protects what has ended so far.
+
+    :ivar ended: is done when all have
     """
 
     def __init__(
         self, starts: Sequence[Start], check: Callable[[], None]
     ) -> None:
+        self.ended: concurrent.futures.Future[None]
+        self.ended = concurrent.futures.Future()
         self._check = check
-        self._ended: queue.SimpleQueue[tuple[int, int, bytes | None, float]]
-        self._ended = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._missing = len(starts)
         self._found = [b''] * len(starts)
         self._last = 0.0
         self._failure = 0
+        if not starts:
+            self.ended.set_result(None)
         for number, start in enumerate(starts):
             try:
                 start(functools.partial(self._end, number))
             except Exception as error:
                 # Of those before it somebody has to see the end.
                 code = getattr(error, 'errno', None) or errno.EIO
-                self._ended.put((number, -code, None, time.monotonic()))
+                self._note(number, -code, None)
 
     def wait(self) -> tuple[list[bytes], float]:
         """What each has read, and when the last one had.
 
         :raises: OSError, when all have ended; what the check raises
         """
-        with self._lock:
-            if self._missing:
-                # Of many that wait for this, each looks when its turn comes.
-                self._check()
-            while self._missing:
-                try:
-                    ended = self._ended.get(timeout=waits.LOOK)
-                except queue.Empty:
-                    self._check()
-                    continue
-                self._missing -= 1
-                number, code, data, when = ended
-                self._found[number] = data or b''
-                self._last = max(self._last, when)
-                self._failure = self._failure or min(code, 0)
-            if self._failure:
-                raise OSError(-self._failure, os.strerror(-self._failure))
-            return self._found, self._last
+        if not self.ended.done():
+            self._check()
+            waits.awaited(self.ended, self._check)
+        if self._failure:
+            raise OSError(-self._failure, os.strerror(-self._failure))
+        return self._found, self._last
 
     def _end(
         self, number: int, completion: Any, data: bytes | None = None
     ) -> None:
         """Called by a thread of librbd."""
-        code = completion.get_return_value()
-        self._ended.put((number, code, data, time.monotonic()))
+        self._note(number, completion.get_return_value(), data)
+
+    def _note(self, number: int, code: int, data: bytes | None) -> None:
+        with self._lock:
+            self._found[number] = data or b''
+            self._last = time.monotonic()
+            self._failure = self._failure or min(code, 0)
+            self._missing -= 1
+            missing = self._missing
+        if not missing:
+            self.ended.set_result(None)

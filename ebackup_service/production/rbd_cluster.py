@@ -6,11 +6,9 @@ import binascii
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
-import concurrent.futures
 import contextlib
 import functools
 import struct
-import threading
 from typing import Any
 from typing import TypeVar
 
@@ -20,7 +18,6 @@ from ebackup_service.production import errors
 from ebackup_service.production import rbd_calls
 from ebackup_service.production import rbd_closing
 from ebackup_service.production import rbd_library
-from ebackup_service.production import waits
 
 LOG = log.getLogger(__name__)
 
@@ -50,8 +47,6 @@ _KEY = struct.Struct('<H8sH')
 class Cluster:
     """For any number of threads.
 
-    ``_lock`` protects ``_closing``: closings of images that are under way.
-
     :ivar key: names the pool, or its namespace, among all of the world
     :ivar client: what Ceph calls this connection
     """
@@ -73,8 +68,6 @@ class Cluster:
         self.client = f'client.{rados.get_instance_id()}'
         self._rados = rados
         self._ioctx = ioctx
-        self._lock = threading.Lock()
-        self._closing: set[concurrent.futures.Future[None]] = set()
 
     def open(self, read_only: bool = True, **which: str) -> Image:
         """Open an image by its ``name`` or ``image_id``.
@@ -90,7 +83,7 @@ class Cluster:
                 read_only=read_only,
                 **which,
             ),
-            self.close_image,
+            lambda image: image.close(),
         )
 
     @contextlib.contextmanager
@@ -102,11 +95,11 @@ class Cluster:
             self.close_image(image)
 
     def close_image(self, image: Image) -> None:
-        closing = waits.begun(functools.partial(self._close_image, image))
-        with self._lock:
-            self._closing.add(closing)
-        closing.add_done_callback(self._closed)
-        concurrent.futures.wait([closing], _GRACE)
+        def close() -> None:
+            rbd_closing.release_lock(image)
+            image.close()
+
+        self.calls.finish(close, _GRACE)
 
     def in_trash(self, name: str) -> bool:
         """Whether an image that had the name waits for its removal."""
@@ -151,28 +144,17 @@ class Cluster:
 
     def close(self) -> None:
         """Everything that was opened is closed, or is just being closed."""
-        with self._lock:
-            closing = list(self._closing)
 
         def disconnect() -> None:
-            concurrent.futures.wait(closing)
             self._ioctx.close()
             self._rados.shutdown()
 
-        if not concurrent.futures.wait([waits.begun(disconnect)], _GRACE).done:
+        if not self.calls.finish(disconnect, _GRACE):
             LOG.warning(
                 'Ceph does not answer; the connection to pool %s is closed '
                 'when it does',
                 self.pool,
             )
-
-    def _close_image(self, image: Image) -> None:
-        rbd_closing.release_lock(image)
-        image.close()
-
-    def _closed(self, closing: 'concurrent.futures.Future[None]') -> None:
-        with self._lock:
-            self._closing.discard(closing)
 
     def _ask_header(
         self, image_id: str, method: str, snapshot: int
@@ -222,7 +204,7 @@ def connect(
             ioctx.set_namespace(settings.get('namespace', ''))
             return Cluster(library, calls, rados, ioctx, pool)
     except BaseException:
-        waits.begun(rados.shutdown)
+        calls.finish(rados.shutdown, _GRACE)
         raise
 
 

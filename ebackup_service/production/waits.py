@@ -55,6 +55,18 @@ def ended(
     """Make a call that nobody can interrupt, and wait for its end.
 
     It is made in a thread of its own. Whoever stops waiting leaves it there.
+    Parameters and errors are those of awaited().
+    """
+    return awaited(begun(call), check, forget, seconds)
+
+
+def awaited(
+    future: 'concurrent.futures.Future[T]',
+    check: Callable[[], None],
+    forget: Callable[[T], object] | None = None,
+    seconds: float = math.inf,
+) -> T:
+    """Wait for the end of a call.
 
     :param check: called about every LOOK seconds; what it raises is passed on
     :param forget: what to do with a result that nobody waits for any more
@@ -62,7 +74,6 @@ def ended(
     :raises NotEnded: it has not ended in that time
     :raises: what the call raises
     """
-    future = begun(call)
     end = time.monotonic() + seconds
     try:
         while not _ends(future, min(max(end - time.monotonic(), 0.0), LOOK)):

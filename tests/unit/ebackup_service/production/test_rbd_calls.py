@@ -127,3 +127,49 @@ class GatherTest(base.BaseTestCase):
         self.check.side_effect = [None, Stopped]
         self.assertRaises(Stopped, self.calls.gather, [lambda end: None])
         self.assertEqual(2, self.check.call_count)
+
+
+class FinishTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        self.check = mock.Mock(side_effect=Stopped)
+        self.calls = rbd_calls.Calls(self.check)
+        self.go_on = threading.Event()
+        self.addCleanup(self.go_on.set)
+        self.made = []
+
+    def finish(self):
+        return self.calls.finish(lambda: self.made.append('finish'), 0.1)
+
+    def test_nothing_is_under_way(self):
+        self.assertEqual(5, self.calls.run(lambda: 5))
+        self.assertTrue(self.calls.finish(lambda: None, 60))
+
+    def test_failure_is_an_end(self):
+        def fail():
+            raise OSError
+
+        self.assertTrue(self.calls.finish(fail, 60))
+        self.assertTrue(self.calls.finish(lambda: None, 60))
+
+    def test_after_a_call_that_nobody_waits_for(self):
+        def forget(result):
+            time.sleep(0.1)
+            self.made.append('forget')
+
+        self.assertRaises(Stopped, self.calls.run, self.go_on.wait, forget)
+        self.assertFalse(self.finish())
+        self.assertFalse(self.finish())
+        self.assertEqual([], self.made)
+        self.go_on.set()
+        self.assertTrue(self.calls.finish(lambda: None, 60))
+        self.assertEqual(['forget', 'finish', 'finish'], self.made)
+
+    def test_after_asynchronous_calls(self):
+        ends = []
+        self.calls.begin([ends.append, ends.append])
+        ends[1](Completion(0))
+        self.assertFalse(self.finish())
+        ends[0](Completion(-errno.EIO))
+        self.assertTrue(self.calls.finish(lambda: None, 60))
+        self.assertEqual(['finish'], self.made)

@@ -10,19 +10,24 @@ from tests.unit.ebackup_service.production import rbd_case
 MIB = rbd_case.MIB
 
 
+class Stopped(Exception):
+    pass
+
+
 class ClusterTest(rbd_case.RbdTestCase):
     def setUp(self):
         super().setUp()
         self.create(MIB)
-        self.cluster = rbd_cluster.connect(
-            rbd_library.load(),
-            rbd_calls.Calls(production.no_check),
-            self.ceph.settings(),
-            self.ceph.credentials(),
-        )
+        self.cluster = self.connect(rbd_calls.Calls(production.no_check))
         self.addCleanup(self.cluster.close)
         with self.image() as image:
             self.identity = image.id()
+
+    def connect(self, calls):
+        return rbd_cluster.connect(
+            rbd_library.load(),
+            *(calls, self.ceph.settings(), self.ceph.credentials()),
+        )
 
     def test_snapshot_is_known_by_its_name_until_it_is_removed(self):
         with self.image() as image:
@@ -92,6 +97,37 @@ class ClusterTest(rbd_case.RbdTestCase):
         self.cluster.close_image(watched)
         self.assertTrue(watched.closed.wait(20))
         self.assertIs(False, watched.had_lock)
+
+    def test_connection_is_closed_after_the_last_answer(self):
+        """Without it librados would call back into what is gone."""
+        stopped = threading.Event()
+
+        def check():
+            if stopped.is_set():
+                raise Stopped
+
+        calls = RecordingCalls(check)
+        cluster = self.connect(calls)
+        self.addCleanup(self.ceph.continue_osd)
+        self.ceph.stop_osd()
+        stopped.set()
+        self.assertRaises(Stopped, cluster.image_size, self.identity)
+        cluster.close()
+        (asked,) = calls.begun
+        self.assertFalse(asked.ended.done())
+        self.ceph.continue_osd()
+        asked.ended.result(timeout=20)
+        self.assertTrue(calls.finish(lambda: None, 20))
+
+
+class RecordingCalls(rbd_calls.Calls):
+    def __init__(self, check):
+        super().__init__(check)
+        self.begun = []
+
+    def begin(self, starts):
+        self.begun.append(super().begin(starts))
+        return self.begun[-1]
 
 
 class _Watched:
