@@ -131,7 +131,10 @@ class Ceph:
         process.wait()
 
     def stop_osd(self) -> None:
-        """It keeps its connections, and does nothing any more."""
+        """It keeps its connections, and does nothing any more.
+
+        Not twice without continue_osd().
+        """
         process = self._processes['ceph-osd']
         process.send_signal(signal.SIGSTOP)
         # None of its threads is on a core any more then.

@@ -97,6 +97,9 @@ class ImageVolume:
 class ImageLun(attached.WithoutSnapshots):
     """See base.Lun; attached until it is closed.
 
+    What is begun here are reads and writes of the image, whose ends librbd
+    waits for before it closes the image.
+
     :param handle: os-brick's RBDVolumeIOWrapper
     :param detach: what closing does
     :param check: see ProductionStorage.from_conf

@@ -10,6 +10,7 @@ answers or its own time limits are over.
 from collections.abc import Callable
 from collections.abc import Sequence
 import concurrent.futures
+import contextlib
 import errno
 import functools
 import os
@@ -55,12 +56,13 @@ class Calls:
             more; may block, too
         :raises: what the call, or the check, raises
         """
-        future = waits.begun(call)
-        self._note(future)
+        future = self._begin(call)
         try:
-            return waits.awaited(future, self._check, forget)
-        finally:
-            future.add_done_callback(self._end)  # after what forgets
+            return waits.awaited(future, self._check)
+        except BaseException:
+            if forget is not None:
+                self._begin(functools.partial(_forget, future, forget))
+            raise
 
     def gather(self, starts: Sequence[Start]) -> list[bytes]:
         """Make asynchronous calls, all at the same time.
@@ -73,31 +75,30 @@ class Calls:
 
     def begin(self, starts: Sequence[Start]) -> 'Gathering':
         """As gather() does, but to be waited for later, by any thread."""
-        gathering = Gathering(starts, self._check)
+        gathering = Gathering(len(starts), self._check)
         self._note(gathering.ended)
-        gathering.ended.add_done_callback(self._end)
+        gathering.begin(starts)
         return gathering
 
-    def finish(self, call: Callable[[], None], seconds: float) -> bool:
-        """Make a call that blocks when all that are under way have ended.
+    def finish(self, call: Callable[[], object], seconds: float) -> bool:
+        """Once all that are under way have ended, make a call that blocks.
 
-        For what takes away from under them what they need: librados, and
-        librbd, crash then. Nobody is to begin another one that needs it.
+        For what takes from them what they need: librados crashes if it is
+        shut down while an answer comes. Each of them has to end by itself;
+        what takes longer than the caller waits is made all the same.
 
-        :param seconds: to wait at most; then it is still made
+        :param seconds: to wait at most
         :returns: whether it has ended, and not how
         """
-        with self._over:
-            before = frozenset(self._begun)
 
         def finish() -> None:
             with self._over:
                 self._over.wait_for(lambda: before.isdisjoint(self._begun))
             call()
 
-        future = waits.begun(finish)
-        self._note(future)
-        future.add_done_callback(self._end)
+        with self._over:
+            before = frozenset(self._begun)
+            future = self._begin(finish)
         return bool(concurrent.futures.wait([future], seconds).done)
 
     def pause(self, seconds: float) -> None:
@@ -105,35 +106,44 @@ class Calls:
         self._check()
         time.sleep(seconds)
 
-    def _note(self, call: '_Call') -> None:
+    def _begin(self, call: Callable[[], T]) -> 'concurrent.futures.Future[T]':
+        with self._over:
+            future = waits.begun(call)
+            self._note(future)
+        return future
+
+    def _note(self, call: _Call) -> None:
         with self._over:
             self._begun.add(call)
+        call.add_done_callback(self._remove)
 
-    def _end(self, call: '_Call') -> None:
+    def _remove(self, call: _Call) -> None:
         with self._over:
-            self._begun.discard(call)
+            self._begun.remove(call)
             self._over.notify_all()
 
 
 class Gathering:
-    """Asynchronous calls that are under way.
+    """Asynchronous calls that are made together.
 
     Any number of threads may wait. ``_lock`` protects what has ended so far.
 
+    :param count: how many
     :ivar ended: is done when all have
     """
 
-    def __init__(
-        self, starts: Sequence[Start], check: Callable[[], None]
-    ) -> None:
+    def __init__(self, count: int, check: Callable[[], None]) -> None:
         self.ended: concurrent.futures.Future[None]
         self.ended = concurrent.futures.Future()
         self._check = check
         self._lock = threading.Lock()
-        self._missing = len(starts)
-        self._found = [b''] * len(starts)
+        self._missing = count
+        self._found = [b''] * count
         self._last = 0.0
         self._failure = 0
+
+    def begin(self, starts: Sequence[Start]) -> None:
+        """:param starts: as many as were said"""
         if not starts:
             self.ended.set_result(None)
         for number, start in enumerate(starts):
@@ -142,7 +152,7 @@ class Gathering:
             except Exception as error:
                 # Of those before it somebody has to see the end.
                 code = getattr(error, 'errno', None) or errno.EIO
-                self._note(number, -code, None)
+                self._count(number, -code, None)
 
     def wait(self) -> tuple[list[bytes], float]:
         """What each has read, and when the last one had.
@@ -150,7 +160,7 @@ class Gathering:
         :raises: OSError, when all have ended; what the check raises
         """
         if not self.ended.done():
-            self._check()
+            self._check()  # whoever is stopped does not begin to wait
             waits.awaited(self.ended, self._check)
         if self._failure:
             raise OSError(-self._failure, os.strerror(-self._failure))
@@ -160,9 +170,9 @@ class Gathering:
         self, number: int, completion: Any, data: bytes | None = None
     ) -> None:
         """Called by a thread of librbd."""
-        self._note(number, completion.get_return_value(), data)
+        self._count(number, completion.get_return_value(), data)
 
-    def _note(self, number: int, code: int, data: bytes | None) -> None:
+    def _count(self, number: int, code: int, data: bytes | None) -> None:
         with self._lock:
             self._found[number] = data or b''
             self._last = time.monotonic()
@@ -171,3 +181,10 @@ class Gathering:
             missing = self._missing
         if not missing:
             self.ended.set_result(None)
+
+
+def _forget(
+    call: 'concurrent.futures.Future[T]', forget: Callable[[T], object]
+) -> None:
+    with contextlib.suppress(Exception):
+        forget(call.result())

@@ -26,8 +26,8 @@ T = TypeVar('T')
 # Python's bindings of librbd. An image, or a snapshot of it, that is open.
 Image = Any
 
-# Seconds that closing may take. It waits for calls that nobody waits for any
-# more, of a job that was stopped; they end by themselves.
+# Seconds that closing may take. It waits for all calls of the connection, of
+# earlier closings and of a job that was stopped, too; they end by themselves.
 _GRACE = 2.0
 
 # How many objects librbd asks for their snapshots at the same time; its own
@@ -200,7 +200,9 @@ def connect(
         with library.explained(
             f'opening pool {pool}', missing=errors.VolumeUnknown
         ):
-            ioctx = calls.run(lambda: rados.open_ioctx(pool))
+            ioctx = calls.run(
+                lambda: rados.open_ioctx(pool), lambda ioctx: ioctx.close()
+            )
             ioctx.set_namespace(settings.get('namespace', ''))
             return Cluster(library, calls, rados, ioctx, pool)
     except BaseException:

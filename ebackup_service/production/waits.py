@@ -55,18 +55,6 @@ def ended(
     """Make a call that nobody can interrupt, and wait for its end.
 
     It is made in a thread of its own. Whoever stops waiting leaves it there.
-    Parameters and errors are those of awaited().
-    """
-    return awaited(begun(call), check, forget, seconds)
-
-
-def awaited(
-    future: 'concurrent.futures.Future[T]',
-    check: Callable[[], None],
-    forget: Callable[[T], object] | None = None,
-    seconds: float = math.inf,
-) -> T:
-    """Wait for the end of a call.
 
     :param check: called about every LOOK seconds; what it raises is passed on
     :param forget: what to do with a result that nobody waits for any more
@@ -74,17 +62,27 @@ def awaited(
     :raises NotEnded: it has not ended in that time
     :raises: what the call raises
     """
-    end = time.monotonic() + seconds
+    future = begun(call)
     try:
-        while not _ends(future, min(max(end - time.monotonic(), 0.0), LOOK)):
-            check()
-            if time.monotonic() >= end:
-                raise NotEnded
-        return future.result()
+        return awaited(future, check, seconds)
     except BaseException:
         if forget is not None:
             future.add_done_callback(lambda done: _pass_on(done, forget))
         raise
+
+
+def awaited(
+    future: 'concurrent.futures.Future[T]',
+    check: Callable[[], None],
+    seconds: float = math.inf,
+) -> T:
+    """Wait for the end of a call; see ended()."""
+    end = time.monotonic() + seconds
+    while not _ends(future, min(max(end - time.monotonic(), 0.0), LOOK)):
+        check()
+        if time.monotonic() >= end:
+            raise NotEnded
+    return future.result()
 
 
 def _ends(future: 'concurrent.futures.Future[T]', seconds: float) -> bool:

@@ -132,7 +132,7 @@ class GatherTest(base.BaseTestCase):
 class FinishTest(base.BaseTestCase):
     def setUp(self):
         super().setUp()
-        self.check = mock.Mock(side_effect=Stopped)
+        self.check = mock.Mock()
         self.calls = rbd_calls.Calls(self.check)
         self.go_on = threading.Event()
         self.addCleanup(self.go_on.set)
@@ -157,6 +157,7 @@ class FinishTest(base.BaseTestCase):
             time.sleep(0.1)
             self.made.append('forget')
 
+        self.check.side_effect = Stopped
         self.assertRaises(Stopped, self.calls.run, self.go_on.wait, forget)
         self.assertFalse(self.finish())
         self.assertFalse(self.finish())
@@ -164,6 +165,14 @@ class FinishTest(base.BaseTestCase):
         self.go_on.set()
         self.assertTrue(self.calls.finish(lambda: None, 60))
         self.assertEqual(['forget', 'finish', 'finish'], self.made)
+
+    def test_after_a_result_that_can_not_be_forgotten(self):
+        self.check.side_effect = Stopped
+        forget = mock.Mock(side_effect=OSError)
+        self.assertRaises(Stopped, self.calls.run, self.go_on.wait, forget)
+        self.go_on.set()
+        self.assertTrue(self.calls.finish(lambda: None, 60))
+        forget.assert_called_once_with(True)
 
     def test_after_asynchronous_calls(self):
         ends = []

@@ -99,7 +99,7 @@ class ClusterTest(rbd_case.RbdTestCase):
         self.assertIs(False, watched.had_lock)
 
     def test_connection_is_closed_after_the_last_answer(self):
-        """Without it librados would call back into what is gone."""
+        """librados crashes if it is shut down while an answer comes."""
         stopped = threading.Event()
 
         def check():
