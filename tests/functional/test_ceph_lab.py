@@ -5,9 +5,11 @@ import json
 import os
 import pathlib
 import subprocess
+import uuid
 
 from tests.functional import base
 from tests.functional import sockets
+from tests.functional import test_lab_program
 
 RBD, FILE = 'rbd', 'file'
 CEPH = 'ceph-mon', 'ceph-mgr', 'ceph-osd', 'ceph-rgw'
@@ -249,3 +251,27 @@ class TestDaemons(CephTestCase):
             self.assertTrue(found, name)
             for address, _port in found:
                 self.assertTrue(address.is_loopback, (name, found))
+
+
+class TestRemains(CephTestCase, test_lab_program.LabLibraryTestCase):
+    """What is left of an image of which Cinder was killed."""
+
+    def test_only_a_name_without_an_image_is_removed(self) -> None:
+        from lablib import lab
+        from lablib import rbd_pool
+
+        current = lab.Lab(self.lab.directory)
+        name = f'remains-{uuid.uuid4()}'
+        self.ceph('rbd', 'create', '--size', '1M', f'volumes/{name}')
+        self.addCleanup(self.program, 'rbd', 'rm', f'volumes/{name}')
+        self.assertFalse(rbd_pool.remove_remains(current, name))
+        self.assertIn(name, self.images())
+        number = rbd_pool.image_id(current, name)
+        for left in (
+            *(f'rbd_id.{name}', f'rbd_header.{number}'),
+            f'rbd_object_map.{number}',
+        ):
+            self.ceph('rados', '-p', 'volumes', 'rm', left)
+        self.assertIn(name, self.images())
+        self.assertTrue(rbd_pool.remove_remains(current, name))
+        self.assertNotIn(name, self.images())

@@ -11,6 +11,8 @@ from lablib import ceph
 from lablib import console
 from lablib import lab as lab_module
 
+_MISSING = 'No such file or directory'
+
 
 @dataclasses.dataclass(frozen=True)
 class Snapshot:
@@ -63,6 +65,23 @@ def images(lab: lab_module.Lab) -> set[str]:
 def in_trash(lab: lab_module.Lab) -> set[str]:
     """Return the names of the images that wait for their removal."""
     return {one['name'] for one in _listed(lab, 'trash', 'ls')}
+
+
+def remove_remains(lab: lab_module.Lab, image: str) -> bool:
+    """Remove what is left of an image that can't be opened any more.
+
+    Its name: whoever makes or removes one, and is killed, may leave that.
+
+    :returns: whether there was nothing else
+    """
+    try:
+        image_id(lab, image)
+    except console.Problem as problem:
+        if _MISSING not in str(problem):
+            raise
+        rbd(lab, '--no-progress', 'rm', image)
+        return True
+    return False
 
 
 def image_id(lab: lab_module.Lab, image: str) -> str:

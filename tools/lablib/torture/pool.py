@@ -38,7 +38,9 @@ class Pool:
     def free(self, volume_id: str) -> None:
         """Remove the snapshots that an earlier run has left of a volume."""
         image = f'volume-{volume_id}'
-        if image not in rbd_pool.images(self._lab):
+        if image not in rbd_pool.images(self._lab) or rbd_pool.remove_remains(
+            self._lab, image
+        ):
             return
         for one in self._taken(image):
             if _is_cinders(one):
@@ -98,7 +100,7 @@ class Pool:
 
     def left(self) -> Iterator[str]:
         """Yield what is left when there is no volume any more."""
-        for name in rbd_pool.images(self._lab) - self._others:
+        for name in self._images():
             yield f'image {name} is left in Ceph'
         for name in rbd_pool.in_trash(self._lab):
             yield f"image {name} is left in Ceph's trash"
@@ -114,11 +116,7 @@ class Pool:
         self._cloud.wait(removed, 'all snapshots are released', _REMOVED)
 
     def _snapshots(self, ours: set[rbd_pool.Snapshot]) -> Iterator[str]:
-        found = {
-            one
-            for image in rbd_pool.images(self._lab) - self._others
-            for one in self._taken(image)
-        }
+        found = {one for image in self._images() for one in self._taken(image)}
         for one in sorted(ours - found, key=str):
             yield f'anchor {one.name} ({one.id}) of {one.image} is gone'
         for one in sorted(found - ours, key=str):
@@ -130,7 +128,7 @@ class Pool:
 
         With it, Cinder would keep the image when its volume is deleted.
         """
-        for image in sorted(rbd_pool.images(self._lab) - self._others):
+        for image in self._images():
             for one in filter(_is_cinders, self._taken(image)):
                 try:
                     rbd_pool.unprotect_snapshot(self._lab, one)
@@ -142,12 +140,26 @@ class Pool:
                         f'Cinder had left snapshot {one.name} of {image}'
                     )
 
+    def _images(self) -> list[str]:
+        """Return those that were not there before.
+
+        Cinder, if it is killed while it makes or removes a volume, may leave
+        a name without an image; eBackup makes and removes none.
+        """
+        found = []
+        for image in sorted(rbd_pool.images(self._lab) - self._others):
+            if rbd_pool.remove_remains(self._lab, image):
+                self.notes.append(f'Cinder had left the name of image {image}')
+            else:
+                found.append(image)
+        return found
+
     def _taken(self, image: str) -> list[rbd_pool.Snapshot]:
         return rbd_pool.snapshots(self._lab, image)
 
     def _used(self) -> Iterator[str]:
         """Yield who uses an image though there is nothing to be done."""
-        for image in sorted(rbd_pool.images(self._lab) - self._others):
+        for image in self._images():
             for user in self._lasting_users(image):
                 yield f'image {image} has {user}'
 

@@ -90,6 +90,8 @@ class Strangers:
     def remove_what_is_left(self) -> None:
         """Remove what an earlier run has planted."""
         for name in rbd_pool.images(self._lab):
+            if rbd_pool.remove_remains(self._lab, name):
+                continue
             found = rbd_pool.rbd(self._lab, 'image-meta', 'ls', name)
             if _MARK in found.split():
                 rbd_pool.rbd(self._lab, '--no-progress', 'snap', 'purge', name)
