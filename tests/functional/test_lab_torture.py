@@ -324,6 +324,36 @@ class TestOperation(TortureTestCase):
                 self.ended(service, state)
 
 
+class TestCancel(TortureTestCase):
+    """A backup that has just been made when it is deleted by force."""
+
+    def outcome(self, *statuses: str | None) -> str:
+        from lablib.torture import operations
+
+        found = iter(statuses)
+        cloud = mock.Mock(status=lambda *what: next(found), jobs=lambda _: [])
+        volume = self.model.Volume('v')
+        task = self.model.Task(
+            self.plan.Operation('cancel', 0.0, 0.0, 0), 'cancel', volume=volume
+        )
+        calm = threading.Event()
+        one = operations.Cancel(cloud, None, task, None, calm)
+        one.wait()
+        return one.outcome
+
+    def test_it_goes_though_cinder_calls_it_available(self) -> None:
+        self.assertEqual(
+            'succeeded', self.outcome('available', 'deleting', None)
+        )
+
+    def test_it_stays(self) -> None:
+        self.assertEqual('failed', self.outcome('error'))
+        from lablib.torture import operations
+
+        with mock.patch.object(operations, '_OVERTAKEN', 0.0):
+            self.assertEqual('failed', self.outcome('available'))
+
+
 class TestRemoveTemporary(TortureTestCase):
     """What Cinder forgets of a backup when it dies is Cinder's affair."""
 

@@ -15,6 +15,10 @@ from lablib import volumes
 Violation = operation.Violation
 unique = cloud_module.unique
 
+# Seconds until a backup goes that was just made when it was deleted by force:
+# Cinder, at that end, calls it available again.
+_OVERTAKEN = 30.0
+
 
 class Backup(operation.Operation):
     """The volume changes, and is backed up."""
@@ -178,7 +182,11 @@ class Cancel(Backup):
         except rest.Failure as failure:
             if failure.code != 404:
                 raise
+        until = time.monotonic() + _OVERTAKEN
         status = self._ended('backup', self._backup, jobs)
+        while status == 'available' and time.monotonic() < until:
+            self._cloud.pause()
+            status = self._ended('backup', self._backup, jobs)
         if not self.outcome:
             self.outcome = 'failed' if status else 'succeeded'
 
