@@ -15,8 +15,8 @@ from lablib import volumes
 Violation = operation.Violation
 unique = cloud_module.unique
 
-# Seconds until a backup goes that was just made when it was deleted by force:
-# Cinder, at that end, calls it available again.
+# Seconds until a backup goes that has just been made when it is deleted by
+# force: Cinder may call it available in between, and then deletes it.
 _OVERTAKEN = 30.0
 
 

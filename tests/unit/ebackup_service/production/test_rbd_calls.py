@@ -17,7 +17,7 @@ class Completion:
         self.get_return_value = lambda: code
 
 
-class RunTest(base.BaseTestCase):
+class CallsTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
         self.check = mock.Mock()
@@ -25,6 +25,8 @@ class RunTest(base.BaseTestCase):
         self.go_on = threading.Event()
         self.addCleanup(self.go_on.set)
 
+
+class RunTest(CallsTestCase):
     def test_result_and_error_are_the_calls(self):
         self.assertEqual(5, self.calls.run(lambda: 5))
         self.assertRaises(KeyError, self.calls.run, lambda: {}['key'])
@@ -77,12 +79,7 @@ class RunTest(base.BaseTestCase):
         forget.assert_not_called()
 
 
-class GatherTest(base.BaseTestCase):
-    def setUp(self):
-        super().setUp()
-        self.check = mock.Mock()
-        self.calls = rbd_calls.Calls(self.check)
-
+class GatherTest(CallsTestCase):
     def test_answers_are_in_the_order_of_the_questions(self):
         ends = []
 
@@ -129,13 +126,9 @@ class GatherTest(base.BaseTestCase):
         self.assertEqual(2, self.check.call_count)
 
 
-class FinishTest(base.BaseTestCase):
+class FinishTest(CallsTestCase):
     def setUp(self):
         super().setUp()
-        self.check = mock.Mock()
-        self.calls = rbd_calls.Calls(self.check)
-        self.go_on = threading.Event()
-        self.addCleanup(self.go_on.set)
         self.made = []
 
     def finish(self):
