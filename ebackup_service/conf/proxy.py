@@ -81,8 +81,8 @@ OPTS: list[cfg.Opt] = [
         default=1 << 30,
         min=1 << 20,
         max=1 << 30,
-        help='Bytes that a backup reads between two checkpoints, at most: '
-        'what a backup that was interrupted reads again.',
+        help='Bytes that a backup reads between two checkpoints, at most. A '
+        'backup that was interrupted reads up to twice as much again.',
     ),
     cfg.IntOpt(
         'max_bytes_per_second',

@@ -4,11 +4,14 @@
 Each worker thread does everything for one leaf before it takes the next one:
 read, test for zeros, hash, compare with the base, compress, append. It has its
 own buffer, codec and open pack, so the data path takes no lock: two locks
-remain, each taken once a leaf (to get it, and to hand its page over).
+remain, each taken once a leaf (to get it, and to hand its page over). The
+thread that runs the backup makes the checkpoints meanwhile.
 """
 
+import collections
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 import dataclasses
 import functools
 
@@ -18,6 +21,7 @@ from ebackup_service.engine import crew as engine_crew
 from ebackup_service.engine import places
 from ebackup_service.engine import plan
 from ebackup_service.engine import progress as job_progress
+from ebackup_service.engine import stages
 from ebackup_service.production import base as production
 from ebackup_service.repository import extents
 from ebackup_service.repository import location
@@ -75,11 +79,12 @@ def run_backup(
 
     All data is durable afterwards, all pages when the session's candidate is.
 
-    Before more than stage_size bytes were read (or one leaf, if that is more)
-    the workers wait for each other, what they have is made durable, and
-    ``checkpointed`` is told: whoever goes on from there reads at most that
-    much again. So they do, soon, when the job is to wind down, which ends
-    there.
+    When stage_size bytes were read (or one leaf, if that is more), what was
+    made of them is made durable, and ``checkpointed`` is told, while the
+    workers are at the next ones. Before that is over they begin none after
+    these but for a leaf each: whoever goes on from a checkpoint reads at most
+    two stages and so many leaves again. When the job is to wind down it ends
+    soon, with a checkpoint behind all that was read.
 
     :param base: tree of the chain's last image, of the same chunk size; its
         volume may have had another size
@@ -97,6 +102,7 @@ def run_backup(
     begun = begun or Checkpoint(None, 0, {})
     damaged = damaged or extents.Extents()
     progress.go_on(begun.total)
+    work = plan.after(_plan(source, base, chunk_size, damaged), begun.leaf)
     job = backup_leaf.Job(
         source,
         base,
@@ -105,29 +111,27 @@ def run_backup(
         chunk_size,
         engine_crew.Crew(control),
         share or places.Places(workers).share(),
+        stages.Handout(
+            plan.stages(work, stage_size, chunk_size, page.FANOUT), control
+        ),
         damaged,
     )
     crew = [
         backup_leaf.Worker(job, session.writer(), progress.worker())
         for _ in range(workers)
     ]
-    work = plan.after(_plan(source, base, chunk_size, damaged), begun.leaf)
     try:
-        for stage in plan.stages(work, stage_size, chunk_size, page.FANOUT):
-            handout = _Handout(stage, control)
-            tasks = engine_crew.Shared(handout)
-            job.crew.run([functools.partial(one.run, tasks) for one in crew])
-            control.check()
-            if handout.end < job.target.geometry.leaves:
-                locator = job.target.checkpoint()
-                session.flush()
-                checkpointed(
-                    Checkpoint(locator, handout.end, progress.total())
-                )
-                control.check_wound_down()
+        job.crew.run(
+            [one.run for one in crew],
+            functools.partial(
+                _make_checkpoints, job, session, begun.total, checkpointed
+            ),
+        )
     finally:
         for one in crew:
             one.close()
+    if job.handout.wound_down:
+        control.check_wound_down()
     control.check()
     locator = job.target.finish()
     total = progress.total()
@@ -145,25 +149,24 @@ def run_backup(
     )
 
 
-class _Handout:
-    """The tasks of a stage, as long as the job isn't to wind down.
+def _make_checkpoints(
+    job: backup_leaf.Job,
+    session: repository_session.Session,
+    total: Mapping[str, int],
+    checkpointed: Callable[[Checkpoint], None],
+) -> None:
+    """One behind each stage, as they end; none behind the last one.
 
-    :ivar end: the first leaf that is not done when those are that were given
+    :param total: counters that the job has begun with
     """
-
-    def __init__(
-        self, stage: plan.Stage, control: job_control.Control
-    ) -> None:
-        self.end = stage.end
-        self._tasks = stage.tasks
-        self._control = control
-
-    def __iter__(self) -> Iterator[backup_leaf.Task]:
-        for task in self._tasks:
-            if self._control.winding_down:
-                self.end = plan.begin(task)
-                return
-            yield task
+    counted = collections.Counter(total)
+    for stage in job.handout.follow(job.crew.check):
+        counted.update(stage.total)
+        if stage.end < job.target.geometry.leaves:
+            tree = job.target.checkpoint()
+            job.handout.taken(stage)
+            session.flush_pages()
+            checkpointed(Checkpoint(tree, stage.end, dict(counted)))
 
 
 def _plan(

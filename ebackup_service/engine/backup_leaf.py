@@ -4,7 +4,7 @@
 import collections
 from collections.abc import Iterator
 import dataclasses
-from typing import TypeAlias
+import functools
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ebackup_service.engine import plan
 from ebackup_service.engine import progress
 from ebackup_service.engine import recent_chunks
 from ebackup_service.engine import runs
+from ebackup_service.engine import stages
 from ebackup_service.production import base as production
 from ebackup_service.repository import errors
 from ebackup_service.repository import extents
@@ -28,8 +29,6 @@ READ_SIZE = 4 << 20  # bytes read at a time
 
 _NO_IDS = [b''] * page.FANOUT
 
-Task: TypeAlias = plan.LeafTask | plan.SkipTask
-
 
 @dataclasses.dataclass(frozen=True)
 class Job:
@@ -42,6 +41,7 @@ class Job:
     chunk_size: int
     crew: engine_crew.Crew
     share: places.Share
+    handout: stages.Handout
     # of the base: not to be taken over
     damaged: extents.Extents = dataclasses.field(
         default_factory=extents.Extents
@@ -66,19 +66,30 @@ class Worker:
         self._place = job.share.place()
         self._span = job.chunk_size * page.FANOUT
         self._buffer = buffers.ChunkBuffer(job.chunk_size, READ_SIZE)
+        # What it is at, how many tasks of it it has had, and what had been
+        # counted before them.
+        self._stage = stages.Stage(0)
+        self._tasks = 0
+        self._counted_before = counters.to_dict()
 
-    def run(self, tasks: engine_crew.Shared[Task]) -> None:
+    def run(self) -> None:
         """Deal with what there is to take.
 
-        It is durable when all workers have returned.
+        It is durable when all workers have returned; what belongs to a stage,
+        when all have left that.
         """
-        check = self._job.crew.check
-        for task in self._place.work(tasks, check, self._give_back):
+        tasks, check = self._job.handout.tasks, self._job.crew.check
+        for stage, task in self._place.work(tasks, check, self._give_back):
             check()
+            if stage is not self._stage:
+                self._leave()
+                self._stage = stage
+            self._tasks += 1
             if isinstance(task, plan.SkipTask):
                 self._skip(task)
             else:
                 self._leaf(task)
+        self._leave()
         self._writer.flush()
 
     def close(self) -> None:
@@ -86,7 +97,24 @@ class Worker:
         self._writer.abandon()
         self._place.close()
 
+    def _leave(self) -> None:
+        """Go on, while what belongs to the stage is made durable."""
+        if not self._tasks:
+            return
+        counted = self._counters.to_dict()
+        self._writer.flush_behind(
+            functools.partial(
+                self._job.handout.leave,
+                self._stage,
+                self._tasks,
+                {n: counted[n] - self._counted_before[n] for n in counted},
+            )
+        )
+        self._counted_before = counted
+        self._tasks = 0
+
     def _give_back(self) -> None:
+        self._leave()
         self._writer.flush()
         self._writer.abandon()
         self._buffer.give_back()
@@ -98,6 +126,7 @@ class Worker:
             # A leaf that the target isn't told of is a hole.
             self._counters.chunks_zero += self._count(end - start)
         else:
+            self._wait_for_turn()
             try:
                 self._job.target.keep_leaves(task.start, task.stop)
             except errors.Corrupt:
@@ -218,14 +247,14 @@ class Worker:
         :param changed: slot, id, content of chunks
         :param fresh: gets where they are
         """
-        recent = self._job.recent
+        recent, stage = self._job.recent, self._stage.number
         counters = self._counters
         for slot, chunk_id, chunk in changed:
-            where = recent.get(chunk_id)
+            where = recent.get(chunk_id, stage)
             if where is None:
                 self._job.crew.check()
                 where = self._writer.add(chunk_id, chunk)
-                recent.add(where)
+                recent.add(where, stage)
                 counters.chunks_stored += 1
                 counters.bytes_stored += where.length
             fresh.set(slot, where)
@@ -239,6 +268,7 @@ class Worker:
         fresh: page.Leaf,
     ) -> None:
         target = self._job.target
+        self._wait_for_turn()
         if base is not None:
             if (
                 fresh.empty
@@ -249,6 +279,14 @@ class Worker:
                 return
             fresh.copy_slots(base, keep)
         target.put_leaf(leaf, fresh)
+
+    def _wait_for_turn(self) -> None:
+        """Before the target is told of a leaf."""
+        handout = self._job.handout
+        if not handout.is_turn(self._stage):
+            # What the others wait for may be a pack that failed.
+            self._writer.settle()
+            handout.wait_for_turn(self._stage, self._job.crew.check)
 
     def _base_leaf(
         self, task: plan.LeafTask

@@ -60,9 +60,14 @@ class Crew:
         self.check()
         self._control.throttle(count, self.check)
 
-    def run(self, workers: Sequence[Callable[[], None]]) -> None:
+    def run(
+        self,
+        workers: Sequence[Callable[[], None]],
+        follow: Callable[[], None] = lambda: None,
+    ) -> None:
         """Run each in a thread of its own, until all have returned.
 
+        :param follow: runs in this thread meanwhile; a worker like the others
         :raises: what the first worker that failed raised
         """
         threads = [
@@ -78,6 +83,7 @@ class Crew:
                 started.append(thread)
         except BaseException as e:
             self._fail(e)
+        self._work(follow)
         for thread in started:
             thread.join()
         if self._failure is not None:

@@ -44,6 +44,9 @@ class Counters:
         self.chunks_stored = 0
         self.chunks_zero = 0
 
+    def to_dict(self) -> dict[str, int]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
 
 class Progress:
     """All workers' counters together.

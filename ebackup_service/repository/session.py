@@ -41,9 +41,9 @@ class Counters:
 class Session:
     """Writes packs, a tree, and an image.
 
-    Any thread may call writer() and tree(). ``_lock`` protects ``_next``, the
-    ordinals to come, and ``_writers``. Everything else is for the one thread
-    that commits or closes, after the workers have ended.
+    Any thread may call writer(), tree() and flush_pages(). ``_lock`` protects
+    ``_next``, the ordinals to come, and ``_writers``. Everything else is for
+    the one thread that commits or closes, after the workers have ended.
     """
 
     def __init__(
@@ -126,6 +126,15 @@ class Session:
             writers = list(self._writers)
         for chunks in writers:
             chunks.flush()
+        self.flush_pages()
+
+    def flush_pages(self) -> None:
+        """Make all pages durable that were handed over so far.
+
+        Any thread, at any time: chunks are for those who have the writers.
+
+        :raises RepositoryError: the storage's; it may be called again
+        """
         self._pages.flush()
 
     def commit_candidate(self, root: image_root.Root) -> image_root.Root:

@@ -9,6 +9,7 @@ PageWriter serves all threads, behind a lock.
 from collections.abc import Callable
 import functools
 import threading
+from typing import NamedTuple
 
 from ebackup_service.repository import background
 from ebackup_service.repository import codec
@@ -153,6 +154,14 @@ class PackWriter:
         return self._builder, self._address
 
 
+class _Full(NamedTuple):
+    """A pack to which nothing more is added; then: call it when durable."""
+
+    builder: pack.PackBuilder
+    address: location.PackAddress
+    then: Callable[[], None]
+
+
 class ChunkWriter(PackWriter):
     """The data packs of one worker thread; see PackWriter.
 
@@ -169,13 +178,39 @@ class ChunkWriter(PackWriter):
     ) -> None:
         super().__init__(repo, allocate, location.DATA, encoder, generation)
         self._behind: background.WriteBehind[int] = background.WriteBehind()
-        # The full pack that is not known to be durable.
-        self._full: tuple[pack.PackBuilder, location.PackAddress] | None = None
+        # What was handed over, and is not known to be durable.
+        self._full: _Full | None = None
         self._spare: pack.PackBuilder | None = None
 
     def flush(self) -> None:
-        self._settle()
+        self.settle()
         super().flush()
+
+    def flush_behind(self, then: Callable[[], None]) -> None:
+        """Begin a flush(), and go on meanwhile.
+
+        :param then: called when all that was added until now is durable, in
+            whatever thread; not before a flush() that is called again, if
+            this one fails, which the next call of the writer says
+        """
+        if self._address is None:
+            self.settle()
+            then()
+        else:
+            self._hand_over(then)
+
+    def settle(self) -> None:
+        """Wait until what was handed over is durable; write it if that failed.
+
+        :raises RepositoryError: the storage's; settle() may be called again
+        """
+        if self._full is None:
+            return
+        overhead = self._behind.settle()
+        if overhead is None:
+            overhead = self._write_full(self._full)
+        self._count(overhead)
+        self._spare, self._full = self._full.builder, None
 
     def abandon(self) -> None:
         """Forget what is open and give its memory back.
@@ -187,32 +222,24 @@ class ChunkWriter(PackWriter):
         full, spare = self._full, self._spare
         self._full = self._spare = None
         if full is not None:
-            full[0].close()
+            full.builder.close()
         if spare is not None:
             spare.close()
 
-    def _hand_over(self) -> None:
-        self._settle()
+    def _hand_over(self, then: Callable[[], None] = lambda: None) -> None:
         if self._builder is None or self._address is None:
             return
-        full = self._builder, self._address
-        self._behind.start(functools.partial(self._write, *full))
+        self.settle()
+        full = _Full(self._builder, self._address, then)
+        self._behind.start(functools.partial(self._write_full, full))
         self._full = full
         self._builder, self._spare = self._spare, None
         self._address = None
 
-    def _settle(self) -> None:
-        """Wait until the full pack is durable; write it, if that failed.
-
-        :raises RepositoryError: the storage's; _settle() may be called again
-        """
-        if self._full is None:
-            return
-        overhead = self._behind.settle()
-        if overhead is None:
-            overhead = self._write(*self._full)
-        self._count(overhead)
-        self._spare, self._full = self._full[0], None
+    def _write_full(self, full: _Full) -> int:
+        overhead = self._write(full.builder, full.address)
+        full.then()
+        return overhead
 
 
 class PageWriter:

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import random
 import uuid
 
@@ -9,6 +10,7 @@ from ebackup_service.engine import crew
 from ebackup_service.engine import places
 from ebackup_service.engine import plan
 from ebackup_service.engine import progress
+from ebackup_service.engine import stages
 from ebackup_service.repository import root
 from ebackup_service.repository import tree
 from tests.unit.ebackup_service.engine import volumes
@@ -38,12 +40,17 @@ class WorkerTest(volumes.EngineTestCase):
             CHUNK,
             crew.Crew(self.control),
             places.Places(workers).share(),
+            self.handout(tasks),
         )
         for number in range(workers):
             worker = backup_leaf.Worker(
-                job, session.writer(), counted.worker()
+                dataclasses.replace(
+                    job, handout=self.handout(tasks[number::workers])
+                ),
+                session.writer(),
+                counted.worker(),
             )
-            worker.run(crew.Shared(tasks[number::workers]))
+            worker.run()
             worker.close()
         where = target.finish()
         session.commit_candidate(
@@ -58,6 +65,9 @@ class WorkerTest(volumes.EngineTestCase):
         )
         made = tree.Tree(self.repo, where, source.size, CHUNK)
         return made, counted.total()
+
+    def handout(self, tasks):
+        return stages.Handout([plan.Stage(list(tasks), 2)], self.control)
 
     def test_changed_chunk_of_a_leaf_is_stored(self):
         content = bytearray(self.old)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Backups that end early, and those that go on from there."""
 
+import contextlib
 import threading
 import time
 import uuid
@@ -8,10 +9,15 @@ import uuid
 import fixtures
 
 from ebackup_service.engine import control
+from ebackup_service.engine import progress
+from ebackup_service.engine import restore
 from ebackup_service.engine import throttle
 from ebackup_service.production import errors
 from ebackup_service.repository import discard
 from ebackup_service.repository import errors as repository_errors
+from ebackup_service.repository import repository
+from ebackup_service.repository.storage import registry
+from ebackup_service.repository import tree
 from tests.unit.ebackup_service.engine import volumes
 
 CHUNK, LEAF = volumes.CHUNK, volumes.LEAF
@@ -158,19 +164,20 @@ class ResumeTest(volumes.EngineTestCase):
             )
             self.assertEqual(4 * 256 + 1, result.statistics['chunks_stored'])
 
-    def test_interrupted_anywhere_reads_a_stage_again_at_most(self):
-        content = volumes.noise(3 * LEAF + 5)
+    def test_interrupted_anywhere_reads_little_again(self):
+        """Two stages, and a leaf for each worker."""
+        content = volumes.noise(7 * LEAF + 5)
         interrupted = 0
-        for reads in range(14):
+        for reads in range(30):
             self.session_id = str(uuid.uuid4())
             self.checkpoints = []
             source = volumes.MemorySource(content)
             stopped = self.interrupted(source, reads)
             image, _ = self.run_once(source)
             self.assertHolds(content, image)
-            self.assertLessEqual(source.bytes_read, len(content) + LEAF)
+            self.assertLessEqual(source.bytes_read, len(content) + 4 * LEAF)
             interrupted += stopped
-        self.assertLess(10, interrupted)
+        self.assertLess(24, interrupted)
 
     def test_incremental_goes_on_with_its_base(self):
         content = bytearray(volumes.noise(4 * LEAF))
@@ -189,10 +196,11 @@ class ResumeTest(volumes.EngineTestCase):
                 self.assertEqual(4, result.statistics['chunks_stored'])
 
     def test_interrupted_again_and_again(self):
-        content = volumes.noise(6 * LEAF + 5)
+        content = volumes.noise(16 * LEAF + 5)
         source = volumes.MemorySource(content)
         runs = 1
-        while self.interrupted(source, 6):
+        # As many as there can be before there is a checkpoint, and one more.
+        while self.interrupted(source, 13):
             runs += 1
         self.assertLess(3, runs)
         self.checkpoints = self.checkpoints[-1:]
@@ -252,3 +260,105 @@ class ResumeTest(volumes.EngineTestCase):
         self.assertEqual([], self.checkpoints)
         image, _ = self.run_once(source)
         self.assertHolds(content, image)
+
+
+class AheadTest(volumes.EngineTestCase):
+    """One worker goes on to the next stage, while another one can't."""
+
+    # No pack gets full.
+    PACK_SIZE = 16 * LEAF
+
+    def setUp(self):
+        super().setUp()
+        self.reached = []
+        self.told = threading.Event()
+
+    def back_up_ahead(self, content):
+        """Leaf 1, the last of stage 0, is read when all of leaf 2 was.
+
+        Leaf 3, when there was a checkpoint: workers flush when they end.
+        """
+        source = volumes.MemorySource(content)
+        ahead = threading.Event()
+        read = source.read_into
+
+        def read_into(offset, buffer):
+            if offset // LEAF == 1 and not ahead.wait(60):
+                raise errors.SourceUnavailable('nobody went on')
+            if offset // LEAF == 3 and not self.told.wait(60):
+                raise errors.SourceUnavailable('there was no checkpoint')
+            read(offset, buffer)
+            if offset + len(buffer) == 3 * LEAF:
+                # What was read is stored before this worker waits.
+                threading.Timer(0.2, ahead.set).start()
+
+        source.read_into = read_into
+        return self.back_up(
+            source, checkpointed=self.checkpointed, stage_size=2 * LEAF
+        )
+
+    def checkpointed(self, checkpoint):
+        """Read all that it names, with nothing but what is durable."""
+        try:
+            self.reached.append((checkpoint, self.durable(checkpoint.tree)))
+        finally:
+            self.told.set()
+
+    def durable(self, where):
+        repo = repository.Repository.open(
+            registry.open_storage(f'file://{self.directory}')
+        )
+        with contextlib.closing(repo):
+            image = tree.Tree(repo, where, self.size, CHUNK)
+            target = volumes.MemoryTarget(bytes(self.size), truncated=True)
+            restore.run_restore(
+                repo,
+                image,
+                target,
+                False,
+                1,
+                self.control,
+                progress.Progress(self.size),
+            )
+        return bytes(target.content)
+
+    def test_checkpoint_has_nothing_of_the_next_stage(self):
+        content = volumes.noise(6 * LEAF)
+        self.size = len(content)
+        image, _ = self.back_up_ahead(content)
+        self.assertHolds(content, image)
+        checkpoint, held = self.reached[0]
+        self.assertEqual([2, 4], [told.leaf for told, _ in self.reached])
+        self.assertEqual(content[: 2 * LEAF] + bytes(4 * LEAF), held)
+        self.assertEqual(2 * LEAF, checkpoint.total['bytes_read'])
+        self.assertEqual(512, checkpoint.total['chunks_stored'])
+        self.assertEqual(2 * LEAF, checkpoint.total['done'])
+
+    def test_what_the_next_stage_has_stored_is_not_referred_to(self):
+        same = volumes.noise(LEAF, 3)
+        content = volumes.noise(LEAF) + 2 * same + volumes.noise(3 * LEAF, 2)
+        self.size = len(content)
+        image, result = self.back_up_ahead(content)
+        self.assertHolds(content, image)
+        _, held = self.reached[0]
+        self.assertEqual(content[: 2 * LEAF] + bytes(4 * LEAF), held)
+        self.assertEqual(6 * 256, result.statistics['chunks_stored'])
+
+    def test_pack_that_fails_where_a_stage_ends(self):
+        """Whoever has handed it over doesn't look until it has to wait."""
+        create = self.repo.storage.create
+        failures = ['away']
+
+        def fail_once(key, parts):
+            if failures:
+                raise repository_errors.StorageUnavailable(failures.pop())
+            create(key, parts)
+
+        with fixtures.MockPatchObject(self.repo.storage, 'create', fail_once):
+            self.assertRaises(
+                repository_errors.StorageUnavailable,
+                self.back_up_ahead,
+                volumes.noise(6 * LEAF),
+            )
+        self.session.close()
+        self.assertEqual([], self.reached)

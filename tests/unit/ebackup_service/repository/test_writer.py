@@ -219,6 +219,52 @@ class ChunkWriterTestCase(WriterTestCase):
         self.assertEqual((1, 2), (one.pack.ordinal, two.pack.ordinal))
         self.assertEqual(one.offset, two.offset)
 
+    def test_flush_behind_says_when_all_is_durable(self):
+        goes_on, durable = threading.Event(), threading.Event()
+        create = self.storage.create
+
+        def slow(key, parts):
+            goes_on.wait(60)
+            create(key, parts)
+
+        where = []
+        with mock.patch.object(self.storage, 'create', slow):
+            where.append(self.add(b'a' * CHUNK))
+            self.chunks.flush_behind(durable.set)
+            where.append(self.add(b'b' * CHUNK))
+            self.assertFalse(durable.is_set())
+            goes_on.set()
+            self.assertTrue(durable.wait(60))
+        self.assertEqual(b'a' * CHUNK, self.read(where[0], CHUNK))
+        self.assertEqual(1, len(self.keys(layout.PACKS)))
+        self.chunks.flush()
+        self.assertEqual(b'b' * CHUNK, self.read(where[1], CHUNK))
+        self.assertNotEqual(where[0].pack, where[1].pack)
+
+    def test_flush_behind_with_nothing_open(self):
+        durable = []
+        self.chunks.flush_behind(lambda: durable.append(1))
+        self.assertEqual([1], durable)
+        self.add(b'a' * CHUNK)
+        self.chunks.flush_behind(lambda: durable.append(2))
+        self.chunks.flush_behind(lambda: durable.append(3))
+        self.assertEqual([1, 2, 3], durable)
+        self.assertEqual(1, self.chunks.packs)
+
+    def test_flush_behind_that_failed(self):
+        durable = []
+        where = self.add(b'a' * CHUNK)
+        with mock.patch.object(
+            self.storage, 'create', side_effect=errors.StorageFull('full')
+        ):
+            self.chunks.flush_behind(lambda: durable.append(1))
+            self.assertRaises(errors.StorageFull, self.chunks.settle)
+            self.assertRaises(errors.StorageFull, self.chunks.flush)
+        self.assertEqual([], durable)
+        self.chunks.flush()
+        self.assertEqual([1], durable)
+        self.assertEqual(b'a' * CHUNK, self.read(where, CHUNK))
+
 
 class PageWriterTestCase(WriterTestCase):
     def setUp(self):
