@@ -24,7 +24,6 @@ from ebackup_service.repository import errors
 from ebackup_service.repository import ids
 from ebackup_service.repository import page
 from ebackup_service.repository import reader as repository_reader
-from ebackup_service.repository.storage import base as storage
 from ebackup_service.repository import tree as repository_tree
 
 IO_SIZE = 4 << 20  # bytes of one read or write of the volume, at most
@@ -253,47 +252,49 @@ class Worker:
         They come in the order in which they are stored, mostly that of the
         volume, and are written as soon as the next one is elsewhere: a larger
         buffer would fall out of the processor's cache before it is written.
+        What is decompressed in vain, since it is damaged, is never written:
+        only verified chunks are noted as filled.
         """
-        count = self._buffer.count
-        chunk_size = self._chunk_size
-        whole = (end - start) // chunk_size
-        window, filled = 0, bytearray(count)
-        for slot, plain in self._read(leaf, np.flatnonzero(wanted).tolist()):
-            number, place = divmod(slot, count)
+        geometry = self._job.tree.geometry
+        window, filled = 0, bytearray(self._buffer.count)
+        whole = (end - start) // self._chunk_size
+
+        def room(slot: int) -> memoryview:
+            nonlocal window, filled
+            number, place = divmod(slot, len(filled))
             if number != window:
                 self._write(start + window * self._io_size, end, filled)
-                window, filled = number, bytearray(count)
+                window, filled = number, bytearray(len(filled))
             chunk = self._buffer.chunks[place]
-            if slot >= whole or len(plain) != chunk_size:
-                try:
-                    chunk = self._last_chunk(leaf, slot, chunk, len(plain))
-                except errors.Corrupt as error:
-                    self._lose_chunk(leaf, slot, error)
-                    continue
-            chunk[:] = plain
-            filled[place] = 1
+            if slot < whole:
+                return chunk
+            # As much of it as the volume's end leaves.
+            return chunk[
+                : geometry.chunk_length(leaf.index * page.FANOUT + slot)
+            ]
+
+        for slot in self._read(leaf, np.flatnonzero(wanted).tolist(), room):
+            filled[slot % len(filled)] = 1
         self._write(start + window * self._io_size, end, filled)
 
     def _read(
-        self, leaf: page.Page, slots: list[int]
-    ) -> Iterator[tuple[int, storage.Buffer]]:
+        self, leaf: page.Page, slots: list[int], room: repository_reader.Room
+    ) -> Iterator[int]:
         """Chunks that can be read, many by one request while all can."""
         left = set(slots)
         try:
-            for slot, plain in self._reader.read_leaf(leaf, slots):
+            for slot in self._reader.read_leaf(leaf, slots, room):
                 left.discard(slot)
-                yield slot, plain
+                yield slot
             return
         except errors.Corrupt:
             if self._job.lost is None:
                 raise
         for slot in sorted(left):
             try:
-                [(_, plain)] = self._reader.read_leaf(leaf, [slot])
+                yield from self._reader.read_leaf(leaf, [slot], room)
             except errors.Corrupt as error:
                 self._lose_chunk(leaf, slot, error)
-            else:
-                yield slot, plain
 
     def _lose_chunk(
         self, leaf: page.Page, slot: int, error: errors.Corrupt
@@ -309,18 +310,6 @@ class Worker:
         self._job.lost.add(offset, length, error)
         if self._job.mode is not Mode.EMPTY:
             self._zero(offset, length)
-
-    def _last_chunk(
-        self, leaf: page.Page, slot: int, chunk: memoryview, length: int
-    ) -> memoryview:
-        """As much of the chunk's buffer as the volume's end leaves of it."""
-        number = leaf.index * page.FANOUT + slot
-        room = self._job.tree.geometry.chunk_length(number)
-        if length != room:
-            raise repository_reader.corrupt(
-                leaf.locator(slot), f'{length} bytes instead of {room}'
-            )
-        return chunk[:room]
 
     def _write(self, offset: int, end: int, filled: bytearray) -> None:
         """Have some chunks of the buffer written; it is another one then.

@@ -22,6 +22,9 @@ DEFAULT_LEVEL = 1
 # decompression costs at every restore isn't worth less.
 WORTH_IT = 0.98
 
+# Bytes of a window, at most: as many as the longest plain text has.
+_LARGEST = 4 << 20
+
 
 class DecodeError(Exception):
     """A payload isn't what its encoding says; the message says why."""
@@ -70,18 +73,26 @@ class Decoder:
     """Decompresses whatever an Encoder made."""
 
     def __init__(self) -> None:
-        self._zstd = zstandard.ZstdDecompressor()
+        self._zstd = zstandard.ZstdDecompressor(max_window_size=_LARGEST)
 
     def decode(
-        self, encoding: int, payload: base.Buffer, plain_length: int
+        self,
+        encoding: int,
+        payload: base.Buffer,
+        plain_length: int,
+        into: memoryview | None = None,
     ) -> base.Buffer:
         """The plain bytes: never more than ``plain_length`` are allocated.
 
+        :param into: where they are to be, whose length they must have; it is
+            changed whatever comes of it. None: anywhere
         :raises DecodeError: the payload has another length, or is damaged
         """
+        if into is not None and len(into) != plain_length:
+            raise DecodeError(f'{plain_length} bytes instead of {len(into)}')
         plain: base.Buffer
         if encoding == ZSTD:
-            plain = self._decode_zstd(payload, plain_length)
+            plain = self._decode_zstd(payload, plain_length, into)
         elif encoding == LZ4:
             plain = _decode_lz4(payload, plain_length)
         elif encoding == STORED:
@@ -90,16 +101,32 @@ class Decoder:
             raise DecodeError(f'unknown encoding {encoding}')
         if len(plain) != plain_length:
             raise DecodeError(f'{len(plain)} bytes instead of {plain_length}')
-        return plain
+        if into is None or plain is into:
+            return plain
+        into[:] = plain
+        return into
 
-    def _decode_zstd(self, payload: base.Buffer, plain_length: int) -> bytes:
+    def _decode_zstd(
+        self,
+        payload: base.Buffer,
+        plain_length: int,
+        into: memoryview | None,
+    ) -> base.Buffer:
         try:
             # The library would allocate what the frame claims.
             if zstandard.frame_content_size(payload) != plain_length:
                 raise DecodeError('the zstd frame has another length')
-            return self._zstd.decompress(
-                payload, max_output_size=plain_length, allow_extra_data=False
-            )
+            if into is None:
+                return self._zstd.decompress(
+                    payload,
+                    max_output_size=plain_length,
+                    allow_extra_data=False,
+                )
+            stream = self._zstd.stream_reader(payload, read_across_frames=True)
+            # At once: all of the frame is there, and room for what it holds.
+            if stream.readinto(into) != plain_length or stream.read(1):
+                raise DecodeError('the zstd frame has another length')
+            return into
         except zstandard.ZstdError as error:
             raise DecodeError(f'no valid zstd frame ({error})') from error
 

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records out of packs, every one verified against its id."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 import mmap
+from typing import TypeAlias
 
 from ebackup_service.repository import codec
 from ebackup_service.repository import copies
@@ -17,6 +18,9 @@ from ebackup_service.repository import record
 from ebackup_service.repository import runs
 from ebackup_service.repository.storage import base
 from ebackup_service.repository import unreadable
+
+# Where the bytes of a slot are to be.
+Room: TypeAlias = Callable[[int], memoryview]
 
 _NAMES = {location.DATA: 'chunk', location.PAGE: 'page'}
 
@@ -50,7 +54,10 @@ class RecordReader:
         )
 
     def read_slots(
-        self, source: page.Page, slots: Iterable[int] | None = None
+        self,
+        source: page.Page,
+        slots: Iterable[int] | None = None,
+        room: Room | None = None,
     ) -> Iterator[tuple[int, base.Buffer]]:
         """(slot, plain bytes) of a page's slots, neighbours read at once.
 
@@ -59,12 +66,15 @@ class RecordReader:
 
         :param slots: which; all that aren't empty by default. Empty ones are
             left out
-        :raises Corrupt: a record can't be had, for ever
+        :param room: says where the bytes of a slot are to be, whose length
+            they must have; where those of the last slot are, they are copied
+            from, if this one has the same. Anywhere by default
+        :raises Corrupt: a record can't be had, for ever, or has another length
         :raises RepositoryError: the storage's
         """
         for run in runs.plan(source, slots):
             fetched = self.fetch(run.pack, run.begin, run.length)
-            yield from self._decode_run(source, run, fetched)
+            yield from self._decode_run(source, run, fetched, room)
 
     def give_back(self) -> None:
         """Take no memory until the next call."""
@@ -88,7 +98,11 @@ class RecordReader:
             raise unsupported(where, error) from error
 
     def _decode_run(
-        self, source: page.Page, run: runs.Run, fetched: memoryview
+        self,
+        source: page.Page,
+        run: runs.Run,
+        fetched: memoryview,
+        room: Room | None,
     ) -> Iterator[tuple[int, base.Buffer]]:
         # What is left of a restore's time when its codec has its share is
         # spent here: no locator is made unless its record is damaged.
@@ -108,17 +122,30 @@ class RecordReader:
         plain: base.Buffer = b''
         for slot, begin, end, at in places:
             place = begin, end, record_ids[at : at + ids.ID_SIZE]
+            into = None if room is None else room(slot)
             # A chunk that occurs again in the volume is decoded once.
             if place != last:
                 try:
                     plain = record.decode(
-                        fetched[begin:end], kind, place[2], decoder, hasher
+                        fetched[begin:end],
+                        kind,
+                        place[2],
+                        decoder,
+                        hasher,
+                        into,
                     )
                 except record.Malformed as error:
                     raise corrupt(source.locator(slot), str(error)) from error
                 except errors.UnsupportedFormat as error:
                     raise unsupported(source.locator(slot), error) from error
                 last = place
+            elif into is not None:
+                if len(plain) != len(into):
+                    raise corrupt(
+                        source.locator(slot),
+                        f'{len(plain)} bytes instead of {len(into)}',
+                    )
+                into[:] = plain
             yield slot, plain
 
     def fetch(
@@ -167,10 +194,14 @@ class ChunkReader:
         out[:] = plain
 
     def read_leaf(
-        self, leaf: page.Page, slots: Iterable[int] | None = None
-    ) -> Iterator[tuple[int, base.Buffer]]:
-        """(slot, plain bytes) of a leaf's chunks; see read_slots."""
-        return self._reader.read_slots(leaf, slots)
+        self, leaf: page.Page, slots: Iterable[int], room: Room
+    ) -> Iterator[int]:
+        """Put a leaf's chunks where room says; each slot when it is there.
+
+        See read_slots.
+        """
+        for slot, _ in self._reader.read_slots(leaf, slots, room):
+            yield slot
 
     def give_back(self) -> None:
         """Take no memory until the next call."""

@@ -121,6 +121,7 @@ def decode(
     record_id: bytes,
     decoder: codec.Decoder,
     hasher: ids.Hasher,
+    into: memoryview | None = None,
 ) -> base.Buffer:
     """The verified plain bytes of a record.
 
@@ -129,6 +130,7 @@ def decode(
     :param record: bytes as they were read, of the length expected
     :param kind: expected kind
     :param record_id: expected id
+    :param into: where they are to be; see codec.Decoder
     :raises Malformed: they are not the record that is expected, or its bytes
         don't have its id
     """
@@ -141,7 +143,7 @@ def decode(
         raise Malformed('another record than expected')
     try:
         plain = decoder.decode(
-            header.encoding, record[HEADER_SIZE:], header.plain_length
+            header.encoding, record[HEADER_SIZE:], header.plain_length, into
         )
     except codec.DecodeError as error:
         raise Malformed(str(error)) from error

@@ -34,14 +34,16 @@ class EncodeTestCase(base.BaseTestCase):
         encoding, payload = ENCODERS[name].encode(memoryview(plain))
 
         self.assertLessEqual(len(payload), len(plain))
+        decoder, into = codec.Decoder(), memoryview(bytearray(len(plain)))
         self.assertEqual(
             plain,
-            bytes(
-                codec.Decoder().decode(
-                    encoding, memoryview(payload), len(plain)
-                )
-            ),
+            bytes(decoder.decode(encoding, memoryview(payload), len(plain))),
         )
+        self.assertIs(
+            into,
+            decoder.decode(encoding, memoryview(payload), len(plain), into),
+        )
+        self.assertEqual(plain, bytes(into))
 
     def test_what_shrinks_is_compressed(self):
         plain = b'ab' * 32768
@@ -74,13 +76,39 @@ class EncodeTestCase(base.BaseTestCase):
 
 class DecodeTestCase(base.BaseTestCase):
     def refused(self, encoding, payload, length):
-        self.assertRaises(
-            codec.DecodeError,
-            codec.Decoder().decode,
-            encoding,
-            payload,
-            length,
-        )
+        for into in None, memoryview(bytearray(length)):
+            self.assertRaises(
+                codec.DecodeError,
+                codec.Decoder().decode,
+                encoding,
+                payload,
+                length,
+                into,
+            )
+
+    def test_room_for_another_length_is_refused(self):
+        for name in codec.COMPRESSIONS:
+            encoding, payload = codec.Encoder(name).encode(b'a' * 1000)
+            for length in 999, 1001:
+                self.assertRaises(
+                    codec.DecodeError,
+                    codec.Decoder().decode,
+                    encoding,
+                    payload,
+                    1000,
+                    memoryview(bytearray(length)),
+                )
+
+    def test_frame_that_needs_a_large_window_is_refused(self):
+        """It would be allocated: it isn't all there, so not done at once."""
+        plain = os.urandom(1 << 20) * 4
+        frame = zstandard.ZstdCompressor(
+            compression_params=zstandard.ZstdCompressionParameters.from_level(
+                1, window_log=23
+            )
+        ).compressobj(size=2 * len(plain))
+        frame = frame.compress(2 * plain) + frame.flush()
+        self.refused(codec.ZSTD, frame[:-100], 2 * len(plain))
 
     def test_wrong_length_is_refused(self):
         for name in codec.COMPRESSIONS:
@@ -119,8 +147,13 @@ class DecodeTestCase(base.BaseTestCase):
     def test_garbage_is_refused_or_has_the_right_length(
         self, encoding, payload, length
     ):
-        try:
-            plain = codec.Decoder().decode(encoding, payload, length)
-        except codec.DecodeError:
-            return
-        self.assertEqual(length, len(plain))
+        found = []
+        for into in None, memoryview(bytearray(length)):
+            try:
+                plain = codec.Decoder().decode(encoding, payload, length, into)
+            except codec.DecodeError:
+                found.append(None)
+            else:
+                self.assertEqual(length, len(plain))
+                found.append(bytes(plain))
+        self.assertEqual(*found)

@@ -92,26 +92,49 @@ class ReadTestCase(ReaderTestCase):
 
 
 class ReadLeafTestCase(ReaderTestCase):
-    def test_all_slots_by_default(self):
-        found = {
-            slot: bytes(plain)
-            for slot, plain in self.chunks.read_leaf(self.leaf)
+    def setUp(self):
+        super().setUp()
+        self.rooms = {
+            slot: memoryview(bytearray(len(plain)))
+            for slot, plain in self.plains.items()
         }
 
-        self.assertEqual(self.plains, found)
+    def read_leaf(self, *slots):
+        """Yields slot after slot, each when its bytes are in its room."""
+        for slot in self.chunks.read_leaf(
+            self.leaf, slots or [*self.plains], self.rooms.__getitem__
+        ):
+            self.assertEqual(self.plains[slot], bytes(self.rooms[slot]))
+            yield slot
+
+    def test_all_slots(self):
+        self.assertEqual({*self.plains}, {*self.read_leaf()})
 
     def test_wanted_slots_only(self):
-        found = [
-            slot for slot, _ in self.chunks.read_leaf(self.leaf, [9, 2, 3])
-        ]
+        self.assertEqual([3, 9], sorted(self.read_leaf(9, 2, 3)))
+        self.assertEqual(bytes(len(self.plains[0])), bytes(self.rooms[0]))
 
-        self.assertEqual([3, 9], sorted(found))
+    def test_room_for_another_length_is_damage(self):
+        """The second one is a copy of what was decoded for the first one."""
+        for slot in 0, 1:
+            room = self.rooms[slot]
+            for wrong in room[:-1], memoryview(bytearray(len(room) + 1)):
+                self.rooms[slot] = wrong
+                error = self.assertRaises(
+                    errors.Corrupt,
+                    list,
+                    self.chunks.read_leaf(
+                        self.leaf, [0, 1], self.rooms.__getitem__
+                    ),
+                )
+                self.assertIn(f'instead of {len(wrong)}', error.reason)
+            self.rooms[slot] = room
 
     def test_neighbours_are_one_request(self):
         with mock.patch.object(
             self.storage, 'read_into', wraps=self.storage.read_into
         ) as read_into:
-            list(self.chunks.read_leaf(self.leaf))
+            list(self.read_leaf())
 
         packs = {where.pack for where in map(self.leaf.locator, self.plains)}
         self.assertEqual(len(packs), read_into.call_count)
@@ -120,30 +143,23 @@ class ReadLeafTestCase(ReaderTestCase):
         with mock.patch.object(
             record, 'decode', wraps=record.decode
         ) as decode:
-            found = dict(self.chunks.read_leaf(self.leaf, [0, 1]))
+            found = {*self.read_leaf(0, 1)}
 
-        self.assertEqual({0, 1}, set(found))
+        self.assertEqual({0, 1}, found)
         self.assertEqual(1, decode.call_count)
 
     def test_same_place_with_another_id_is_damage(self):
         where = self.leaf.locator(0)
         self.leaf.set(1, where._replace(id=bytes(32)))
 
-        self.assertRaises(
-            errors.Corrupt, list, self.chunks.read_leaf(self.leaf)
-        )
+        self.assertRaises(errors.Corrupt, list, self.read_leaf())
 
     def test_damage_stops_the_reading(self):
         where = self.leaf.locator(9)
         self.flip(self.key(9), where.offset + 64 + 5)
         met = []
 
-        def read():
-            for slot, plain in self.chunks.read_leaf(self.leaf):
-                self.assertEqual(self.plains[slot], bytes(plain))
-                met.append(slot)
-
-        error = self.assertRaises(errors.Corrupt, read)
+        error = self.assertRaises(errors.Corrupt, met.extend, self.read_leaf())
         self.assertIn(f'at {where.offset}', error.name)
         self.assertNotIn(9, met)
 
