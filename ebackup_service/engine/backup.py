@@ -3,9 +3,9 @@
 
 Each worker thread does everything for one leaf before it takes the next one:
 read, test for zeros, hash, compare with the base, compress, append. It has its
-own buffer, codec and open pack, so the data path takes no lock: two locks
-remain, each taken once a leaf (to get it, and to hand its page over). The
-thread that runs the backup makes the checkpoints meanwhile.
+own buffer, codec and open pack, so the data path takes no lock: those that
+remain are taken once a leaf, to get it, and to hand its page over. The thread
+that runs the backup makes the checkpoints meanwhile.
 """
 
 import collections
@@ -81,10 +81,10 @@ def run_backup(
 
     When stage_size bytes were read (or one leaf, if that is more), what was
     made of them is made durable, and ``checkpointed`` is told, while the
-    workers are at the next ones. Before that is over they begin none after
-    these but for a leaf each: whoever goes on from a checkpoint reads at most
-    two stages and so many leaves again. When the job is to wind down it ends
-    soon, with a checkpoint behind all that was read.
+    workers go on. Until that is done they finish the next stage at most, and
+    read a leaf each of the one after it: so much is read again by whoever goes
+    on from a checkpoint. A job that is to wind down ends soon, with a
+    checkpoint behind all that was read.
 
     :param base: tree of the chain's last image, of the same chunk size; its
         volume may have had another size
@@ -112,7 +112,7 @@ def run_backup(
         engine_crew.Crew(control),
         share or places.Places(workers).share(),
         stages.Handout(
-            plan.stages(work, stage_size, chunk_size, page.FANOUT), control
+            work, stage_size // chunk_size, page.FANOUT, control, begun.leaf
         ),
         damaged,
     )
@@ -130,9 +130,12 @@ def run_backup(
     finally:
         for one in crew:
             one.close()
-    if job.handout.wound_down:
-        control.check_wound_down()
     control.check()
+    if job.handout.reached < job.target.geometry.leaves:
+        control.check_wound_down()
+        raise RuntimeError(
+            f'leaves from {job.handout.reached} on were given to nobody'
+        )
     locator = job.target.finish()
     total = progress.total()
     return BackupResult(
@@ -161,6 +164,7 @@ def _make_checkpoints(
     """
     counted = collections.Counter(total)
     for stage in job.handout.follow(job.crew.check):
+        job.crew.check()
         counted.update(stage.total)
         if stage.end < job.target.geometry.leaves:
             tree = job.target.checkpoint()

@@ -66,8 +66,8 @@ class Worker:
         self._place = job.share.place()
         self._span = job.chunk_size * page.FANOUT
         self._buffer = buffers.ChunkBuffer(job.chunk_size, READ_SIZE)
-        # What it is at, how many tasks of it it has had, and what had been
-        # counted before them.
+        # What it is at (this one is nobody's), how many tasks of it it has
+        # had, and what had been counted before them.
         self._stage = stages.Stage(0)
         self._tasks = 0
         self._counted_before = counters.to_dict()
@@ -89,8 +89,10 @@ class Worker:
                 self._skip(task)
             else:
                 self._leaf(task)
-        self._leave()
+            if stage.end:
+                self._leave()
         self._writer.flush()
+        self._leave()
 
     def close(self) -> None:
         """Give memory and place back; what was open is forgotten."""
@@ -114,8 +116,8 @@ class Worker:
         self._tasks = 0
 
     def _give_back(self) -> None:
-        self._leave()
         self._writer.flush()
+        self._leave()
         self._writer.abandon()
         self._buffer.give_back()
 

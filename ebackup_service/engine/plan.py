@@ -50,16 +50,6 @@ class SkipTask(NamedTuple):
     kind: base.ExtentKind
 
 
-class Stage(NamedTuple):
-    """Work between two checkpoints.
-
-    end: the first leaf that is not done when this is
-    """
-
-    tasks: list[LeafTask | SkipTask]
-    end: int
-
-
 class Run(NamedTuple):
     start: int
     end: int
@@ -160,28 +150,8 @@ def after(
             yield task._replace(start=max(task.start, leaf))
 
 
-def stages(
-    work: Iterable[LeafTask | SkipTask],
-    size: int,
-    chunk_size: int,
-    leaf_chunks: int,
-) -> Iterator[Stage]:
-    """Work in stages that read size bytes each at most, or one leaf."""
-    gathered: list[LeafTask | SkipTask] = []
-    total = 0
-    for task in work:
-        weight = _weight(task, leaf_chunks) * chunk_size
-        if gathered and total + weight > size:
-            yield Stage(gathered, _end(gathered[-1]))
-            gathered, total = [], 0
-        gathered.append(task)
-        total += weight
-    if gathered:
-        yield Stage(gathered, _end(gathered[-1]))
-
-
-def _weight(task: LeafTask | SkipTask, leaf_chunks: int) -> int:
-    """Chunks that are read; at least one, so that no stage is endless."""
+def weight(task: LeafTask | SkipTask, leaf_chunks: int) -> int:
+    """Chunks that are read; at least one, so that nothing is endless."""
     if isinstance(task, SkipTask):
         return 1
     if task.kinds is None:
@@ -194,7 +164,8 @@ def begin(task: LeafTask | SkipTask) -> int:
     return task.leaf if isinstance(task, LeafTask) else task.start
 
 
-def _end(task: LeafTask | SkipTask) -> int:
+def end(task: LeafTask | SkipTask) -> int:
+    """The first leaf behind the task."""
     return task.leaf + 1 if isinstance(task, LeafTask) else task.stop
 
 

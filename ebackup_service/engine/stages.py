@@ -2,8 +2,8 @@
 """The stages of a backup, each of which ends with a checkpoint.
 
 Workers don't wait for each other where a stage ends. Whoever has done with it
-goes on to the next one, and only what it finds there is not entered into the
-tree before the tree of the stage before was taken.
+goes on to the next one, but what it finds there is not entered into the tree
+before the tree of the stage before was taken.
 """
 
 import collections
@@ -23,20 +23,21 @@ _LOOK = 0.2
 
 
 class Stage:
-    """What is to be read between two checkpoints; one of a Handout.
+    """What is read between two checkpoints; one of a Handout.
 
     :ivar number: 0 is the first one's
-    :ivar end: the first leaf that is not done when the stage is; 0: it has
-        tasks that were not given out yet
+    :ivar given: how many of its tasks were given to workers
+    :ivar done: how many of these are done, and durable
+    :ivar end: the first leaf behind it; 0: it may have more tasks yet
     :ivar total: counter name -> sum of what the workers have done
     """
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.end = 0
-        self.total: collections.Counter[str] = collections.Counter()
         self.given = 0
         self.done = 0
+        self.end = 0
+        self.total: collections.Counter[str] = collections.Counter()
 
     @property
     def over(self) -> bool:
@@ -47,22 +48,31 @@ Given: TypeAlias = tuple[Stage, plan.LeafTask | plan.SkipTask]
 
 
 class Handout:
-    """Gives the tasks of all stages out, until the job is to wind down.
+    """Gives the tasks of a backup out, stage by stage.
 
-    For any number of workers, and one thread that follows them. ``_changed``
-    protects the stages, and everything here.
+    It ends when the job is to wind down. For any number of workers, and one
+    thread that follows them. ``_changed`` protects the stages, and is
+    notified when one is over, or the next one's turn comes.
 
     :ivar tasks: for the workers: each task, and the stage that it is of
-    :ivar wound_down: whether there are tasks that nobody gets
+    :ivar reached: the first leaf behind the tasks that were given out
     """
 
     def __init__(
         self,
-        stages: Iterable[plan.Stage],
+        work: Iterable[plan.LeafTask | plan.SkipTask],
+        most: int,
+        leaf_chunks: int,
         control: job_control.Control,
+        begin: int = 0,
     ) -> None:
-        self.tasks = crew.Shared(self._each(stages))
-        self.wound_down = False
+        """Hand work out that begins with a certain leaf.
+
+        :param most: chunks that are read in a stage, if it is not but a leaf
+        :param leaf_chunks: chunks of a leaf
+        """
+        self.tasks = crew.Shared(self._each(work, most, leaf_chunks))
+        self.reached = begin
         self._control = control
         self._changed = threading.Condition()
         self._stages: collections.deque[Stage] = collections.deque()
@@ -122,25 +132,31 @@ class Handout:
                 self._changed.wait(_LOOK)
                 check()
 
-    def _each(self, stages: Iterable[plan.Stage]) -> Iterator[Given]:
-        yield from self._until_wound_down(stages)
+    def _each(
+        self,
+        work: Iterable[plan.LeafTask | plan.SkipTask],
+        most: int,
+        leaf_chunks: int,
+    ) -> Iterator[Given]:
+        stage, read = Stage(0), 0
+        for task in work:
+            if self._control.winding_down:
+                break
+            weight = plan.weight(task, leaf_chunks)
+            if stage.given and read + weight > most:
+                self._end(stage)
+                stage, read = Stage(stage.number + 1), 0
+            read += weight
+            self.reached = plan.end(task)
+            self._give(stage)
+            if read >= most:
+                # Before it is known what comes next, which may take long.
+                self._end(stage)
+            yield stage, task
+        self._end(stage)
         with self._changed:
             self._over = True
             self._changed.notify_all()
-
-    def _until_wound_down(
-        self, stages: Iterable[plan.Stage]
-    ) -> Iterator[Given]:
-        for number, planned in enumerate(stages):
-            stage = Stage(number)
-            for task in planned.tasks:
-                if self._control.winding_down:
-                    self.wound_down = True
-                    self._end(stage, plan.begin(task))
-                    return
-                self._give(stage)
-                yield stage, task
-            self._end(stage, planned.end)
 
     def _give(self, stage: Stage) -> None:
         with self._changed:
@@ -148,7 +164,7 @@ class Handout:
                 self._stages.append(stage)
             stage.given += 1
 
-    def _end(self, stage: Stage, leaf: int) -> None:
+    def _end(self, stage: Stage) -> None:
         with self._changed:
-            stage.end = leaf
+            stage.end = self.reached
             self._changed.notify_all()

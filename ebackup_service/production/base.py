@@ -133,7 +133,8 @@ class Source(Protocol):
     def extents(self) -> Iterator[Extent]:
         """Sorted by offset, not overlapping, inside the volume; streaming.
 
-        May be called again.
+        May be called again. The answer goes from thread to thread, while
+        others read.
 
         An extent that is neither DATA nor what a reader of the bytes would
         find is a corrupt backup: a storage in doubt says DATA.

@@ -61,6 +61,8 @@ class TreeWriter:
         self._open: collections.OrderedDict[tuple[int, int], page.Page] = (
             collections.OrderedDict()
         )
+        # Of these, those that are to be written once more.
+        self._changed: set[tuple[int, int]] = set()
         self._root = begun
         self._finished = False
 
@@ -128,13 +130,15 @@ class TreeWriter:
     def checkpoint(self) -> location.Locator | None:
         """Write what is open, to go on with it, here or elsewhere.
 
+        It stays open: nobody waits for the pages then, unless he adds one.
+
         Between leaves: nothing is put or kept meanwhile. It is durable when
         the pages have been flushed.
 
         :returns: where the root page of what was put so far is
         """
         with self._lock:
-            return self._close_all()
+            return self._save_all()
 
     def finish(self) -> location.Locator | None:
         """Write what is open; where the root page is, None: holes only.
@@ -143,7 +147,7 @@ class TreeWriter:
         """
         with self._lock:
             self._finished = True
-            return self._close_all()
+            return self._save_all()
 
     def _check(self, start: int, stop: int) -> None:
         if self._finished:
@@ -191,6 +195,7 @@ class TreeWriter:
     def _opened(self, level: int, index: int) -> page.Page:
         """An inner page to be changed."""
         key = (level, index)
+        self._changed.add(key)
         found = self._open.get(key)
         if found is not None:
             self._open.move_to_end(key)
@@ -198,7 +203,9 @@ class TreeWriter:
         # The lowest go first, so that the parents of an open page are open:
         # closing one never opens another.
         while len(self._open) >= _OPEN:
-            self._close(min(self._open, key=lambda k: k[0]))
+            lowest = min(self._open, key=lambda k: k[0])
+            self._save(lowest)
+            del self._open[lowest]
         if level == self._height:
             where = self._root
         else:
@@ -213,16 +220,18 @@ class TreeWriter:
         self._open[key] = loaded
         return loaded
 
-    def _close(self, key: tuple[int, int]) -> None:
-        level, index = key
-        where = self._store(self._open[key])
-        del self._open[key]
-        self._place(level, index, where)
+    def _save(self, key: tuple[int, int]) -> None:
+        """Write an open page, if it has changed, and enter it above."""
+        if key in self._changed:
+            level, index = key
+            where = self._store(self._open[key])
+            self._changed.remove(key)
+            self._place(level, index, where)
 
-    def _close_all(self) -> location.Locator | None:
+    def _save_all(self) -> location.Locator | None:
         for level in range(1, self._height + 1):
-            while keys := sorted(k for k in self._open if k[0] == level):
-                self._close(keys[0])
+            for key in sorted(k for k in self._open if k[0] == level):
+                self._save(key)
         return self._root
 
     def _keep(

@@ -190,8 +190,10 @@ class ChunkWriter(PackWriter):
         """Begin a flush(), and go on meanwhile.
 
         :param then: called when all that was added until now is durable, in
-            whatever thread; not before a flush() that is called again, if
-            this one fails, which the next call of the writer says
+            whatever thread. If that fails later, the next call of the writer
+            raises, and the flush() that succeeds calls it
+        :raises RepositoryError: of what was handed over before; ``then`` is
+            forgotten
         """
         if self._address is None:
             self.settle()

@@ -67,7 +67,7 @@ class WorkerTest(volumes.EngineTestCase):
         return made, counted.total()
 
     def handout(self, tasks):
-        return stages.Handout([plan.Stage(list(tasks), 2)], self.control)
+        return stages.Handout(tasks, 512, 256, self.control)
 
     def test_changed_chunk_of_a_leaf_is_stored(self):
         content = bytearray(self.old)

@@ -12,6 +12,7 @@ from ebackup_service.engine import control
 from ebackup_service.engine import progress
 from ebackup_service.engine import restore
 from ebackup_service.engine import throttle
+from ebackup_service.production import base as production
 from ebackup_service.production import errors
 from ebackup_service.repository import discard
 from ebackup_service.repository import errors as repository_errors
@@ -273,10 +274,12 @@ class AheadTest(volumes.EngineTestCase):
         self.reached = []
         self.told = threading.Event()
 
-    def back_up_ahead(self, content):
+    def back_up_ahead(self, content, before=lambda: None):
         """Leaf 1, the last of stage 0, is read when all of leaf 2 was.
 
         Leaf 3, when there was a checkpoint: workers flush when they end.
+
+        :param before: called before leaf 1 is read
         """
         source = volumes.MemorySource(content)
         ahead = threading.Event()
@@ -285,6 +288,8 @@ class AheadTest(volumes.EngineTestCase):
         def read_into(offset, buffer):
             if offset // LEAF == 1 and not ahead.wait(60):
                 raise errors.SourceUnavailable('nobody went on')
+            if offset == LEAF:
+                before()
             if offset // LEAF == 3 and not self.told.wait(60):
                 raise errors.SourceUnavailable('there was no checkpoint')
             read(offset, buffer)
@@ -362,3 +367,40 @@ class AheadTest(volumes.EngineTestCase):
             )
         self.session.close()
         self.assertEqual([], self.reached)
+
+    def test_cancelled_while_a_worker_waits_for_its_turn(self):
+        error = self.assertRaises(
+            control.JobStopped,
+            self.back_up_ahead,
+            volumes.noise(6 * LEAF),
+            lambda: self.control.cancel('by the test'),
+        )
+        self.assertEqual('by the test', error.reason)
+        self.assertEqual([], self.reached)
+
+    def test_checkpoint_that_is_refused(self):
+        def refuse(checkpoint):
+            self.told.set()
+            raise ZeroDivisionError('refused')
+
+        self.checkpointed = refuse
+        self.assertRaises(
+            ZeroDivisionError, self.back_up_ahead, volumes.noise(6 * LEAF)
+        )
+
+    def test_extents_that_fail_late(self):
+        source = volumes.MemorySource(volumes.noise(6 * LEAF))
+
+        def extents():
+            yield production.Extent(0, 3 * LEAF, DATA)
+            raise errors.SourceUnavailable('the LUN is gone')
+
+        source.extents = extents
+        error = self.assertRaises(
+            errors.SourceUnavailable,
+            self.back_up,
+            source,
+            checkpointed=self.reached.append,
+            stage_size=LEAF,
+        )
+        self.assertEqual('the LUN is gone', str(error))

@@ -190,6 +190,25 @@ class SharedPlacesTest(volumes.EngineTestCase):
         self.assertGaveBack()
         self.assertHolds(content, image)
 
+    def test_backup_of_several_stages_is_complete(self):
+        content = random.Random(1).randbytes(6 * LEAF + 5)
+        source = volumes.MemorySource(content)
+        source.before_read = self.other
+        reached = []
+        image, _ = self.back_up(
+            source,
+            share=self.places.share(),
+            checkpointed=reached.append,
+            stage_size=2 * LEAF,
+        )
+        self.assertGaveBack()
+        self.assertHolds(content, image)
+        self.assertEqual([2, 4, 6], [one.leaf for one in reached])
+        self.assertEqual(
+            [2 * LEAF, 4 * LEAF, 6 * LEAF],
+            [one.total['bytes_read'] for one in reached],
+        )
+
     def test_restore_is_complete(self):
         content = random.Random(1).randbytes(6 * LEAF + 5)
         image, _ = self.back_up(content)

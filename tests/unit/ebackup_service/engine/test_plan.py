@@ -236,39 +236,23 @@ class AfterTest(base.BaseTestCase):
         )
 
 
-class StagesTest(base.BaseTestCase):
-    def stages(self, work, size):
-        return [
-            (len(stage.tasks), stage.end)
-            for stage in plan.stages(work, size, CHUNK, LEAF)
-        ]
+class TaskTest(base.BaseTestCase):
+    def test_weight_is_what_is_read(self):
+        some = np.array([DATA, HOLE, DATA, HOLE], dtype=np.uint8)
+        none = np.full(LEAF, HOLE, dtype=np.uint8)
+        self.assertEqual(
+            [LEAF, 2, 1, 1],
+            [
+                plan.weight(task, LEAF)
+                for task in (
+                    plan.LeafTask(1, None),
+                    plan.LeafTask(1, some),
+                    plan.LeafTask(1, none),
+                    plan.SkipTask(1, 1000, HOLE),
+                )
+            ],
+        )
 
-    def test_nothing_to_do(self):
-        self.assertEqual([], self.stages([], SPAN))
-
-    def test_ends_when_enough_is_read(self):
-        work = [plan.LeafTask(n, None) for n in range(5)]
-        self.assertEqual([(2, 2), (2, 4), (1, 5)], self.stages(work, 2 * SPAN))
-
-    def test_reads_no_more_than_the_size(self):
-        kinds = np.array([DATA, DATA, DATA, HOLE], dtype=np.uint8)
-        work = [plan.LeafTask(n, kinds) for n in range(5)]
-        self.assertEqual([(2, 2), (2, 4), (1, 5)], self.stages(work, 2 * SPAN))
-
-    def test_has_one_leaf_at_least(self):
-        work = [plan.LeafTask(n, None) for n in range(3)]
-        self.assertEqual([(1, 1), (1, 2), (1, 3)], self.stages(work, 1))
-
-    def test_ranges_that_are_skipped_weigh_little(self):
-        work = [plan.SkipTask(0, 1000, HOLE), plan.LeafTask(1000, None)]
-        self.assertEqual([(2, 1001)], self.stages(work, 2 * SPAN))
-
-    def test_only_what_is_read_of_a_leaf_counts(self):
-        kinds = np.array([DATA, HOLE, HOLE, HOLE], dtype=np.uint8)
-        work = [plan.LeafTask(n, kinds) for n in range(8)]
-        self.assertEqual([(4, 4), (4, 8)], self.stages(work, SPAN))
-
-    def test_number_of_tasks_is_bounded_by_the_size(self):
-        kinds = np.full(LEAF, HOLE, dtype=np.uint8)
-        work = (plan.LeafTask(n, kinds) for n in range(100))
-        self.assertEqual([(4, 4)], self.stages(work, SPAN)[:1])
+    def test_end_is_the_leaf_behind(self):
+        self.assertEqual(8, plan.end(plan.LeafTask(7, None)))
+        self.assertEqual(9, plan.end(plan.SkipTask(7, 9, HOLE)))

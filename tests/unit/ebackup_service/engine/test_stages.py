@@ -1,28 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 import threading
 
+import numpy as np
+
 from ebackup_service.engine import control
 from ebackup_service.engine import plan
 from ebackup_service.engine import stages
 from tests import base
 
+LEAF = 4  # chunks
+
 
 class HandoutTest(base.BaseTestCase):
-    """Stages of two leaves, dealt with by one thread."""
+    """Stages of two leaves of four chunks, dealt with by one thread."""
 
     def setUp(self):
         super().setUp()
         self.control = control.Control()
 
     def handout(self, leaves):
-        tasks = [plan.LeafTask(leaf, None) for leaf in range(leaves)]
-        return stages.Handout(
-            [
-                plan.Stage(tasks[first : first + 2], min(first + 2, leaves))
-                for first in range(0, leaves, 2)
-            ],
-            self.control,
-        )
+        return self.handout_of(plan.LeafTask(n, None) for n in range(leaves))
+
+    def handout_of(self, work, most=2 * LEAF):
+        return stages.Handout(work, most, LEAF, self.control)
 
     def give_up(self):
         raise control.JobStopped('by the test')
@@ -41,8 +41,8 @@ class HandoutTest(base.BaseTestCase):
         # One of its tasks may still come.
         self.assertFalse(first.over)
         next(handout.tasks)
-        last, _ = next(handout.tasks)
         self.assertFalse(first.over)
+        last, _ = next(handout.tasks)
         handout.leave(first, 1, {'done': 10, 'bytes_read': 5})
         self.assertIs(first, next(ended))
         self.assertEqual(2, first.end)
@@ -85,7 +85,7 @@ class HandoutTest(base.BaseTestCase):
         handout.leave(stage, 1, {})
         ends = [stage.end for stage in handout.follow(self.give_up)]
         self.assertEqual([1], ends)
-        self.assertTrue(handout.wound_down)
+        self.assertEqual(1, handout.reached)
 
     def test_winds_down_between_two_stages(self):
         handout = self.handout(4)
@@ -96,7 +96,7 @@ class HandoutTest(base.BaseTestCase):
         handout.leave(stage, 2, {})
         ends = [stage.end for stage in handout.follow(self.give_up)]
         self.assertEqual([2], ends)
-        self.assertTrue(handout.wound_down)
+        self.assertEqual(2, handout.reached)
 
     def test_winds_down_when_all_is_given(self):
         handout = self.handout(1)
@@ -106,9 +106,65 @@ class HandoutTest(base.BaseTestCase):
         handout.leave(stage, 1, {})
         ends = [stage.end for stage in handout.follow(self.give_up)]
         self.assertEqual([1], ends)
-        self.assertFalse(handout.wound_down)
+        self.assertEqual(1, handout.reached)
 
     def test_nothing_to_do(self):
         handout = self.handout(0)
         self.assertRaises(StopIteration, next, handout.tasks)
         self.assertEqual([], list(handout.follow(self.give_up)))
+        self.assertEqual(0, handout.reached)
+
+    def test_full_stage_ends_before_it_is_known_what_follows(self):
+        def work():
+            yield plan.LeafTask(0, None)
+            yield plan.LeafTask(1, None)
+            self.assertEqual(2, first.end)
+            asked.append(True)
+
+        asked = []
+        handout = self.handout_of(work())
+        first, _ = next(handout.tasks)
+        self.assertEqual(0, first.end)
+        next(handout.tasks)
+        self.assertEqual(2, first.end)
+        self.assertRaises(StopIteration, next, handout.tasks)
+        self.assertEqual([True], asked)
+
+
+class StagesTest(base.BaseTestCase):
+    """What belongs to one stage."""
+
+    def stages(self, work, most):
+        handout = stages.Handout(work, most, LEAF, control.Control())
+        found = {}
+        for stage, _ in handout.tasks:
+            found[stage.number] = stage
+        return [(stage.given, stage.end) for stage in found.values()]
+
+    def test_ends_when_enough_is_read(self):
+        work = [plan.LeafTask(n, None) for n in range(5)]
+        self.assertEqual([(2, 2), (2, 4), (1, 5)], self.stages(work, 2 * LEAF))
+
+    def test_reads_no_more_than_that(self):
+        kinds = np.array([plan.DATA] * 3 + [plan.HOLE], dtype=np.uint8)
+        work = [plan.LeafTask(n, kinds) for n in range(5)]
+        self.assertEqual([(2, 2), (2, 4), (1, 5)], self.stages(work, 2 * LEAF))
+
+    def test_has_one_leaf_at_least(self):
+        work = [plan.LeafTask(n, None) for n in range(3)]
+        for most in 0, 1:
+            self.assertEqual([(1, 1), (1, 2), (1, 3)], self.stages(work, most))
+
+    def test_ranges_that_are_skipped_weigh_little(self):
+        work = [plan.SkipTask(0, 1000, plan.HOLE), plan.LeafTask(1000, None)]
+        self.assertEqual([(2, 1001)], self.stages(work, 2 * LEAF))
+
+    def test_only_what_is_read_of_a_leaf_counts(self):
+        kinds = np.array([plan.DATA] + [plan.HOLE] * 3, dtype=np.uint8)
+        work = [plan.LeafTask(n, kinds) for n in range(8)]
+        self.assertEqual([(4, 4), (4, 8)], self.stages(work, LEAF))
+
+    def test_number_of_tasks_is_bounded(self):
+        kinds = np.full(LEAF, plan.HOLE, dtype=np.uint8)
+        work = [plan.LeafTask(n, kinds) for n in range(100)]
+        self.assertEqual([(4, 4), (4, 8)], self.stages(work, LEAF)[:2])

@@ -165,6 +165,22 @@ class PutTestCase(WriterTestCase):
 
         self.assertEqual([0, 1, 256, 70000], list(found.leaves()))
 
+    def test_pages_stay_open_after_a_checkpoint(self):
+        """They are neither read again, nor written again as they were."""
+        session = self.repo.session(base.new_id(), 1)
+        target = session.tree(TIB, CHUNK, None)
+        with mock.patch.object(session._pages, 'read') as read:
+            target.put_leaf(0, leaf_with(0, 1))
+            where = target.checkpoint()
+            written = session._pages.metadata_bytes
+            self.assertEqual(where, target.checkpoint())
+            self.assertEqual(written, session._pages.metadata_bytes)
+            target.put_leaf(1, leaf_with(1, 1))
+            self.assertNotEqual(where, target.checkpoint())
+        read.assert_not_called()
+        found = self.finish(session, target)
+        self.assertEqual([0, 1], list(found.leaves()))
+
     def test_what_does_not_belong_is_refused(self):
         session = self.repo.session(base.new_id(), 1)
         target = session.tree(MIB + 1, CHUNK, None)

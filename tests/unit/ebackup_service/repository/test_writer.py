@@ -265,6 +265,22 @@ class ChunkWriterTestCase(WriterTestCase):
         self.assertEqual([1], durable)
         self.assertEqual(b'a' * CHUNK, self.read(where, CHUNK))
 
+    def test_flush_behind_what_failed_before(self):
+        """It says so, and forgets what it was to call."""
+        durable = []
+        with mock.patch.object(
+            self.storage, 'create', side_effect=errors.StorageFull('full')
+        ):
+            self.fill([], [], 1)
+            self.assertRaises(
+                errors.StorageFull,
+                self.chunks.flush_behind,
+                lambda: durable.append(1),
+            )
+        self.chunks.flush()
+        self.assertEqual([], durable)
+        self.assertEqual(2, self.chunks.packs)
+
 
 class PageWriterTestCase(WriterTestCase):
     def setUp(self):
