@@ -51,8 +51,9 @@ class Handout:
     """Gives the tasks of a backup out, stage by stage.
 
     It ends when the job is to wind down. For any number of workers, and one
-    thread that follows them. ``_changed`` protects the stages, and is
-    notified when one is over, or the next one's turn comes.
+    thread that follows them. What both change, they change with ``_changed``
+    held, which is notified when a stage is over, and when the turn of the
+    next one comes. Single numbers are looked at without.
 
     :ivar tasks: for the workers: each task, and the stage that it is of
     :ivar reached: the first leaf behind the tasks that were given out
@@ -150,7 +151,8 @@ class Handout:
             self.reached = plan.end(task)
             self._give(stage)
             if read >= most:
-                # Before it is known what comes next, which may take long.
+                # Before it is known what comes next, which may take long: who
+                # has done its task by then leaves the stage first.
                 self._end(stage)
             yield stage, task
         self._end(stage)

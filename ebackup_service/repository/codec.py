@@ -24,6 +24,8 @@ WORTH_IT = 0.98
 
 # Bytes of a window, at most: as many as the longest plain text has.
 _LARGEST = 4 << 20
+# Kind of a zstd block: one byte, and how often it comes.
+_REPEATED = 1
 
 
 class DecodeError(Exception):
@@ -116,6 +118,8 @@ class Decoder:
             # The library would allocate what the frame claims.
             if zstandard.frame_content_size(payload) != plain_length:
                 raise DecodeError('the zstd frame has another length')
+            if _frame_end(payload) != len(payload):
+                raise DecodeError('the zstd frame does not end there')
             if into is None:
                 return self._zstd.decompress(
                     payload,
@@ -129,6 +133,21 @@ class Decoder:
             return into
         except zstandard.ZstdError as error:
             raise DecodeError(f'no valid zstd frame ({error})') from error
+
+
+def _frame_end(payload: base.Buffer) -> int:
+    """Where the zstd frame ends that begins here; RFC 8878, 3.1.1."""
+    at: int = zstandard.frame_header_size(payload)
+    last = 0
+    while not last:
+        header = int.from_bytes(payload[at : at + 3], 'little')
+        last, kind, size = header & 1, header >> 1 & 3, header >> 3
+        at += 3 + (1 if kind == _REPEATED else size)
+        if at > len(payload):
+            raise DecodeError('the zstd frame is cut off')
+    if zstandard.get_frame_parameters(payload).has_checksum:
+        at += 4
+    return at
 
 
 def _decode_lz4(payload: base.Buffer, plain_length: int) -> bytes:

@@ -126,6 +126,14 @@ class Page:
         begin = slot * ENTRY_SIZE
         self._buffer[begin : begin + ENTRY_SIZE] = bytes(ENTRY_SIZE)
 
+    def forget_packs(self) -> None:
+        """Forget those that no slot refers to any more."""
+        fresh = Page(self.level, self.index)
+        fresh.copy_slots(self, np.ones(FANOUT, dtype=np.bool_))
+        self.entries[:] = fresh.entries
+        self.packs = fresh.packs
+        self._positions = fresh._positions
+
     def copy_slot(self, other: 'Page', slot: int) -> None:
         """Make one slot equal to another page's, empty or not."""
         where = other.get(slot)

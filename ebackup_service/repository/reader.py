@@ -67,8 +67,9 @@ class RecordReader:
         :param slots: which; all that aren't empty by default. Empty ones are
             left out
         :param room: says where the bytes of a slot are to be, whose length
-            they must have; where those of the last slot are, they are copied
-            from, if this one has the same. Anywhere by default
+            they must have. Those of the slot before must still be where they
+            were put when it returns: they are copied from there if this one
+            has the same. Anywhere by default
         :raises Corrupt: a record can't be had, for ever, or has another length
         :raises RepositoryError: the storage's
         """
@@ -146,6 +147,7 @@ class RecordReader:
                         f'{len(plain)} bytes instead of {len(into)}',
                     )
                 into[:] = plain
+                plain = into
             yield slot, plain
 
     def fetch(

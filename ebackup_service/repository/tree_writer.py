@@ -17,6 +17,9 @@ from ebackup_service.repository import writer
 # Inner pages that are open, 12 KiB each. Leaves come nearly in order, so few
 # are needed; what is over goes out as a page, and comes back if touched again.
 _OPEN = 32
+# One that stays open meets ever more packs; of more than that it forgets those
+# that none of its entries is in.
+_PACKS = 2 * page.FANOUT
 
 
 class TreeWriter:
@@ -24,7 +27,8 @@ class TreeWriter:
 
     For any number of threads: pages are encoded and compared outside of
     ``_lock``, which protects ``_open``, the inner pages that may still
-    change, and ``_root``. Memory is bounded whatever the volume's size.
+    change, ``_changed`` and ``_root``. Memory is bounded whatever the volume's
+    size.
 
     A page whose content equals the base's page at its place is not written:
     the new tree refers to the base's.
@@ -130,7 +134,8 @@ class TreeWriter:
     def checkpoint(self) -> location.Locator | None:
         """Write what is open, to go on with it, here or elsewhere.
 
-        It stays open: nobody waits for the pages then, unless he adds one.
+        It stays open: what is put or kept next needn't read it back, which
+        would wait until it is durable.
 
         Between leaves: nothing is put or kept meanwhile. It is durable when
         the pages have been flushed.
@@ -195,38 +200,43 @@ class TreeWriter:
     def _opened(self, level: int, index: int) -> page.Page:
         """An inner page to be changed."""
         key = (level, index)
-        self._changed.add(key)
-        found = self._open.get(key)
-        if found is not None:
+        if key in self._open:
             self._open.move_to_end(key)
-            return found
+        else:
+            self._open_page(key)
+        self._changed.add(key)
+        return self._open[key]
+
+    def _open_page(self, key: tuple[int, int]) -> None:
         # The lowest go first, so that the parents of an open page are open:
         # closing one never opens another.
         while len(self._open) >= _OPEN:
             lowest = min(self._open, key=lambda k: k[0])
             self._save(lowest)
             del self._open[lowest]
+        level, index = key
         if level == self._height:
             where = self._root
         else:
             parent = self._opened(level + 1, index // page.FANOUT)
             where = parent.get(index % page.FANOUT)
         if where is None:
-            loaded = page.Page(level, index)
+            self._open[key] = page.Page(level, index)
         else:
-            loaded = tree.decode(
+            self._open[key] = tree.decode(
                 self._pages.read(where), where, level, index, self.geometry
             )
-        self._open[key] = loaded
-        return loaded
 
     def _save(self, key: tuple[int, int]) -> None:
         """Write an open page, if it has changed, and enter it above."""
-        if key in self._changed:
-            level, index = key
-            where = self._store(self._open[key])
-            self._changed.remove(key)
-            self._place(level, index, where)
+        if key not in self._changed:
+            return
+        level, index = key
+        found = self._open[key]
+        self._place(level, index, self._store(found))
+        self._changed.remove(key)
+        if len(found.packs) > _PACKS:
+            found.forget_packs()
 
     def _save_all(self) -> location.Locator | None:
         for level in range(1, self._height + 1):

@@ -234,7 +234,11 @@ def restored(repo: repository.Repository, source: tree.Tree) -> bytes:
     for index in source.leaves():
         leaf = source.leaf(index)
         assert leaf is not None
-        for slot, plain in chunks.read_leaf(leaf):
-            begin = index * LEAF + slot * CHUNK
-            out[begin : begin + len(plain)] = plain
+
+        def room(slot: int, begin: int = index * LEAF) -> memoryview:
+            place = begin + slot * CHUNK
+            return memoryview(out)[place : place + CHUNK]
+
+        slots = leaf.present.nonzero()[0].tolist()
+        assert {*slots} == {*chunks.read_leaf(leaf, slots, room)}
     return bytes(out)

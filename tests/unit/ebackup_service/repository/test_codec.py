@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
+import random
 
 from hypothesis import strategies as st
 import zstandard
 
 from ebackup_service import conf
 from ebackup_service.repository import codec
+from ebackup_service.repository import record
 from tests import base
 from tests.unit.ebackup_service.repository import strategies
 
@@ -131,10 +133,40 @@ class DecodeTestCase(base.BaseTestCase):
 
         self.refused(codec.ZSTD, frame, 1000)
 
-    def test_bytes_behind_a_frame_are_refused(self):
-        frame = zstandard.ZstdCompressor().compress(b'a' * 1000)
+    def test_more_or_less_than_a_frame_is_refused(self):
+        """Also what stands for no bytes at all."""
+        plain = random.Random(1).randbytes(3000) * 100
+        empty = zstandard.ZstdCompressor().compress(b'')
+        skippable = b'\x50\x2a\x4d\x18' + bytes(4)
+        for compressor in (
+            zstandard.ZstdCompressor(),
+            zstandard.ZstdCompressor(write_checksum=True),
+        ):
+            frame = compressor.compress(plain)
+            for more in (b'more', b'\0', empty, skippable, frame, frame[:4]):
+                self.refused(codec.ZSTD, frame + more, len(plain))
+            for cut in 1, 3, 4, len(frame) - 20:
+                self.refused(codec.ZSTD, frame[:-cut], len(plain))
+            into = memoryview(bytearray(len(plain)))
+            codec.Decoder().decode(codec.ZSTD, frame, len(plain), into)
+            self.assertEqual(plain, bytes(into))
 
-        self.refused(codec.ZSTD, frame + b'more', 1000)
+    def test_frames_of_all_kinds_of_blocks(self):
+        for plain in (
+            b'a',
+            os.urandom(300000),  # stored
+            b'a' * 300000,  # repeated
+            b'ab' * 150000 + os.urandom(200000) + bytes(200000),
+            bytes(4 << 20),
+        ):
+            for level in -5, 1, 19:
+                frame = zstandard.ZstdCompressor(level=level).compress(plain)
+                into = memoryview(bytearray(len(plain)))
+                codec.Decoder().decode(codec.ZSTD, frame, len(plain), into)
+                self.assertEqual(plain, bytes(into))
+
+    def test_longest_plain_text_is_a_window(self):
+        self.assertEqual(codec._LARGEST, record.MAX_CHUNK)
 
     def test_unknown_encoding_is_refused(self):
         self.refused(3, b'abc', 3)

@@ -181,6 +181,40 @@ class PutTestCase(WriterTestCase):
         found = self.finish(session, target)
         self.assertEqual([0, 1], list(found.leaves()))
 
+    def test_packs_that_open_pages_know_are_bounded(self):
+        session = self.repo.session(base.new_id(), 1)
+        target = session.tree(TIB, CHUNK, None)
+        with mock.patch.object(tree_writer, '_PACKS', 8):
+            for index in range(40):
+                target.put_leaf(index, leaf_with(index, 1))
+                target.checkpoint()
+                session.flush_pages()
+        known = {key[0]: len(one.packs) for key, one in target._open.items()}
+        # One of them has all leaves, each in a pack of its own.
+        self.assertEqual(40, known[1])
+        self.assertLess(known[2], 10)
+        self.assertLess(known[3], 10)
+        found = self.finish(session, target)
+        self.assertEqual(list(range(40)), list(found.leaves()))
+
+    def test_page_that_can_not_be_written_is_written_later(self):
+        session = self.repo.session(base.new_id(), 1)
+        target = session.tree(TIB, CHUNK, None)
+        for index in 0, 256, 70000:
+            target.put_leaf(index, leaf_with(index, 1))
+        add = session._pages.add
+        # There are six inner pages; each attempt writes one more.
+        for _ in range(5):
+            with mock.patch.object(
+                session._pages,
+                'add',
+                side_effect=[mock.DEFAULT, ZeroDivisionError],
+                wraps=add,
+            ):
+                self.assertRaises(ZeroDivisionError, target.checkpoint)
+        found = self.finish(session, target)
+        self.assertEqual([0, 256, 70000], list(found.leaves()))
+
     def test_what_does_not_belong_is_refused(self):
         session = self.repo.session(base.new_id(), 1)
         target = session.tree(MIB + 1, CHUNK, None)
@@ -286,10 +320,19 @@ class KeepTestCase(WriterTestCase):
         ),
         cuts=st.lists(INDICES, max_size=4),
         most=st.sampled_from([1, 3, 32]),
+        checkpoints=st.integers(0, 3),
         seed=st.integers(0, 1000),
     )
     def test_model(
-        self, old_size, new_size, old_leaves, changed, cuts, most, seed
+        self,
+        old_size,
+        new_size,
+        old_leaves,
+        changed,
+        cuts,
+        most,
+        checkpoints,
+        seed,
     ):
         """Any mixture of put, kept and unmentioned leaves on any base."""
 
@@ -334,9 +377,29 @@ class KeepTestCase(WriterTestCase):
                 calls.append((target.keep_leaves, start, stop))
                 for index in old.leaves(start, stop):
                     expected[index] = old.leaf(index).encode()
+            calls += [(target.checkpoint,)] * checkpoints
             random.Random(seed).shuffle(calls)
+            held = {}
             for call, *arguments in calls:
-                call(*arguments)
+                answer = call(*arguments)
+                if call == target.put_leaf:
+                    index, leaf = arguments
+                    if leaf is not None:
+                        held[index] = leaf.encode()
+                elif call == target.keep_leaves:
+                    for index in old.leaves(*arguments):
+                        held[index] = old.leaf(index).encode()
+                else:
+                    session.flush_pages()
+                    written = session.counters.metadata_bytes
+                    self.assertEqual(answer, target.checkpoint())
+                    self.assertEqual(written, session.counters.metadata_bytes)
+                    self.assertEqual(
+                        held,
+                        self.content(
+                            tree.Tree(self.repo, answer, new_size, CHUNK)
+                        ),
+                    )
             found = self.finish(session, target)
 
         self.assertEqual(expected, self.content(found))
