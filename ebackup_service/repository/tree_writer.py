@@ -2,6 +2,9 @@
 """The tree of an image, being written; section "Tree" of the format."""
 
 import collections
+from collections.abc import Callable
+from collections.abc import Iterator
+import functools
 import threading
 
 import numpy as np
@@ -119,6 +122,8 @@ class TreeWriter:
         not what its length does.
 
         :raises ValueError: no base, or a leaf that is not keepable
+        :raises Corrupt: the base has lost a page on the edges; then no leaf
+            was taken over
         """
         self._check(start, stop)
         if self._base is None or stop > self.keepable:
@@ -129,7 +134,9 @@ class TreeWriter:
         if start < stop:
             with self._lock:
                 level = min(self._height, self._base.height)
-                self._keep(self._base, level, 0, start, stop)
+                kept = [*self._kept(self._base, level, 0, start, stop)]
+                for enter in kept:
+                    enter()
 
     def checkpoint(self) -> location.Locator | None:
         """Write what is open, to go on with it, here or elsewhere.
@@ -244,16 +251,21 @@ class TreeWriter:
                 self._save(key)
         return self._root
 
-    def _keep(
+    def _kept(
         self, base: tree.Tree, level: int, index: int, start: int, stop: int
-    ) -> None:
+    ) -> Iterator[Callable[[], None]]:
+        """What enters leaves of the base, for the part below a page of it.
+
+        :raises Corrupt: the base has lost a page on the edges
+        """
         span = page.FANOUT**level
         end = (index + 1) * span
         if base.size == self.geometry.size:
             # What the last page of a level covers ends with the volume.
             end = min(end, self._leaves)
         if start <= index * span and end <= stop:
-            self._place(level, index, base.where(level, index))
+            where = base.where(level, index)
+            yield functools.partial(self._place, level, index, where)
             return
         source = base.inner(level, index)
         if source is None:
@@ -267,13 +279,13 @@ class TreeWriter:
         if first < last:
             mask = np.zeros(page.FANOUT, dtype=np.bool_)
             mask[first:last] = True
-            self._opened(level, index).copy_slots(source, mask)
+            yield functools.partial(self._copy, level, index, source, mask)
         for slot in range(low, high):
             if not first <= slot < last:
-                self._keep(
-                    base,
-                    level - 1,
-                    index * page.FANOUT + slot,
-                    start,
-                    stop,
-                )
+                below = index * page.FANOUT + slot
+                yield from self._kept(base, level - 1, below, start, stop)
+
+    def _copy(
+        self, level: int, index: int, source: page.Page, mask: page.Mask
+    ) -> None:
+        self._opened(level, index).copy_slots(source, mask)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import pathlib
+import time
 
 from ebackup_service.engine import control
 from ebackup_service.engine import lost as restore_lost
@@ -103,6 +104,22 @@ class NewVolumeTest(RestoreTestCase):
         self.restore(image, target, volume_is_new=True)
         self.assertEqual(20, len(target.zeroed))
         self.assertEqual(20 * LEAF, target.content.count(0))
+
+
+class BufferTest(volumes.EngineTestCase):
+    """What is written stays as it is until that is done."""
+
+    WORKERS = 1
+
+    def test_chunk_that_comes_again_in_several_buffers(self):
+        same, other = volumes.noise(CHUNK, 1), volumes.noise(LEAF, 2)
+        content = 150 * same + other[: 20 * CHUNK] + 86 * same + other
+        image, _ = self.back_up(content)
+        target = volumes.MemoryTarget(bytes(len(content)), truncated=True)
+        # Other chunks are put into buffers meanwhile, if they can be.
+        target.before_write = lambda: time.sleep(0.02)
+        self.restore(image, target)
+        self.assertEqual(content, target.content)
 
 
 class ChunkSizeTest(volumes.EngineTestCase):

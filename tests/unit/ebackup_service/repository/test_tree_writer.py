@@ -5,6 +5,8 @@ from unittest import mock
 
 from hypothesis import strategies as st
 
+from ebackup_service.repository import errors
+from ebackup_service.repository import layout
 from ebackup_service.repository import page
 from ebackup_service.repository import tree
 from ebackup_service.repository import tree_writer
@@ -265,6 +267,31 @@ class KeepTestCase(WriterTestCase):
         expected[65536] = leaf_with(65536, 2).encode()
         self.assertEqual(expected, self.content(found))
         self.assertEqual(4, session._pages._packs.records)
+
+    def test_base_that_has_lost_pages_enters_all_or_nothing(self):
+        leaves = [leaf_with(i, 1) for i in (300, 1280, 2561)]
+        where = self.write(TIB, leaves).root
+        # One that the range covers, and one on its edge.
+        for index in 5, 10:
+            lost = tree.Tree(self.repo, where, TIB, CHUNK).where(1, index)
+            self.flip(layout.pack_key(lost.pack), lost.offset + 70)
+        old = tree.Tree(self.repo, where, TIB, CHUNK)
+        session = self.repo.session(base.new_id(), 1)
+        target = session.tree(TIB, CHUNK, old)
+        self.assertRaises(errors.Corrupt, target.keep_leaves, 256, 2600)
+        target.keep_leaf(300)
+        self.assertRaises(errors.Corrupt, target.keep_leaf, 1280)
+        for index in 1280, 2561:
+            target.put_leaf(index, leaf_with(index, 2))
+        found = self.finish(session, target)
+        self.assertEqual(
+            {
+                300: leaf_with(300, 1).encode(),
+                1280: leaf_with(1280, 2).encode(),
+                2561: leaf_with(2561, 2).encode(),
+            },
+            self.content(found),
+        )
 
     def test_base_of_holes(self):
         holes = tree.Tree(self.repo, None, TIB, CHUNK)
