@@ -82,8 +82,8 @@ OPTS: list[cfg.Opt] = [
         min=1 << 20,
         max=1 << 30,
         help='Bytes that a backup reads between two checkpoints, at most. A '
-        'backup that was interrupted reads up to twice as much again, and 256 '
-        'chunks for each worker.',
+        'backup that was interrupted reads as much again, and 256 chunks for '
+        'each worker.',
     ),
     cfg.IntOpt(
         'max_bytes_per_second',

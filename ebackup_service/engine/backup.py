@@ -81,10 +81,10 @@ def run_backup(
 
     When stage_size bytes were read (or one leaf, if that is more), what was
     made of them is made durable, and ``checkpointed`` is told, while the
-    workers go on. Until that is done they finish the next stage at most, and
-    read a leaf each of the one after it: so much is read again by whoever goes
-    on from a checkpoint. A job that is to wind down ends soon, with a
-    checkpoint behind all that was read.
+    workers go on. Until that is done they do a leaf each of the next stage at
+    most: whoever goes on from a checkpoint reads a stage and these leaves
+    again. A job that is to wind down ends soon, with a checkpoint behind all
+    that was read.
 
     :param base: tree of the chain's last image, of the same chunk size; its
         volume may have had another size
@@ -168,9 +168,9 @@ def _make_checkpoints(
         counted.update(stage.total)
         if stage.end < job.target.geometry.leaves:
             tree = job.target.checkpoint()
-            job.handout.taken(stage)
             session.flush_pages()
             checkpointed(Checkpoint(tree, stage.end, dict(counted)))
+            job.handout.noted(stage)
 
 
 def _plan(

@@ -3,7 +3,7 @@
 
 Workers don't wait for each other where a stage ends. Whoever has done with it
 goes on to the next one, but what it finds there is not entered into the tree
-before the tree of the stage before was taken.
+before the checkpoint between the two was made.
 """
 
 import collections
@@ -78,8 +78,8 @@ class Handout:
         self._changed = threading.Condition()
         self._stages: collections.deque[Stage] = collections.deque()
         self._over = False
-        # Stages of which the tree was taken.
-        self._taken = 0
+        # Stages behind which there is a checkpoint.
+        self._noted = 0
 
     def leave(
         self, stage: Stage, tasks: int, counted: Mapping[str, int]
@@ -96,7 +96,7 @@ class Handout:
 
     def is_turn(self, stage: Stage) -> bool:
         """Whether leaves of a stage may be entered into the tree."""
-        return self._taken >= stage.number
+        return self._noted >= stage.number
 
     def wait_for_turn(self, stage: Stage, check: Callable[[], None]) -> None:
         """For a worker that has left the stage before: until is_turn().
@@ -105,10 +105,10 @@ class Handout:
         """
         self._wait(lambda: self.is_turn(stage), check)
 
-    def taken(self, stage: Stage) -> None:
-        """The tree was taken as it is behind a stage: the next may go on."""
+    def noted(self, stage: Stage) -> None:
+        """There is a checkpoint behind a stage: it is the next one's turn."""
         with self._changed:
-            self._taken = stage.number + 1
+            self._noted = stage.number + 1
             self._changed.notify_all()
 
     def follow(self, check: Callable[[], None]) -> Iterator[Stage]:

@@ -141,8 +141,7 @@ class TreeWriter:
     def checkpoint(self) -> location.Locator | None:
         """Write what is open, to go on with it, here or elsewhere.
 
-        It stays open: what is put or kept next needn't read it back, which
-        would wait until it is durable.
+        It stays open: what is put or kept next needn't read it back.
 
         Between leaves: nothing is put or kept meanwhile. It is durable when
         the pages have been flushed.

@@ -19,8 +19,8 @@ MIB = base.MIB
 CHUNK = base.CHUNK
 LEAF = 256 * CHUNK
 # What three workers read before a checkpoint is made, at most, if a stage is a
-# leaf: two stages, and a leaf each.
-AHEAD = 5 * LEAF
+# leaf: that, and a leaf each.
+AHEAD = 4 * LEAF
 
 
 class RbdTestCase(ebackup_case.EBackupTestCase):

@@ -166,7 +166,7 @@ class ResumeTest(volumes.EngineTestCase):
             self.assertEqual(4 * 256 + 1, result.statistics['chunks_stored'])
 
     def test_interrupted_anywhere_reads_little_again(self):
-        """Two stages, and a leaf for each worker."""
+        """A stage, and a leaf for each of two workers."""
         content = volumes.noise(7 * LEAF + 5)
         interrupted = 0
         for reads in range(30):
@@ -176,7 +176,7 @@ class ResumeTest(volumes.EngineTestCase):
             stopped = self.interrupted(source, reads)
             image, _ = self.run_once(source)
             self.assertHolds(content, image)
-            self.assertLessEqual(source.bytes_read, len(content) + 4 * LEAF)
+            self.assertLessEqual(source.bytes_read, len(content) + 3 * LEAF)
             interrupted += stopped
         self.assertLess(24, interrupted)
 

@@ -63,7 +63,7 @@ class HandoutTest(base.BaseTestCase):
         ends = [stage.end for stage in handout.follow(self.give_up)]
         self.assertEqual([2, 4], ends)
 
-    def test_turn_comes_when_the_tree_was_taken(self):
+    def test_turn_comes_with_the_checkpoint(self):
         handout = self.handout(4)
         given = [stage for stage, _ in handout.tasks]
         self.assertTrue(handout.is_turn(given[0]))
@@ -71,42 +71,25 @@ class HandoutTest(base.BaseTestCase):
         self.assertRaises(
             control.JobStopped, handout.wait_for_turn, given[2], self.give_up
         )
-        taker = threading.Timer(0.05, handout.taken, [given[0]])
-        taker.start()
-        self.addCleanup(taker.join)
+        noter = threading.Timer(0.05, handout.noted, [given[0]])
+        noter.start()
+        self.addCleanup(noter.join)
         handout.wait_for_turn(given[2], lambda: None)
         self.assertTrue(handout.is_turn(given[2]))
 
     def test_no_more_is_given_when_the_job_winds_down(self):
-        handout = self.handout(4)
-        stage, _ = next(handout.tasks)
-        self.control.wind_down('by the test')
-        self.assertRaises(StopIteration, next, handout.tasks)
-        handout.leave(stage, 1, {})
-        ends = [stage.end for stage in handout.follow(self.give_up)]
-        self.assertEqual([1], ends)
-        self.assertEqual(1, handout.reached)
-
-    def test_winds_down_between_two_stages(self):
-        handout = self.handout(4)
-        stage, _ = next(handout.tasks)
-        next(handout.tasks)
-        self.control.wind_down('by the test')
-        self.assertRaises(StopIteration, next, handout.tasks)
-        handout.leave(stage, 2, {})
-        ends = [stage.end for stage in handout.follow(self.give_up)]
-        self.assertEqual([2], ends)
-        self.assertEqual(2, handout.reached)
-
-    def test_winds_down_when_all_is_given(self):
-        handout = self.handout(1)
-        stage, _ = next(handout.tasks)
-        self.control.wind_down('by the test')
-        self.assertRaises(StopIteration, next, handout.tasks)
-        handout.leave(stage, 1, {})
-        ends = [stage.end for stage in handout.follow(self.give_up)]
-        self.assertEqual([1], ends)
-        self.assertEqual(1, handout.reached)
+        """In a stage, between two, and when all is given."""
+        for leaves, given in ((4, 1), (4, 2), (1, 1)):
+            self.control = control.Control()
+            handout = self.handout(leaves)
+            for _ in range(given):
+                stage, _ = next(handout.tasks)
+            self.control.wind_down('by the test')
+            self.assertRaises(StopIteration, next, handout.tasks)
+            handout.leave(stage, given, {})
+            ends = [stage.end for stage in handout.follow(self.give_up)]
+            self.assertEqual([given], ends)
+            self.assertEqual(given, handout.reached)
 
     def test_nothing_to_do(self):
         handout = self.handout(0)
