@@ -136,6 +136,7 @@ def run_backup(
         raise RuntimeError(
             f'leaves from {job.handout.reached} on were given to nobody'
         )
+    source.confirm()
     locator = job.target.finish()
     total = progress.total()
     return BackupResult(
@@ -169,6 +170,7 @@ def _make_checkpoints(
         if stage.end < job.target.geometry.leaves:
             tree = job.target.checkpoint()
             session.flush_pages()
+            job.source.confirm()
             checkpointed(Checkpoint(tree, stage.end, dict(counted)))
             job.handout.noted(stage)
 

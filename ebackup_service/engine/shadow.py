@@ -37,6 +37,9 @@ class Whole:
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self._source.read_into(offset, buffer)
 
+    def confirm(self) -> None:
+        self._source.confirm()
+
     def close(self) -> None:
         self._source.close()
 

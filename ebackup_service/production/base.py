@@ -156,7 +156,20 @@ class Source(Protocol):
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the whole buffer. Holes and unchanged bytes may be read too.
 
-        May be called by several threads at once.
+        It counts when confirm() has returned after it. May be called by
+        several threads at once.
+        """
+        ...
+
+    def confirm(self) -> None:
+        """Return if all that was read until now is what the source holds.
+
+        A storage may answer anything for a snapshot that somebody removes, and
+        asking about that after each read takes longer than many a read.
+        Extents need no confirmation. Others may go on reading.
+
+        :raises SnapshotUnknown: it is gone
+        :raises SizeMismatch: the volume, which is read itself, is another one
         """
         ...
 
@@ -164,9 +177,6 @@ class Source(Protocol):
         """No call may be under way; may be called twice.
 
         What was expected and not read is forgotten.
-
-        :raises SnapshotUnknown: the snapshot was taken away meanwhile, and
-            what was read is not what it held
         """
         ...
 

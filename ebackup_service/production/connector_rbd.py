@@ -54,6 +54,9 @@ class ImageVolume:
         except OSError as e:
             raise self._failed(errors.SourceUnavailable, e) from e
 
+    def confirm(self) -> None:
+        pass  # Cinder keeps what it exports.
+
     def write(self, offset: int, buffer: memoryview) -> None:
         self._check_range(offset, len(buffer))
         with self._written():

@@ -69,6 +69,9 @@ class DescriptorSource:
             *(self._name, self._hold, offset, buffer),
         )
 
+    def confirm(self) -> None:
+        pass  # What is open stays what it is.
+
     def close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         direct, self._direct = self._direct, -1

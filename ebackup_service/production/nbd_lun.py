@@ -115,7 +115,7 @@ class NbdLun:
                 size,
                 dirty,
                 gone,
-                lambda: taken.check_readable(snapshot),
+                confirm=lambda: taken.check_readable(snapshot),
             )
         except errors.VolumeUnknown as e:
             raise gone() from e

@@ -51,6 +51,7 @@ class Opener:
         gone: Callable[[], errors.ProductionError] | None = None,
         release: Callable[[], None] | None = None,
         name: str | None = None,
+        confirm: Callable[[], None] = lambda: None,
     ) -> base.Source:
         """Open an export for reading.
 
@@ -59,6 +60,7 @@ class Opener:
         :param gone: makes the error for an export that is no more
         :param release: called when the source is closed; may raise
         :param name: for messages, if the address says nothing
+        :param confirm: raises if the export has not, or no more, what it held
         :raises SizeMismatch: the export has another size
         :raises DifferenceUnavailable: it has no such context
         """
@@ -95,6 +97,7 @@ class Opener:
             self._conf.nbd.outage,
             self._check,
             gone or (lambda: _unknown(address)),
+            confirm,
             release,
         )
 

@@ -34,6 +34,7 @@ class NbdSource:
     :param contexts: that the server has been found to have
     :param outage: seconds that a server is waited for
     :param gone: makes the error to raise when the export is no more
+    :param confirm: see base.Source.confirm()
     :param release: called after closing, once; may raise
     """
 
@@ -46,6 +47,7 @@ class NbdSource:
         outage: float,
         check: Callable[[], None],
         gone: Callable[[], errors.ProductionError],
+        confirm: Callable[[], None],
         release: Callable[[], None] | None = None,
     ) -> None:
         self.size = size
@@ -61,6 +63,7 @@ class NbdSource:
         self._outage = outage
         self._check = check
         self._gone = gone
+        self.confirm = confirm
         self._release = release
 
     def extents(self) -> Iterator[base.Extent]:

@@ -8,6 +8,7 @@ answers or its own time limits are over.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
 import concurrent.futures
 import contextlib
@@ -64,6 +65,19 @@ class Calls:
                 self._begin(functools.partial(_forget, future, forget))
             raise
 
+    def ahead(self, step: Callable[[], T | None]) -> Iterator[T]:
+        """What a call that blocks returns each time; None is the end.
+
+        The next one is under way while the caller deals with the last, and
+        may be so still when he goes away.
+
+        :raises: what the call, or the check, raises
+        """
+        following = self._begin(step)
+        while (found := waits.awaited(following, self._check)) is not None:
+            following = self._begin(step)
+            yield found
+
     def gather(self, starts: Sequence[Start]) -> list[bytes]:
         """Make asynchronous calls, all at the same time.
 
@@ -71,7 +85,7 @@ class Calls:
         :returns: what each has read
         :raises: OSError
         """
-        return self.begin(starts).wait()[0]
+        return self.begin(starts).wait()
 
     def begin(self, starts: Sequence[Start]) -> 'Gathering':
         """As gather() does, but to be waited for later, by any thread."""
@@ -139,7 +153,6 @@ class Gathering:
         self._lock = threading.Lock()
         self._missing = count
         self._found = [b''] * count
-        self._last = 0.0
         self._failure = 0
 
     def begin(self, starts: Sequence[Start]) -> None:
@@ -154,8 +167,8 @@ class Gathering:
                 code = getattr(error, 'errno', None) or errno.EIO
                 self._count(number, -code, None)
 
-    def wait(self) -> tuple[list[bytes], float]:
-        """What each has read, and when the last one had.
+    def wait(self) -> list[bytes]:
+        """What each has read.
 
         :raises: OSError, when all have ended; what the check raises
         """
@@ -164,7 +177,7 @@ class Gathering:
             waits.awaited(self.ended, self._check)
         if self._failure:
             raise OSError(-self._failure, os.strerror(-self._failure))
-        return self._found, self._last
+        return self._found
 
     def _end(
         self, number: int, completion: Any, data: bytes | None = None
@@ -175,7 +188,6 @@ class Gathering:
     def _count(self, number: int, code: int, data: bytes | None) -> None:
         with self._lock:
             self._found[number] = data or b''
-            self._last = time.monotonic()
             self._failure = self._failure or min(code, 0)
             self._missing -= 1
             missing = self._missing

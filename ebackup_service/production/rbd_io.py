@@ -7,7 +7,6 @@ librbd serves any number of threads.
 from collections.abc import Iterator
 import contextlib
 import functools
-import time
 
 from ebackup_service.production import base
 from ebackup_service.production import errors
@@ -23,9 +22,6 @@ class RbdSource:
     Of a snapshot that is being removed Ceph reads zeros, or what came later.
     So whatever was read, or listed, counts only if afterwards all that it
     was read from is still there.
-
-    ``_confirmed`` is when that was asked, and was true. Any thread sets it: if
-    an earlier time overwrites a later one, it is asked once more.
 
     :param snapshot: that is read; None: the volume
     :param since: that it is compared with
@@ -55,24 +51,10 @@ class RbdSource:
         self._lister = lister
         self._opened = opened
         self._reads = rbd_reads.Reads(cluster.calls, image)
-        self._confirmed = 0.0
 
     def extents(self) -> Iterator[base.Extent]:
-        windows = self._lister.windows()
-        explained = functools.partial(
-            self._cluster.library.explained,
-            f'listing what is allocated, or changed, of {self._name}',
-        )
-        while True:
-            with explained():
-                try:
-                    window = next(windows, None)
-                finally:
-                    # What it is that is gone, if that is why it failed.
-                    self._confirm()
-                    self._confirm_since()
-            if window is None:
-                return
+        step = functools.partial(self._window, self._lister.windows())
+        for window in self._cluster.calls.ahead(step):
             yield from window
 
     def expect(self, offset: int, length: int) -> None:
@@ -81,23 +63,37 @@ class RbdSource:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         with self._reading():
-            if self._reads.read_into(offset, buffer) >= self._confirmed:
-                self._confirm()
+            self._reads.read_into(offset, buffer)
+
+    def confirm(self) -> None:
+        with self._reading():
+            self._confirm()
 
     def close(self) -> None:
         self._reads.forget()
         self._opened.close()
 
+    def _window(
+        self, windows: Iterator[list[base.Extent]]
+    ) -> list[base.Extent] | None:
+        with self._cluster.library.explained(
+            f'listing what is allocated, or changed, of {self._name}'
+        ):
+            try:
+                return next(windows, None)
+            finally:
+                # What it is that is gone, if that is why it failed.
+                self._confirm()
+                self._confirm_since()
+
     def _reading(self) -> contextlib.AbstractContextManager[None]:
         return self._cluster.library.explained(f'reading {self._name}')
 
     def _confirm(self) -> None:
-        asked = time.monotonic()
         if self._snapshot is not None:
             self._confirm_snapshot(self._snapshot)
         else:
             self._confirm_size()
-        self._confirmed = asked
 
     def _confirm_size(self) -> None:
         size = self._cluster.image_size(self._id)

@@ -37,10 +37,9 @@ class Reads:
         with self._lock:
             self._begun[offset, length] = begun
 
-    def read_into(self, offset: int, buffer: memoryview) -> float:
-        """Fill the buffer; when all of it had been read.
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """Fill the buffer.
 
-        :returns: seconds, by time.monotonic()
         :raises: SizeMismatch, OSError
         """
         length = len(buffer)
@@ -48,9 +47,8 @@ class Reads:
             begun = self._begun.pop((offset, length), None)
         if begun is None:
             begun = self._begin(offset, length)
-        pieces, when = begun.wait()
         filled = 0
-        for piece in pieces:
+        for piece in begun.wait():
             # Of the last request librbd reads less where the image ends.
             if len(piece) != min(_PIECE, length - filled):
                 raise errors.SizeMismatch(
@@ -62,7 +60,6 @@ class Reads:
             # have given the buffer to something else.
             buffer[filled : filled + len(piece)] = piece
             filled += len(piece)
-        return when
 
     def forget(self) -> None:
         """What is expected is not wanted any more."""

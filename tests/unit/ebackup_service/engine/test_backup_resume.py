@@ -144,6 +144,27 @@ class ResumeTest(volumes.EngineTestCase):
             [c.total['bytes_read'] for c in self.checkpoints],
         )
 
+    def test_only_what_is_confirmed_counts(self):
+        """What is read of each stage before its checkpoint; all at the end."""
+        for stage in range(4):
+            self.session_id = str(uuid.uuid4())
+            self.checkpoints = []
+            source = volumes.MemorySource(volumes.noise(4 * LEAF))
+            read = []
+
+            def confirm(source=source, read=read, stage=stage):
+                read.append(source.bytes_read)
+                if len(read) > stage:
+                    raise errors.SnapshotUnknown('somebody removed it')
+
+            source.confirm = confirm
+            self.assertRaises(errors.SnapshotUnknown, self.run_once, source)
+            self.assertEqual(
+                [*range(1, stage + 1)], [c.leaf for c in self.checkpoints]
+            )
+            for number, bytes_read in enumerate(read, 1):
+                self.assertGreaterEqual(bytes_read, number * LEAF)
+
     def test_small_volume_has_no_checkpoint(self):
         self.run_once(volumes.noise(4 * LEAF), stage_size=4 * LEAF)
         self.assertEqual([], self.checkpoints)

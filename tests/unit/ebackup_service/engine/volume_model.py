@@ -63,6 +63,7 @@ class ChangedSource:
         self.size = source.size
         self.expect = source.expect
         self.read_into = source.read_into
+        self.confirm = source.confirm
         self._numbers = numbers
 
     def extents(self):

@@ -57,6 +57,7 @@ class MemorySource:
         self.read = []
         self.expected = []
         self.before_read = lambda: None
+        self.confirm = lambda: None
 
     def extents(self):
         for extent in self._named:

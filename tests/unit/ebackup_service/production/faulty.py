@@ -112,7 +112,7 @@ class _Faulty:
 class Source(_Faulty):
     """Each extent is a call of the verb "extent"."""
 
-    VERBS = dict.fromkeys(('expect', 'read_into', 'close'))
+    VERBS = dict.fromkeys(('expect', 'read_into', 'confirm', 'close'))
 
     def extents(self) -> Iterator[Any]:
         extents = self.faults.make('extents', self._real.extents)

@@ -2,6 +2,7 @@
 import io
 
 from ebackup_service.production import base as production
+from ebackup_service.production import errors
 from ebackup_service.production import named
 from tests import base
 
@@ -23,6 +24,9 @@ class PlayedSource:
     def read_into(self, offset, buffer):
         self.content.seek(offset)
         self.content.readinto(buffer)
+
+    def confirm(self):
+        raise errors.SnapshotUnknown
 
     def close(self):
         self.content.close()
@@ -47,5 +51,6 @@ class NamedSourceTest(base.BaseTestCase):
         buffer = bytearray(3)
         source.read_into(7, memoryview(buffer))
         self.assertEqual(b'\x07\x08\x09', buffer)
+        self.assertRaises(errors.SnapshotUnknown, source.confirm)
         source.close()
         self.assertTrue(other.content.closed)

@@ -315,9 +315,10 @@ class LifeTest(SnapshotTestCase):
         one = self.lun.take_snapshot('one')
         source = self.source(one)
         self.write(5, letter=b'5')
+        source.confirm()
         self.server.execute('job-cancel', id=f'ebackup-{one.id}')
         self.write(6, letter=b'6')  # nobody keeps what was there
-        self.assertRaises(errors.SnapshotUnknown, source.close)
+        self.assertRaises(errors.SnapshotUnknown, source.confirm)
         source.close()
         self.assertRaises(errors.SnapshotUnknown, self.source, one)
         self.lun.drop_snapshot(one)
@@ -334,7 +335,8 @@ class LifeTest(SnapshotTestCase):
             source.read_into,
             *(0, memoryview(bytearray(1))),
         )
-        self.assertRaises(errors.SnapshotUnknown, source.close)
+        self.assertRaises(errors.SnapshotUnknown, source.confirm)
+        source.close()
 
     def test_begun_without_success_is_removed(self):
         """A proxy is killed after each of its commands to QEMU."""
