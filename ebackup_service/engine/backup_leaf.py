@@ -153,10 +153,10 @@ class Worker:
         fresh = page.Leaf(task.leaf)
         kept = bytearray(page.FANOUT)
         done = 0
-        for offset, length in self._read_each(self._spans(task, start, size)):
+        for offset, data in self._read_each(self._spans(task, start, size)):
             first = (offset - start) // self._job.chunk_size
-            self._chunks(first, length, known, kept, fresh)
-            done += length
+            self._chunks(first, data, known, kept, fresh)
+            done += len(data)
         self._counters.done += size - done
         keep = np.frombuffer(kept, dtype=np.bool_)
         if task.kinds is not None:
@@ -181,19 +181,19 @@ class Worker:
 
     def _read_each(
         self, spans: list[tuple[int, int]]
-    ) -> Iterator[tuple[int, int]]:
-        """Each when it is in the buffer.
+    ) -> Iterator[tuple[int, memoryview]]:
+        """The offset of each, and what is there, until the next one is read.
 
-        So much is expected as would fill that once more, so that it comes
-        while the caller deals with what is there.
+        So much is expected as would fill the buffer once more, so that it
+        comes while the caller deals with what he has.
         """
         following = collections.deque(spans)
         room = len(self._buffer.bytes)
         for offset, length in spans:
             room = self._expect(following, room)
-            self._read(offset, length)
+            data = self._read(offset, length)
             room = self._expect(following, room + length)
-            yield offset, length
+            yield offset, data
 
     def _expect(
         self, following: collections.deque[tuple[int, int]], room: int
@@ -204,28 +204,28 @@ class Worker:
             room -= length
         return room
 
-    def _read(self, offset: int, length: int) -> None:
+    def _read(self, offset: int, length: int) -> memoryview:
         self._job.crew.pace(length)
-        self._job.source.read_into(offset, self._buffer.bytes[:length])
+        data = self._job.source.read(offset, self._buffer.bytes[:length])
         self._counters.bytes_read += length
+        return data
 
     def _chunks(
         self,
         first: int,
-        length: int,
+        data: memoryview,
         known: list[bytes],
         kept: bytearray,
         fresh: page.Leaf,
     ) -> None:
-        """Deal with the chunks in the buffer, of slots from first on.
+        """Deal with the chunks that were read, of slots from first on.
 
         :param known: what the base has in each slot
         :param kept: gets a 1 where the base has the same
         :param fresh: gets what is stored
         """
         hasher = self._job.hasher
-        flags = self._buffer.not_zero(length)
-        chunks = self._buffer.cut(length)
+        chunks, flags = self._buffer.chunks_of(data)
         changed: list[tuple[int, bytes, memoryview]] = []
         for slot, chunk, not_zero in zip(
             range(first, first + len(chunks)), chunks, flags, strict=True
@@ -239,7 +239,7 @@ class Worker:
         if changed:
             self._store(changed, fresh)
         self._counters.chunks_zero += flags.count(False)
-        self._counters.done += length
+        self._counters.done += len(data)
 
     def _store(
         self, changed: list[tuple[int, bytes, memoryview]], fresh: page.Leaf

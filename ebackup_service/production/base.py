@@ -122,7 +122,7 @@ class Source(Protocol):
     size: of the volume
     gaps: what the bytes are that no extent names: HOLE where the storage
         lists what is allocated, UNCHANGED where it lists what changed
-    waits: whether read_into() waits for the storage as a rule; it doesn't
+    waits: whether read() waits for the storage as a rule; it doesn't
         where the kernel, or expect(), has most of it read by then
     """
 
@@ -140,7 +140,7 @@ class Source(Protocol):
         find is a corrupt backup: a storage in doubt says DATA.
 
         :raises DifferenceUnavailable: what has changed can't be told any more:
-            what is compared with is gone; also read_into() may find that
+            what is compared with is gone; also read() may find that
         """
         ...
 
@@ -153,11 +153,13 @@ class Source(Protocol):
         """
         ...
 
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        """Fill the whole buffer. Holes and unchanged bytes may be read too.
+    def read(self, offset: int, buffer: memoryview) -> memoryview:
+        """As many bytes as fill the buffer; also holes and unchanged bytes.
 
-        It counts when confirm() has returned after it. May be called by
-        several threads at once.
+        They are in the buffer, or where the storage has them already: it
+        copies nothing then, and nobody may write there. They count when
+        confirm() has returned afterwards. May be called by several threads at
+        once.
         """
         ...
 

@@ -46,13 +46,13 @@ class ImageVolume:
     def expect(self, offset: int, length: int) -> None:
         self._reads.expect(offset, length)
 
+    def read(self, offset: int, buffer: memoryview) -> memoryview:
+        with self._settled(offset, buffer):
+            return self._reads.read(offset, buffer)
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        with self._written():
-            self._writes.settle(offset, len(buffer))
-        try:
+        with self._settled(offset, buffer):
             self._reads.read_into(offset, buffer)
-        except OSError as e:
-            raise self._failed(errors.SourceUnavailable, e) from e
 
     def confirm(self) -> None:
         pass  # Cinder keeps what it exports.
@@ -73,6 +73,16 @@ class ImageVolume:
 
     def close(self) -> None:
         self._reads.forget()
+
+    @contextlib.contextmanager
+    def _settled(self, offset: int, buffer: memoryview) -> Iterator[None]:
+        """For reading what may just be being written."""
+        with self._written():
+            self._writes.settle(offset, len(buffer))
+        try:
+            yield
+        except OSError as e:
+            raise self._failed(errors.SourceUnavailable, e) from e
 
     @contextlib.contextmanager
     def _written(self) -> Iterator[None]:

@@ -63,11 +63,12 @@ class DescriptorSource:
     def expect(self, offset: int, length: int) -> None:
         pass  # The kernel reads ahead, as far as that is of use.
 
-    def read_into(self, offset: int, buffer: memoryview) -> None:
+    def read(self, offset: int, buffer: memoryview) -> memoryview:
         _read(
             (self._direct, self._descriptor),
             *(self._name, self._hold, offset, buffer),
         )
+        return buffer
 
     def confirm(self) -> None:
         pass  # What is open stays what it is.

@@ -30,8 +30,8 @@ class NamedSource:
     def expect(self, offset: int, length: int) -> None:
         self._source.expect(offset, length)
 
-    def read_into(self, offset: int, buffer: memoryview) -> None:
-        self._source.read_into(offset, buffer)
+    def read(self, offset: int, buffer: memoryview) -> memoryview:
+        return self._source.read(offset, buffer)
 
     def confirm(self) -> None:
         self._source.confirm()

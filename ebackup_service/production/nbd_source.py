@@ -77,8 +77,9 @@ class NbdSource:
     def expect(self, offset: int, length: int) -> None:
         pass  # A read is several requests, under way together, as it is.
 
-    def read_into(self, offset: int, buffer: memoryview) -> None:
+    def read(self, offset: int, buffer: memoryview) -> memoryview:
         self._persist(lambda connection: read(connection, offset, buffer))
+        return buffer
 
     def close(self) -> None:
         self._pool.close()

@@ -61,9 +61,9 @@ class RbdSource:
         with self._reading():
             self._reads.expect(offset, length)
 
-    def read_into(self, offset: int, buffer: memoryview) -> None:
+    def read(self, offset: int, buffer: memoryview) -> memoryview:
         with self._reading():
-            self._reads.read_into(offset, buffer)
+            return self._reads.read(offset, buffer)
 
     def confirm(self) -> None:
         with self._reading():

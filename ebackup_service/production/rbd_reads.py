@@ -37,34 +37,44 @@ class Reads:
         with self._lock:
             self._begun[offset, length] = begun
 
+    def read(self, offset: int, buffer: memoryview) -> memoryview:
+        """See base.Source; what came as one piece is not copied.
+
+        :raises: SizeMismatch, OSError
+        """
+        pieces = self._pieces(offset, len(buffer))
+        if len(pieces) == 1:
+            return memoryview(pieces[0])
+        _join(pieces, buffer)
+        return buffer
+
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the buffer.
 
         :raises: SizeMismatch, OSError
         """
-        length = len(buffer)
-        with self._lock:
-            begun = self._begun.pop((offset, length), None)
-        if begun is None:
-            begun = self._begin(offset, length)
-        filled = 0
-        for piece in begun.wait():
-            # Of the last request librbd reads less where the image ends.
-            if len(piece) != min(_PIECE, length - filled):
-                raise errors.SizeMismatch(
-                    f'an image ended at byte {offset + filled + len(piece)}, '
-                    'it is shorter than it was when it was opened: was the '
-                    'volume shrunk?'
-                )
-            # Here, and not when the request ends: whoever stopped waiting may
-            # have given the buffer to something else.
-            buffer[filled : filled + len(piece)] = piece
-            filled += len(piece)
+        _join(self._pieces(offset, len(buffer)), buffer)
 
     def forget(self) -> None:
         """What is expected is not wanted any more."""
         with self._lock:
             self._begun.clear()
+
+    def _pieces(self, offset: int, length: int) -> list[bytes]:
+        with self._lock:
+            begun = self._begun.pop((offset, length), None)
+        if begun is None:
+            begun = self._begin(offset, length)
+        pieces = begun.wait()
+        for start, piece in zip(range(0, length, _PIECE), pieces, strict=True):
+            # Of the last request librbd reads less where the image ends.
+            if len(piece) != min(_PIECE, length - start):
+                raise errors.SizeMismatch(
+                    f'an image ended at byte {offset + start + len(piece)}, '
+                    'it is shorter than it was when it was opened: was the '
+                    'volume shrunk?'
+                )
+        return pieces
 
     def _begin(self, offset: int, length: int) -> rbd_calls.Gathering:
         return self._calls.begin(
@@ -77,3 +87,14 @@ class Reads:
                 for start in range(0, length, _PIECE)
             ]
         )
+
+
+def _join(pieces: list[bytes], buffer: memoryview) -> None:
+    """Here, and not when a request ends.
+
+    Whoever stopped waiting may have given the buffer to something else.
+    """
+    filled = 0
+    for piece in pieces:
+        buffer[filled : filled + len(piece)] = piece
+        filled += len(piece)

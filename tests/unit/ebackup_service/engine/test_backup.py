@@ -37,6 +37,18 @@ class FullBackupTest(volumes.EngineTestCase):
                 )
                 self.assertEqual(size, result.statistics['bytes_read'])
 
+    def test_source_that_does_not_copy(self):
+        for size in (0, 1, CHUNK - 1, 64 * CHUNK + 5, 2 * LEAF):
+            with self.subTest(size=size):
+                content = volumes.noise(size)
+                image, result = self.back_up(volumes.SharedSource(content))
+                self.assertHolds(content, image)
+                changed = content[: size // 2] + content[size // 2 :][::-1]
+                source = volumes.SharedSource(changed)
+                image, result = self.back_up(source, image)
+                self.assertHolds(changed, image)
+                self.assertEqual(size, result.statistics['bytes_read'])
+
     def test_zeros_are_not_stored(self):
         content = bytearray(3 * LEAF + 5)
         content[LEAF + 5 * CHUNK : LEAF + 6 * CHUNK] = volumes.noise(CHUNK)
@@ -84,7 +96,7 @@ class FullBackupTest(volumes.EngineTestCase):
         content[LEAF : LEAF + 10] = b'x' * 10
         source = volumes.MemorySource(content, [(LEAF, 10, DATA)])
         image, result = self.back_up(source)
-        self.assertEqual([(LEAF, CHUNK)], source.read)
+        self.assertEqual([(LEAF, CHUNK)], source.reads)
         self.assertEqual(4 * 256 - 1, result.statistics['chunks_zero'])
         self.assertHolds(content, image)
 

@@ -21,7 +21,7 @@ class ChangeSourceTest(volumes.EngineTestCase):
     def back_up_changes(self, new, named, base=None, gaps=UNCHANGED):
         source = volumes.MemorySource(new, named, gaps)
         image, result = self.back_up(source, base)
-        return image, source.read, result
+        return image, source.reads, result
 
     def test_only_what_changed_is_read(self):
         new = bytearray(self.old)

@@ -117,7 +117,7 @@ class WorkerTest(volumes.EngineTestCase):
         ahead = []
         self.run_worker(source, plan.LeafTask(0, None))
         pieces = [(number * piece, piece) for number in range(4)]
-        self.assertEqual(pieces, source.read)
+        self.assertEqual(pieces, source.reads)
         self.assertEqual(
             [pieces[:1], pieces[:2], pieces[:3], pieces[:4]], ahead
         )
@@ -129,7 +129,7 @@ class WorkerTest(volumes.EngineTestCase):
         source.before_read = lambda: ahead.append(len(source.expected))
         ahead = []
         self.run_worker(source, plan.LeafTask(1, kinds))
-        self.assertEqual(source.read, source.expected)
+        self.assertEqual(source.reads, source.expected)
         self.assertEqual(
             [min(64 + number, 128) for number in range(128)], ahead
         )

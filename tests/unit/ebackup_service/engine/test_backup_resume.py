@@ -29,7 +29,7 @@ class StopTest(volumes.EngineTestCase):
     def test_cancelled_in_the_middle(self):
         source = volumes.MemorySource(volumes.noise(4 * LEAF))
         source.before_read = lambda: (
-            len(source.read) > 3 and self.control.cancel('not needed')
+            len(source.reads) > 3 and self.control.cancel('not needed')
         )
         error = self.assertRaises(control.JobStopped, self.back_up, source)
         self.assertEqual('not needed', error.reason)
@@ -45,7 +45,7 @@ class StopTest(volumes.EngineTestCase):
 
         source.before_read = before_read
         self.assertRaises(control.LeaseLost, self.back_up, source)
-        self.assertLess(len(source.read), 6)
+        self.assertLess(len(source.reads), 6)
 
     def test_cancelled_while_throttled(self):
         self.control = control.Control(limiter=throttle.Limiter(1))
@@ -63,7 +63,7 @@ class StopTest(volumes.EngineTestCase):
         source = volumes.MemorySource(volumes.noise(4 * LEAF))
 
         def fail():
-            if len(source.read) > 2:
+            if len(source.reads) > 2:
                 raise errors.SourceUnavailable('the LUN is gone')
 
         source.before_read = fail
@@ -76,7 +76,7 @@ class StopTest(volumes.EngineTestCase):
         empty = self.repo.usage().used
         source = volumes.MemorySource(volumes.noise(4 * LEAF))
         source.before_read = lambda: (
-            len(source.read) > 14 and self.control.cancel('not needed')
+            len(source.reads) > 14 and self.control.cancel('not needed')
         )
         self.assertRaises(control.JobStopped, self.back_up, source)
         self.assertGreater(self.session.counters.packs, 0)
@@ -239,7 +239,7 @@ class ResumeTest(volumes.EngineTestCase):
             self.control = control.Control()
             source = volumes.MemorySource(content)
             source.before_read = lambda reads=reads, source=source: (
-                len(source.read) >= reads
+                len(source.reads) >= reads
                 and self.control.wind_down('the proxy stops')
             )
             error = self.assertRaises(
@@ -304,21 +304,22 @@ class AheadTest(volumes.EngineTestCase):
         """
         source = volumes.MemorySource(content)
         ahead = threading.Event()
-        read = source.read_into
+        whole = source.read
 
-        def read_into(offset, buffer):
+        def read(offset, buffer):
             if offset // LEAF == 1 and not ahead.wait(60):
                 raise errors.SourceUnavailable('nobody went on')
             if offset == LEAF:
                 before()
             if offset // LEAF == 3 and not self.told.wait(60):
                 raise errors.SourceUnavailable('there was no checkpoint')
-            read(offset, buffer)
+            found = whole(offset, buffer)
             if offset + len(buffer) == 3 * LEAF:
                 # What was read is stored before this worker waits.
                 threading.Timer(0.2, ahead.set).start()
+            return found
 
-        source.read_into = read_into
+        source.read = read
         return self.back_up(
             source, checkpointed=self.checkpointed, stage_size=2 * LEAF
         )

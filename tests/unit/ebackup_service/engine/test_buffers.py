@@ -50,6 +50,36 @@ class ChunkBufferTest(base.BaseTestCase):
                 expected, [len(chunk) for chunk in buffer.cut(length)]
             )
 
+    def test_memory_of_others(self):
+        buffer = buffers.ChunkBuffer(CHUNK, 4 * CHUNK)
+        content = bytes(CHUNK) + b'x' + bytes(3 * CHUNK)
+        for start, length, expected in (
+            (0, 0, []),
+            (0, 3 * CHUNK, [False, True, False]),
+            (1, 2 * CHUNK, [True, False]),  # at an odd address
+            (0, CHUNK + 1, [False, True]),
+            (2, CHUNK + 1, [True, False]),
+            (0, 1, [False]),
+        ):
+            buffer.bytes[:] = b'x' * len(buffer.bytes)
+            data = memoryview(content)[start : start + length]
+            chunks, flags = buffer.chunks_of(data)
+            self.assertEqual(data, b''.join(chunks))
+            self.assertEqual(
+                [min(CHUNK, length - i) for i in range(0, length, CHUNK)],
+                [len(chunk) for chunk in chunks],
+            )
+            self.assertEqual(expected, flags, (start, length))
+
+    def test_own_memory_is_used_where_it_is(self):
+        buffer = buffers.ChunkBuffer(CHUNK, 4 * CHUNK)
+        buffer.bytes[CHUNK] = 1
+        for length in (2 * CHUNK, 3 * CHUNK - 5):
+            chunks, flags = buffer.chunks_of(buffer.bytes[:length])
+            self.assertEqual(buffer.cut(length), chunks)
+            self.assertTrue(all(c.obj is buffer.bytes.obj for c in chunks))
+            self.assertEqual(buffer.not_zero(length), flags)
+
     def test_zero_test_sees_every_byte(self):
         buffer = buffers.ChunkBuffer(CHUNK, 4 * CHUNK)
         self.assertEqual([False] * 4, buffer.not_zero(4 * CHUNK))

@@ -62,7 +62,7 @@ class ChangedSource:
     def __init__(self, source, numbers):
         self.size = source.size
         self.expect = source.expect
-        self.read_into = source.read_into
+        self.read = source.read
         self.confirm = source.confirm
         self._numbers = numbers
 

@@ -46,6 +46,7 @@ class MemorySource:
     """Bytes as a volume.
 
     :param named: (offset, length, kind) of the extents; all DATA by default
+    :ivar reads: (offset, length) of each read
     """
 
     def __init__(self, content, named=None, gaps=HOLE):
@@ -54,7 +55,7 @@ class MemorySource:
         self.gaps = gaps
         self.waits = False
         self._named = [(0, self.size, DATA)] if named is None else named
-        self.read = []
+        self.reads = []
         self.expected = []
         self.before_read = lambda: None
         self.confirm = lambda: None
@@ -66,17 +67,26 @@ class MemorySource:
     def expect(self, offset, length):
         self.expected.append((offset, length))
 
-    def read_into(self, offset, buffer):
+    def read(self, offset, buffer):
         self.before_read()
-        self.read.append((offset, len(buffer)))
+        self.reads.append((offset, len(buffer)))
         buffer[:] = self.content[offset : offset + len(buffer)]
+        return buffer
 
     @property
     def bytes_read(self):
-        return sum(length for _, length in self.read)
+        return sum(length for _, length in self.reads)
 
     def close(self):
         pass
+
+
+class SharedSource(MemorySource):
+    """One whose memory is read where it is."""
+
+    def read(self, offset, buffer):
+        super().read(offset, bytearray(len(buffer)))
+        return memoryview(self.content)[offset : offset + len(buffer)]
 
 
 class MemoryTarget:

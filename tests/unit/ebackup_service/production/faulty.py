@@ -5,7 +5,7 @@ It wraps any other, with all that is opened of it, and passes the conformance
 suite as that does until it is told otherwise:
 
     storage = faulty.Storage(real)
-    storage.faults.at('read_into', 3, faulty.fail(errors.SourceUnavailable))
+    storage.faults.at('read', 3, faulty.fail(errors.SourceUnavailable))
     storage.faults.at('take_snapshot', 1, faulty.lose(OSError('no answer')))
 """
 
@@ -112,7 +112,7 @@ class _Faulty:
 class Source(_Faulty):
     """Each extent is a call of the verb "extent"."""
 
-    VERBS = dict.fromkeys(('expect', 'read_into', 'confirm', 'close'))
+    VERBS = dict.fromkeys(('expect', 'read', 'confirm', 'close'))
 
     def extents(self) -> Iterator[Any]:
         extents = self.faults.make('extents', self._real.extents)

@@ -9,6 +9,7 @@ from ebackup_service.production import base as production
 from ebackup_service.production import rbd
 from tests import base
 from tests import ceph
+from tests.unit.ebackup_service.production import conformance
 
 MIB = 1 << 20
 GIB = 1 << 30
@@ -125,9 +126,7 @@ class RbdTestCase(base.BaseTestCase):
 
 
 def read(volume: Any, offset: int, length: int) -> bytes:
-    buffer = bytearray(length)
-    volume.read_into(offset, memoryview(buffer))
-    return bytes(buffer)
+    return conformance.read(volume, offset, memoryview(bytearray(length)))
 
 
 def named(source: Any) -> dict[production.ExtentKind, int]:

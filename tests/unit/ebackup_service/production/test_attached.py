@@ -72,7 +72,7 @@ class FaultyConformanceTest(FileConformanceTest):
 
     def test_fails_at_the_call_that_was_named(self):
         source = self.source()
-        self.storage.faults.at('read_into', 2, faulty.fail(OSError))
+        self.storage.faults.at('read', 2, faulty.fail(OSError))
         self.read(source, 0, 1)
         self.assertRaises(OSError, self.read, source, 0, 1)
         self.read(source, 0, 1)
@@ -87,10 +87,10 @@ class FaultyConformanceTest(FileConformanceTest):
     def test_hangs_until_told(self):
         source = self.source()
         go_on = threading.Event()
-        self.storage.faults.at('read_into', 1, faulty.hang(go_on))
+        self.storage.faults.at('read', 1, faulty.hang(go_on))
         thread = threading.Thread(target=self.read, args=(source, 0, 1))
         thread.start()
-        while 'read_into' not in self.storage.faults.calls:
+        while 'read' not in self.storage.faults.calls:
             thread.join(0.01)
         self.assertTrue(thread.is_alive())
         go_on.set()

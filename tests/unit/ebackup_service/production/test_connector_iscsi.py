@@ -53,7 +53,7 @@ class IscsiTest(base.BaseTestCase):
         target.close()
         source = self.lun().open_source(self.SIZE)
         found = bytearray(512)
-        source.read_into(4096, memoryview(found))
+        source.read(4096, memoryview(found))
         source.close()
         self.assertEqual(b'content'.ljust(512), found)
         self.assertEqual(0, self.target.sessions())

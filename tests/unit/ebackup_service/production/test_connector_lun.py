@@ -35,7 +35,7 @@ class TestFound(base.BaseTestCase):
         self.assertEqual(self.path, lun.key)
         source = lun.open_source(7)
         buffer = bytearray(7)
-        source.read_into(0, memoryview(buffer))
+        source.read(0, memoryview(buffer))
         source.close()
         self.assertEqual(b'content', buffer)
         self.assertTrue(attached.attached)

@@ -50,7 +50,7 @@ class SourceTest(DescriptorTestCase):
             return whole(opened, [buffers[0][:7]], offset)
 
         with mock.patch.object(os, 'preadv', a_few):
-            self.source().read_into(0, memoryview(buffer))
+            self.source().read(0, memoryview(buffer))
         self.assertEqual(b'x' * 100, buffer)
 
     def test_shrunk_while_being_read(self):
@@ -58,7 +58,7 @@ class SourceTest(DescriptorTestCase):
         os.truncate(self.path, PAGE)
         error = self.assertRaises(
             errors.SizeMismatch,
-            source.read_into,
+            source.read,
             0,
             memoryview(bytearray(SIZE)),
         )
@@ -71,7 +71,7 @@ class SourceTest(DescriptorTestCase):
         ):
             error = self.assertRaises(
                 errors.SourceUnavailable,
-                source.read_into,
+                source.read,
                 0,
                 memoryview(bytearray(1)),
             )

@@ -45,7 +45,7 @@ class SourceTest(DeviceTestCase):
             with open(self.loop.backing, 'r+b') as backing:
                 backing.write(b'changed')
 
-            source.read_into(0, buffer)
+            source.read(0, buffer)
 
         self.assertEqual(b'changed', bytes(buffer[:7]))
 
@@ -56,7 +56,7 @@ class SourceTest(DeviceTestCase):
             file.write(b'content')
             file.flush()
 
-            source.read_into(0, buffer)
+            source.read(0, buffer)
 
         self.assertEqual(b'content', bytes(buffer[:7]))
 
@@ -88,11 +88,11 @@ class SourceTest(DeviceTestCase):
         keeper = os.open(self.loop.path, os.O_RDONLY)
         self.addCleanup(os.close, keeper)
         buffer = bytearray(7)
-        first.read_into(0, memoryview(buffer))
+        first.read(0, memoryview(buffer))
         with open(self.loop.backing, 'r+b') as file:
             file.write(b'changed')
         first.close()
-        self.source().read_into(0, memoryview(buffer))
+        self.source().read(0, memoryview(buffer))
         self.assertEqual(b'changed', buffer)
 
 

@@ -206,7 +206,7 @@ class LoginTest(IscsiTestCase):
             target_luns=[1, 1],
         )
         buffer = memoryview(bytearray(512))
-        source.read_into(0, buffer)
+        source.read(0, buffer)
 
     def test_wrong_size_leaves_nothing(self):
         lun = self.open_lun(self.target_server.properties())
@@ -253,7 +253,7 @@ class OutageTest(IscsiTestCase):
 
     def read(self, source, offset, length=MIB):
         buffer = memoryview(bytearray(length))
-        source.read_into(offset, buffer)
+        source.read(offset, buffer)
         return bytes(buffer)
 
     def test_target_that_dies_and_comes_back(self):

@@ -21,9 +21,10 @@ class PlayedSource:
     def expect(self, offset, length):
         self.expected.append((offset, length))
 
-    def read_into(self, offset, buffer):
+    def read(self, offset, buffer):
         self.content.seek(offset)
         self.content.readinto(buffer)
+        return buffer
 
     def confirm(self):
         raise errors.SnapshotUnknown
@@ -49,7 +50,7 @@ class NamedSourceTest(base.BaseTestCase):
         source.expect(7, 3)
         self.assertEqual([(7, 3)], other.expected)
         buffer = bytearray(3)
-        source.read_into(7, memoryview(buffer))
+        source.read(7, memoryview(buffer))
         self.assertEqual(b'\x07\x08\x09', buffer)
         self.assertRaises(errors.SnapshotUnknown, source.confirm)
         source.close()

@@ -94,7 +94,7 @@ class DifferenceTest(SnapshotTestCase):
         for snapshot, letter in ((two, b'1'), (three, b'1'), (None, b'3')):
             source = self.source(snapshot)
             buffer = memoryview(bytearray(BLOCK))
-            source.read_into(first[0] * BLOCK, buffer)
+            source.read(first[0] * BLOCK, buffer)
             self.assertEqual(letter * BLOCK, bytes(buffer))
 
     def test_what_no_extent_names_is_as_it_was(self):
@@ -118,14 +118,14 @@ class DifferenceTest(SnapshotTestCase):
             source = self.source(two, one)
             found = bytearray(conformance.noise(SIZE))
             for offset, length, _ in source.extents():
-                source.read_into(
+                source.read(
                     offset, memoryview(found)[offset : offset + length]
                 )
         finally:
             stop.set()
             thread.join()
         whole = bytearray(SIZE)
-        self.source(two).read_into(0, memoryview(whole))
+        self.source(two).read(0, memoryview(whole))
         self.assertEqual(whole, found)
 
     def test_anchor_outlives_the_process(self):
@@ -332,7 +332,7 @@ class LifeTest(SnapshotTestCase):
         self.server.start()
         self.assertRaises(
             errors.SnapshotUnknown,
-            source.read_into,
+            source.read,
             *(0, memoryview(bytearray(1))),
         )
         self.assertRaises(errors.SnapshotUnknown, source.confirm)

@@ -40,8 +40,7 @@ class HostileTestCase(base.BaseTestCase):
 
     def read(self, volume, offset=0, length=SIZE):
         buffer = memoryview(bytearray(length))
-        volume.read_into(offset, buffer)
-        return bytes(buffer)
+        return conformance.read(volume, offset, buffer)
 
     def break_once(self, command, breaking):
         """Do something at the first command of a kind."""

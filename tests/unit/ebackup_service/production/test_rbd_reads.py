@@ -29,9 +29,7 @@ class ReadsTest(base.BaseTestCase):
         self.reads = rbd_reads.Reads(rbd_calls.Calls(lambda: None), self.image)
 
     def read(self, offset, length):
-        buffer = bytearray(length)
-        self.reads.read_into(offset, memoryview(buffer))
-        return bytes(buffer)
+        return bytes(self.reads.read(offset, memoryview(bytearray(length))))
 
     def test_pieces_of_a_read_are_requested_together(self):
         self.assertEqual(CONTENT[5 : 5 + 9 * MIB], self.read(5, 9 * MIB))
@@ -39,6 +37,21 @@ class ReadsTest(base.BaseTestCase):
             [(5, 4 * MIB), (5 + 4 * MIB, 4 * MIB), (5 + 8 * MIB, MIB)],
             self.image.requests,
         )
+
+    def test_one_piece_is_not_copied(self):
+        buffer = memoryview(bytearray(9 * MIB))
+        found = self.reads.read(5, buffer[: 4 * MIB])
+        self.assertEqual(CONTENT[5 : 5 + 4 * MIB], found)
+        self.assertTrue(found.readonly)
+        self.assertEqual(bytes(9 * MIB), buffer)
+        self.assertIs(buffer, self.reads.read(5, buffer))
+        self.assertEqual(CONTENT[5 : 5 + 9 * MIB], buffer)
+
+    def test_into_a_buffer(self):
+        for length in (4 * MIB, 9 * MIB):
+            buffer = memoryview(bytearray(length))
+            self.reads.read_into(5, buffer)
+            self.assertEqual(CONTENT[5 : 5 + length], buffer)
 
     def test_what_is_expected_is_requested_once(self):
         self.reads.expect(0, 10)

@@ -22,7 +22,7 @@ from tests.unit.ebackup_service.proxy import volumes_case
 SIZE = volumes_case.SIZE
 AWAY = production_errors.SourceUnavailable('no answer')
 # All that a backup of a volume with an anchor asks of its storage.
-CALLS = ('find', 'take_snapshot', 'open_source', 'extents', 'read_into')
+CALLS = ('find', 'take_snapshot', 'open_source', 'extents', 'read')
 
 
 class FaultsTestCase(volumes_case.VolumesTestCase):
