@@ -80,11 +80,11 @@ def run_backup(
     All data is durable afterwards, all pages when the session's candidate is.
 
     When stage_size bytes were read (or one leaf, if that is more), what was
-    made of them is made durable, and ``checkpointed`` is told, while the
-    workers go on. Until that is done they do a leaf each of the next stage at
-    most: whoever goes on from a checkpoint reads a stage and these leaves
-    again. A job that is to wind down ends soon, with a checkpoint behind all
-    that was read.
+    made of them is made durable, the source confirms it, and ``checkpointed``
+    is told, while the workers go on. Until that is done they do a leaf each
+    of the next stage at most: whoever goes on from a checkpoint reads a stage
+    and these leaves again. A job that is to wind down ends soon, with a
+    checkpoint behind all that was read.
 
     :param base: tree of the chain's last image, of the same chunk size; its
         volume may have had another size

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory that is allocated once per worker and used for every read."""
+"""Memory that is allocated once per worker, to read into."""
 
 import mmap
 from typing import TypeAlias
@@ -20,8 +20,7 @@ Words: TypeAlias = npt.NDArray[np.uint64]
 class ChunkBuffer:
     """Page-aligned memory, seen as bytes, as chunks and as words.
 
-    A chunk's memoryview is made once: slicing one for every chunk that is
-    hashed would cost more than asking for its hash.
+    A chunk's memoryview is made once, and not each time that it is read.
 
     :param chunk_size: bytes, a multiple of the page size
     :param size: bytes wanted; rounded down to whole chunks, at least one

@@ -141,6 +141,7 @@ class Source(Protocol):
 
         :raises DifferenceUnavailable: what has changed can't be told any more:
             what is compared with is gone; also read() may find that
+        :raises: what confirm() raises, if that is known
         """
         ...
 
@@ -166,9 +167,9 @@ class Source(Protocol):
     def confirm(self) -> None:
         """Return if all that was read until now is what the source holds.
 
-        A storage may answer anything for a snapshot that somebody removes, and
-        asking about that after each read takes longer than many a read.
-        Extents need no confirmation. Others may go on reading.
+        And what extents() named of a snapshot. A storage may answer anything
+        for one that somebody removes, and asking about that after each read
+        takes longer than many a read. Others may go on reading.
 
         :raises SnapshotUnknown: it is gone
         :raises SizeMismatch: the volume, which is read itself, is another one

@@ -78,7 +78,7 @@ class NbdSource:
         pass  # A read is several requests, under way together, as it is.
 
     def read(self, offset: int, buffer: memoryview) -> memoryview:
-        self._persist(lambda connection: read(connection, offset, buffer))
+        self._persist(lambda connection: fill(connection, offset, buffer))
         return buffer
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class NbdSource:
         )
 
 
-def read(
+def fill(
     connection: nbd_connection.Connection, offset: int, buffer: memoryview
 ) -> None:
     """Fill the buffer, whatever blocks the server wants."""

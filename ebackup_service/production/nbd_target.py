@@ -45,7 +45,7 @@ class NbdTarget:
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         self._use(
-            lambda connection: nbd_source.read(connection, offset, buffer),
+            lambda connection: nbd_source.fill(connection, offset, buffer),
             'reading',
         )
 

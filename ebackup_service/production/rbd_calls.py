@@ -36,13 +36,15 @@ class Calls:
     """For any number of threads.
 
     ``_over`` protects ``_begun``: calls that are under way, whether somebody
-    waits for them or not. It is notified when one has ended.
+    waits for them or not. It is notified when one has ended. ``_own`` says of
+    a thread that it is one of these calls.
 
     :param check: raises when the job has to stop
     """
 
     def __init__(self, check: Callable[[], None]) -> None:
-        self._check = check
+        self._may_go_on = check
+        self._own = threading.local()
         self._over = threading.Condition()
         self._begun: set[_Call] = set()
 
@@ -69,13 +71,19 @@ class Calls:
         """What a call that blocks returns each time; None is the end.
 
         The next one is under way while the caller deals with the last, and
-        may be so still when he goes away.
+        may be so still when he goes away. It may make other calls, of which
+        it sees the end whatever the check says: so finish() waits for them.
 
         :raises: what the call, or the check, raises
         """
-        following = self._begin(step)
+
+        def own() -> T | None:
+            self._own.is_call = True
+            return step()
+
+        following = self._begin(own)
         while (found := waits.awaited(following, self._check)) is not None:
-            following = self._begin(step)
+            following = self._begin(own)
             yield found
 
     def gather(self, starts: Sequence[Start]) -> list[bytes]:
@@ -119,6 +127,10 @@ class Calls:
         """Wait; a second at most."""
         self._check()
         time.sleep(seconds)
+
+    def _check(self) -> None:
+        if not getattr(self._own, 'is_call', False):
+            self._may_go_on()
 
     def _begin(self, call: Callable[[], T]) -> 'concurrent.futures.Future[T]':
         with self._over:

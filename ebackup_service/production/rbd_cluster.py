@@ -151,8 +151,8 @@ class Cluster:
 
         if not self.calls.finish(disconnect, _GRACE):
             LOG.warning(
-                'Ceph does not answer; the connection to pool %s is closed '
-                'when it does',
+                'Ceph has not answered all yet; the connection to pool %s is '
+                'closed when it has',
                 self.pool,
             )
 

@@ -151,6 +151,7 @@ def _check_claims(
 ) -> None:
     """Report what would have been missed, had the storage been trusted."""
     missed = shadow.missed(claims, base, made)
+    claims.confirm()
     task.notes['missed_bytes'] = missed.bytes
     task.notes['missed_extents'] = missed.to_json()
     if missed:

@@ -77,7 +77,7 @@ class ChunkBufferTest(base.BaseTestCase):
         for length in (2 * CHUNK, 3 * CHUNK - 5):
             chunks, flags = buffer.chunks_of(buffer.bytes[:length])
             self.assertEqual(buffer.cut(length), chunks)
-            self.assertTrue(all(c.obj is buffer.bytes.obj for c in chunks))
+            self.assertIs(buffer.chunks[0], chunks[0])
             self.assertEqual(buffer.not_zero(length), flags)
 
     def test_zero_test_sees_every_byte(self):

@@ -2,6 +2,7 @@
 import numpy as np
 
 from ebackup_service.engine import shadow
+from ebackup_service.production import errors
 from ebackup_service.repository import tree
 from tests.unit.ebackup_service.engine import volumes
 
@@ -16,6 +17,17 @@ class TestWhole(volumes.EngineTestCase):
         image, result = self.back_up(shadow.Whole(source))
         self.assertEqual(len(content), result.statistics['bytes_read'])
         self.assertEqual(len(content), source.bytes_read)
+
+    def test_only_what_is_confirmed_counts(self):
+        source = volumes.MemorySource(volumes.noise(LEAF))
+
+        def confirm():
+            raise errors.SnapshotUnknown('somebody removed it')
+
+        source.confirm = confirm
+        self.assertRaises(
+            errors.SnapshotUnknown, self.back_up, shadow.Whole(source)
+        )
 
 
 class TestMissed(volumes.EngineTestCase):

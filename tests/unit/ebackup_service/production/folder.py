@@ -189,6 +189,11 @@ class FolderSource(io.DescriptorSource):
         if old is not None:
             self.gaps = base.ExtentKind.UNCHANGED
 
+    def confirm(self) -> None:
+        path, _ = self._files
+        if not os.path.exists(path):
+            raise errors.SnapshotUnknown(f'{path} was removed')
+
     def _list_all(self) -> Iterator[base.Extent]:
         path, old = self._files
         with contextlib.ExitStack() as stack:

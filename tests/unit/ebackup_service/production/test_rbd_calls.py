@@ -127,6 +127,42 @@ class AheadTest(CallsTestCase):
         self.assertTrue(self.calls.finish(lambda: None, 60))
         self.assertEqual(([1], True), (seen, over.is_set()))
 
+    def test_closing_waits_for_the_calls_of_what_is_under_way(self):
+        """However soon the job is stopped, and in whichever of them."""
+        waiting, asked, ended = threading.Event(), [], []
+
+        def block():
+            waiting.set()
+            self.go_on.wait()
+            ended.append('block')
+
+        def ask(end):
+            asked.append(end)
+
+            def answer():
+                ended.append('answer')
+                end(Completion(0), b'')
+
+            threading.Timer(0.3, answer).start()
+
+        def step():
+            try:
+                self.calls.run(block)
+            finally:
+                self.calls.gather([ask])
+
+        found = self.calls.ahead(step)
+        thread = threading.Thread(target=next, args=(found, None))
+        thread.start()
+        self.addCleanup(thread.join)
+        self.assertTrue(waiting.wait(60))
+        self.check.side_effect = Stopped
+        closed = self.calls.finish(lambda: ended.append('closed'), 0.1)
+        self.assertFalse(closed)
+        self.go_on.set()
+        self.assertTrue(self.calls.finish(lambda: None, 60))
+        self.assertEqual(['block', 'answer', 'closed'], ended)
+
     def test_whoever_is_stopped_goes_away(self):
         self.check.side_effect = Stopped
         found = self.calls.ahead(self.go_on.wait)

@@ -22,7 +22,7 @@ from tests.unit.ebackup_service.proxy import volumes_case
 SIZE = volumes_case.SIZE
 AWAY = production_errors.SourceUnavailable('no answer')
 # All that a backup of a volume with an anchor asks of its storage.
-CALLS = ('find', 'take_snapshot', 'open_source', 'extents', 'read')
+CALLS = ('find', 'take_snapshot', 'open_source', 'extents', 'read', 'confirm')
 
 
 class FaultsTestCase(volumes_case.VolumesTestCase):
@@ -47,6 +47,20 @@ class FaultsTestCase(volumes_case.VolumesTestCase):
         """Faults are counted from here."""
         self.faults = faulty.Faults()
         return super().task(**volume)
+
+    def meanwhile(self, verb, change, number=1):
+        """Somebody changes something at a call of ours."""
+
+        def fault(call, *arguments):
+            change()
+            return call(*arguments)
+
+        self.faults.at(verb, number, fault)
+
+    def drop_all(self):
+        lun = self.lun()
+        for number, name in lun.snapshots().items():
+            lun.drop_snapshot(production.Snapshot(number, name))
 
     def let_an_hour_pass(self):
         with self.catalog.writer() as session:
@@ -146,21 +160,30 @@ class TestSlow(FaultsTestCase):
         self.assert_right_again()
 
 
+class TestRemovedWhileRead(FaultsTestCase):
+    def test_nothing_is_made_of_it(self):
+        task = self.task()
+        self.meanwhile('read', self.drop_all)
+        self.assertRaises(production_errors.SnapshotUnknown, backup.run, task)
+        self.fixture.finish(task.spec, 'failed')
+        self.assertEqual(1, self.faults.calls.count('confirm'))
+        self.assert_right_again()
+
+
+class TestRemovedWhileReadInShadow(TestRemovedWhileRead):
+    values = {'trust': 'shadow'}
+
+    def test_nothing_is_said_of_what_was_missed(self):
+        """What was listed afterwards need not be of the snapshot either."""
+        task = self.task()
+        self.meanwhile('confirm', self.drop_all, 2)
+        self.assertRaises(production_errors.SnapshotUnknown, backup.run, task)
+        self.fixture.finish(task.spec, 'failed')
+        self.assertNotIn('missed_extents', task.notes)
+        self.assert_right_again()
+
+
 class TestBehindOurBack(FaultsTestCase):
-    """Somebody changes something at a call of ours."""
-
-    def meanwhile(self, verb, change, number=1):
-        def fault(call, *arguments):
-            change()
-            return call(*arguments)
-
-        self.faults.at(verb, number, fault)
-
-    def drop_all(self):
-        lun = self.lun()
-        for number, name in lun.snapshots().items():
-            lun.drop_snapshot(production.Snapshot(number, name))
-
     def test_anchor_is_removed_before_it_is_compared_with(self):
         task = self.task()
         self.meanwhile('take_snapshot', self.drop_all)
