@@ -36,15 +36,15 @@ class Calls:
     """For any number of threads.
 
     ``_over`` protects ``_begun``: calls that are under way, whether somebody
-    waits for them or not. It is notified when one has ended. ``_own`` says of
-    a thread that it is one of these calls.
+    waits for them or not. It is notified when one has ended. ``_thread`` says
+    of a thread whether it makes a step of ahead().
 
     :param check: raises when the job has to stop
     """
 
     def __init__(self, check: Callable[[], None]) -> None:
         self._may_go_on = check
-        self._own = threading.local()
+        self._thread = threading.local()
         self._over = threading.Condition()
         self._begun: set[_Call] = set()
 
@@ -59,6 +59,7 @@ class Calls:
             more; may block, too
         :raises: what the call, or the check, raises
         """
+        self._check_before()
         future = self._begin(call)
         try:
             return waits.awaited(future, self._check)
@@ -71,19 +72,20 @@ class Calls:
         """What a call that blocks returns each time; None is the end.
 
         The next one is under way while the caller deals with the last, and
-        may be so still when he goes away. It may make other calls, of which
-        it sees the end whatever the check says: so finish() waits for them.
+        may be so still when he goes away. It may make other calls: when the
+        job has to stop, it begins no more of them, but sees the end of what
+        it has begun, so that finish() waits for that.
 
         :raises: what the call, or the check, raises
         """
 
-        def own() -> T | None:
-            self._own.is_call = True
+        def make() -> T | None:
+            self._thread.makes_step = True
             return step()
 
-        following = self._begin(own)
+        following = self._begin(make)
         while (found := waits.awaited(following, self._check)) is not None:
-            following = self._begin(own)
+            following = self._begin(make)
             yield found
 
     def gather(self, starts: Sequence[Start]) -> list[bytes]:
@@ -97,6 +99,7 @@ class Calls:
 
     def begin(self, starts: Sequence[Start]) -> 'Gathering':
         """As gather() does, but to be waited for later, by any thread."""
+        self._check_before()
         gathering = Gathering(len(starts), self._check)
         self._note(gathering.ended)
         gathering.begin(starts)
@@ -128,9 +131,18 @@ class Calls:
         self._check()
         time.sleep(seconds)
 
-    def _check(self) -> None:
-        if not getattr(self._own, 'is_call', False):
+    def _check_before(self) -> None:
+        """Before a call; who makes no step is asked while it waits."""
+        if self._makes_step():
             self._may_go_on()
+
+    def _check(self) -> None:
+        """While a call is under way."""
+        if not self._makes_step():
+            self._may_go_on()
+
+    def _makes_step(self) -> bool:
+        return getattr(self._thread, 'makes_step', False)
 
     def _begin(self, call: Callable[[], T]) -> 'concurrent.futures.Future[T]':
         with self._over:

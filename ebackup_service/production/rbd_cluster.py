@@ -28,6 +28,7 @@ Image = Any
 
 # Seconds that closing may take. It waits for all calls of the connection, of
 # earlier closings and of a job that was stopped, too; they end by themselves.
+# When one took longer, the next ones are not waited for.
 _GRACE = 2.0
 
 # How many objects librbd asks for their snapshots at the same time; its own
@@ -68,6 +69,7 @@ class Cluster:
         self.client = f'client.{rados.get_instance_id()}'
         self._rados = rados
         self._ioctx = ioctx
+        self._grace = _GRACE
 
     def open(self, read_only: bool = True, **which: str) -> Image:
         """Open an image by its ``name`` or ``image_id``.
@@ -99,7 +101,7 @@ class Cluster:
             rbd_closing.release_lock(image)
             image.close()
 
-        self.calls.finish(close, _GRACE)
+        self._finish(close)
 
     def in_trash(self, name: str) -> bool:
         """Whether an image that had the name waits for its removal."""
@@ -149,12 +151,19 @@ class Cluster:
             self._ioctx.close()
             self._rados.shutdown()
 
-        if not self.calls.finish(disconnect, _GRACE):
+        if not self._finish(disconnect):
             LOG.warning(
                 'Ceph has not answered all yet; the connection to pool %s is '
                 'closed when it has',
                 self.pool,
             )
+
+    def _finish(self, call: Callable[[], None]) -> bool:
+        """Whether it was made in time; it will be in any case."""
+        ended = self.calls.finish(call, self._grace)
+        if not ended:
+            self._grace = 0.0
+        return ended
 
     def _ask_header(
         self, image_id: str, method: str, snapshot: int

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 import errno
+import itertools
 import threading
 import time
 from unittest import mock
 
 from ebackup_service.production import rbd_calls
+from ebackup_service.production import waits
 from tests import base
 
 
@@ -128,40 +130,76 @@ class AheadTest(CallsTestCase):
         self.assertEqual(([1], True), (seen, over.is_set()))
 
     def test_closing_waits_for_the_calls_of_what_is_under_way(self):
-        """However soon the job is stopped, and in whichever of them."""
-        waiting, asked, ended = threading.Event(), [], []
+        """Also for one that it begins later; it begins no other."""
+        self.patch(waits, 'LOOK', 0.01)
+        for kind in 'run', 'gather':
+            with self.subTest(kind):
+                self.assert_closing_waits(kind)
 
-        def block():
+    def assert_closing_waits(self, kind):
+        self.check.side_effect = None
+        first, second, one, two = (threading.Event() for _ in range(4))
+        ended, ends = [], []
+
+        def wait(waiting, go, name):
             waiting.set()
-            self.go_on.wait()
-            ended.append('block')
+            go.wait(60)
+            ended.append(name)
 
         def ask(end):
-            asked.append(end)
-
-            def answer():
-                ended.append('answer')
-                end(Completion(0), b'')
-
-            threading.Timer(0.3, answer).start()
+            ends.append(end)
+            second.set()
 
         def step():
             try:
-                self.calls.run(block)
+                self.calls.run(lambda: wait(first, one, 'first'))
+                if kind == 'run':
+                    self.calls.run(lambda: wait(second, two, 'second'))
+                else:
+                    self.calls.gather([ask])
             finally:
-                self.calls.gather([ask])
+                self.calls.run(lambda: ended.append('third'))
 
         found = self.calls.ahead(step)
-        thread = threading.Thread(target=next, args=(found, None))
+        thread = threading.Thread(
+            target=self.assertRaises, args=(Stopped, next, found), daemon=True
+        )
         thread.start()
-        self.addCleanup(thread.join)
-        self.assertTrue(waiting.wait(60))
+        self.assertTrue(first.wait(60))
+        self.assertFalse(self.calls.finish(lambda: ended.append('closed'), 0))
+        one.set()
+        self.assertTrue(second.wait(60))
         self.check.side_effect = Stopped
-        closed = self.calls.finish(lambda: ended.append('closed'), 0.1)
-        self.assertFalse(closed)
-        self.go_on.set()
+        thread.join(60)
+        self.assertFalse(
+            self.calls.finish(lambda: ended.append('closed'), 0.1)
+        )
+        if kind == 'gather':
+            ended.append('second')
+            ends[0](Completion(0))
+        two.set()
         self.assertTrue(self.calls.finish(lambda: None, 60))
-        self.assertEqual(['block', 'answer', 'closed'], ended)
+        self.assertEqual(['first', 'second', 'closed', 'closed'], ended)
+
+    def test_job_that_is_stopped_begins_no_more_steps(self):
+        """However quick they are."""
+        for call in (
+            lambda: self.calls.run(lambda: None),
+            lambda: self.calls.gather([lambda end: end(Completion(0))]),
+        ):
+            self.check.side_effect = None
+            made = []
+
+            def step(call=call, made=made):
+                call()
+                made.append(call)
+                if len(made) == 3:
+                    self.check.side_effect = Stopped
+                return 1
+
+            found = itertools.islice(self.calls.ahead(step), 100)
+            self.assertRaises(Stopped, list, found)
+            self.assertEqual(3, len(made))
 
     def test_whoever_is_stopped_goes_away(self):
         self.check.side_effect = Stopped

@@ -176,7 +176,8 @@ class SourceTest(IoTestCase):
 
         storage = self.storage(check=check)
         volume = storage.find(self.reference())
-        source = volume.open_source(SIZE, volume.take_snapshot('one'))
+        one = volume.take_snapshot('one')
+        source = volume.open_source(SIZE, volume.take_snapshot('two'), one)
         self.pause()
         stopped.set()
         self.in_time(Stopped, rbd_case.read, source, 0, 4 * MIB)
@@ -184,7 +185,8 @@ class SourceTest(IoTestCase):
         start = time.monotonic()
         source.close()
         storage.close()
-        self.assertLess(time.monotonic() - start, 10)
+        # As long as for one image, whatever is open besides.
+        self.assertLess(time.monotonic() - start, 4)
 
 
 class TargetTest(IoTestCase):
