@@ -161,8 +161,12 @@ class AheadTest(CallsTestCase):
                 self.calls.run(lambda: ended.append('third'))
 
         found = self.calls.ahead(step)
+        stopped = []
         thread = threading.Thread(
-            target=self.assertRaises, args=(Stopped, next, found), daemon=True
+            target=lambda: stopped.append(
+                self.assertRaises(Stopped, next, found)
+            ),
+            daemon=True,
         )
         thread.start()
         self.assertTrue(first.wait(60))
@@ -171,6 +175,7 @@ class AheadTest(CallsTestCase):
         self.assertTrue(second.wait(60))
         self.check.side_effect = Stopped
         thread.join(60)
+        self.assertEqual(1, len(stopped))
         self.assertFalse(
             self.calls.finish(lambda: ended.append('closed'), 0.1)
         )

@@ -55,6 +55,18 @@ class SourceTest(IoTestCase):
         self.assertIn('removed, or renamed, by somebody', str(error))
         self.assertRaises(errors.SnapshotUnknown, list, source.extents())
 
+    def test_snapshot_removed_before_what_is_expected_is_read(self):
+        volume = self.lun()
+        source = self.source(volume, SIZE, volume.take_snapshot('one'))
+        source.expect(0, MIB)
+        source.expect(MIB, MIB)
+        self.assertEqual(self.noise[:MIB], rbd_case.read(source, 0, MIB))
+        with self.image() as image:
+            image.remove_snap('one')
+            image.discard(0, SIZE)
+        rbd_case.read(source, MIB, MIB)
+        self.assertRaises(errors.SnapshotUnknown, source.confirm)
+
     def test_earlier_snapshot_removed_while_changes_are_listed(self):
         volume = self.lun()
         one = volume.take_snapshot('one')
