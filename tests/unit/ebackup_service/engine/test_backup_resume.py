@@ -298,17 +298,22 @@ class AheadTest(volumes.EngineTestCase):
     def back_up_ahead(self, content, before=lambda: None):
         """Leaf 1, the last of stage 0, is read when all of leaf 2 was.
 
+        Leaf 0, when another worker is at leaf 1: who has read leaf 0 goes on.
         Leaf 3, when there was a checkpoint: workers flush when they end.
 
         :param before: called before leaf 1 is read
         """
         source = volumes.MemorySource(content)
-        ahead = threading.Event()
+        behind, ahead = threading.Event(), threading.Event()
         whole = source.read
 
         def read(offset, buffer):
-            if offset // LEAF == 1 and not ahead.wait(60):
-                raise errors.SourceUnavailable('nobody went on')
+            if offset // LEAF == 0 and not behind.wait(60):
+                raise errors.SourceUnavailable('nobody is at leaf 1')
+            if offset // LEAF == 1:
+                behind.set()
+                if not ahead.wait(60):
+                    raise errors.SourceUnavailable('nobody went on')
             if offset == LEAF:
                 before()
             if offset // LEAF == 3 and not self.told.wait(60):
