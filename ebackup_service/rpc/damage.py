@@ -5,8 +5,8 @@ Ranges are [offset, length] in bytes, disjoint and ascending.
 """
 
 import dataclasses
-from typing import Any, Self
 
+from ebackup_service.rpc import message
 from ebackup_service.rpc import messages
 from ebackup_service.rpc import schemas
 
@@ -21,7 +21,7 @@ _TREES = schemas.record(
 
 
 @dataclasses.dataclass(frozen=True)
-class Image(messages.Message):
+class Image(message.Message):
     """An image, and all of it that is damaged.
 
     :ivar known: in the report of a check, what the catalog knew when that
@@ -35,51 +35,36 @@ class Image(messages.Message):
     known: list[list[int]] = dataclasses.field(default_factory=list)
 
 
-def _with_images(document: dict[str, Any]) -> dict[str, Any]:
-    images = [Image._build(image) for image in document['images']]
-    return {**document, 'images': images}
-
-
 @dataclasses.dataclass(frozen=True)
-class Report(messages.Message):
+class Report(message.Message):
     """What was found in some images, which may be nothing."""
 
     SCHEMA = _REPORT
+    PARTS = {'images': Image}
 
     images: list[Image]
 
-    @classmethod
-    def _build(cls, document: dict[str, Any]) -> Self:
-        return super()._build(_with_images(document))
-
 
 @dataclasses.dataclass(frozen=True)
-class Known(messages.Message):
+class Known(message.Message):
     """Some of the images of which the catalog knows damage, by id.
 
     None: there are no more.
     """
 
     SCHEMA = _KNOWN
+    PARTS = {'images': Image}
 
     accepted: bool
     images: list[Image] = dataclasses.field(default_factory=list)
 
-    @classmethod
-    def _build(cls, document: dict[str, Any]) -> Self:
-        return super()._build(_with_images(document))
-
 
 @dataclasses.dataclass(frozen=True)
-class Trees(messages.Message):
+class Trees(message.Message):
     """What a check looks at besides the images that it finds."""
 
     SCHEMA = _TREES
+    PARTS = {'trees': messages.TreeSpec}
 
     accepted: bool
     trees: list[messages.TreeSpec] = dataclasses.field(default_factory=list)
-
-    @classmethod
-    def _build(cls, document: dict[str, Any]) -> Self:
-        trees = [messages.TreeSpec._build(tree) for tree in document['trees']]
-        return super()._build({**document, 'trees': trees})

@@ -6,9 +6,9 @@ what a catalog can store: a message that is none is refused before it is sent.
 """
 
 import dataclasses
-from typing import Any, Self
+from typing import Any
 
-from ebackup_service.rpc import messages
+from ebackup_service.rpc import message
 from ebackup_service.rpc import schemas
 
 # What a column of each kind holds, on every database.
@@ -69,7 +69,7 @@ _KNOWN = schemas.record(
 
 
 @dataclasses.dataclass(frozen=True)
-class Image(messages.Message):
+class Image(message.Message):
     """An image that counts. ``created_at``: ISO 8601."""
 
     SCHEMA = _IMAGE
@@ -97,7 +97,7 @@ class Image(messages.Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class Spent(messages.Message):
+class Spent(message.Message):
     """A generation that must not be used again; the image doesn't count."""
 
     SCHEMA = _SPENT
@@ -109,7 +109,7 @@ class Spent(messages.Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class Findings(messages.Message):
+class Findings(message.Message):
     """Some of what a rebuild has found.
 
     ``deleted``: ids of images with a tombstone. ``floor``: a generation that
@@ -117,25 +117,16 @@ class Findings(messages.Message):
     """
 
     SCHEMA = _FINDINGS
+    PARTS = {'images': Image, 'spent': Spent}
 
     images: list[Image]
     spent: list[Spent]
     deleted: list[str]
     floor: int | None = None
 
-    @classmethod
-    def _build(cls, document: dict[str, Any]) -> Self:
-        return super()._build(
-            {
-                **document,
-                'images': [Image._build(i) for i in document['images']],
-                'spent': [Spent._build(s) for s in document['spent']],
-            }
-        )
-
 
 @dataclasses.dataclass(frozen=True)
-class Verdict(messages.Message):
+class Verdict(message.Message):
     """What the catalog made of findings.
 
     ``added``: images that it did not know; ``differences``: sentences about
@@ -151,7 +142,7 @@ class Verdict(messages.Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class Known(messages.Message):
+class Known(message.Message):
     """Some of the images that the catalog takes for available, by id.
 
     None: there are no more.

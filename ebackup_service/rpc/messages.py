@@ -9,68 +9,17 @@ are bytes, durations seconds.
 
 import dataclasses
 from typing import Any
-from typing import ClassVar
-from typing import Self
 
-import jsonschema
-
-from ebackup_service.rpc import errors
+from ebackup_service.rpc import message
 from ebackup_service.rpc import schemas
 
 
 # Of a job's progress: that its proxy has the connection to the volume.
 CONNECTED = 'connected'
 
-# JSON knows one kind of number; what we count with has no fraction, not even
-# a zero.
-_extend: Any = jsonschema.validators.extend
-_Validator: Any = _extend(
-    jsonschema.Draft202012Validator,
-    type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
-        'integer', lambda checker, value: type(value) is int
-    ),
-)
-
-
-class Message:
-    """Common to all messages: the way to the wire and back."""
-
-    SCHEMA: ClassVar[schemas.Schema]
-    # fields that are messages themselves
-    PARTS: ClassVar[dict[str, type['Message']]] = {}
-    validator: ClassVar[jsonschema.Draft202012Validator]
-
-    def __init_subclass__(cls) -> None:
-        cls.validator = _Validator(cls.SCHEMA)
-
-    def to_dict(self) -> dict[str, Any]:
-        assert dataclasses.is_dataclass(self)
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, document: Any) -> Self:
-        """:raises errors.MessageInvalid: naming the first wrong part."""
-        for error in cls.validator.iter_errors(document):
-            # not error.message: that quotes the value, which may be secret
-            raise errors.MessageInvalid(
-                f'{cls.__name__}: {error.json_path} does not match '
-                f'"{error.validator}" of the schema.'
-            )
-        return cls._build(document)
-
-    @classmethod
-    def _build(cls, document: dict[str, Any]) -> Self:
-        assert dataclasses.is_dataclass(cls)
-        known = {field.name for field in dataclasses.fields(cls)}
-        values = {key: document[key] for key in document if key in known}
-        for name, part in cls.PARTS.items():
-            if values[name] is not None:
-                values[name] = part._build(values[name])
-        return cls(**values)
-
 
 @dataclasses.dataclass(frozen=True)
-class Owner(Message):
+class Owner(message.Message):
     """The service that owns a repository; a takeover raises generation.
 
     With a takeover: the greatest generation that the server knows of.
@@ -83,7 +32,7 @@ class Owner(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class RepositorySpec(Message):
+class RepositorySpec(message.Message):
     SCHEMA = schemas.REPOSITORY
     PARTS = {'owner': Owner}
 
@@ -97,7 +46,7 @@ class RepositorySpec(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageSpec(Message):
+class ImageSpec(message.Message):
     SCHEMA = schemas.IMAGE
 
     id: str
@@ -111,7 +60,7 @@ class ImageSpec(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class TreeSpec(Message):
+class TreeSpec(message.Message):
     """A tree in the repository that the job keeps from collection.
 
     ``tree`` is the root page's locator as JSON; None: all holes.
@@ -128,7 +77,7 @@ class TreeSpec(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class TargetSpec(Message):
+class TargetSpec(message.Message):
     SCHEMA = schemas.TARGET
 
     volume_id: str
@@ -137,7 +86,7 @@ class TargetSpec(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class Checkpoint(Message):
+class Checkpoint(message.Message):
     """How far a backup is, and all that another run needs to go on.
 
     ``tree``: the root page's locator as JSON, of the leaves before ``leaf``;
@@ -152,7 +101,7 @@ class Checkpoint(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class SampleSpec(Message):
+class SampleSpec(message.Message):
     """Which packs a check reads: see ``repository.sample``."""
 
     SCHEMA = schemas.SAMPLE
@@ -162,7 +111,7 @@ class SampleSpec(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class StorageSpec(Message):
+class StorageSpec(message.Message):
     """The registered production storage that a volume lives on.
 
     ``trust``: 'trusted' or 'shadow'. ``anchors``: whether a snapshot of the
@@ -181,7 +130,7 @@ class StorageSpec(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class VolumeSpec(Message):
+class VolumeSpec(message.Message):
     """What finds a volume, or a snapshot of it, on a registered storage.
 
     ``name``: on the back end. ``in_use``: it changes while it is read.
@@ -200,7 +149,7 @@ class VolumeSpec(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class SnapshotSpec(Message):
+class SnapshotSpec(message.Message):
     """One of our snapshots: of which LUN, and its name and id there."""
 
     SCHEMA = schemas.SNAPSHOT
@@ -211,7 +160,7 @@ class SnapshotSpec(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class ReleaseSpec(Message):
+class ReleaseSpec(message.Message):
     """One of our snapshots that is to be removed.
 
     Without ``snapshot_id`` nobody knows whether it exists.
@@ -228,7 +177,7 @@ class ReleaseSpec(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class JobSpec(Message):
+class JobSpec(message.Message):
     """All that a proxy must know of a job.
 
     ``base``: what a backup compares with, or what the target of a restore held
@@ -260,6 +209,7 @@ class JobSpec(Message):
         'volume': VolumeSpec,
         'snapshot': SnapshotSpec,
         'anchor': SnapshotSpec,
+        'release': ReleaseSpec,
     }
 
     id: str
@@ -285,14 +235,9 @@ class JobSpec(Message):
     release: list[ReleaseSpec] = dataclasses.field(default_factory=list)
     attachment_timeout: float = 0.0
 
-    @classmethod
-    def _build(cls, document: dict[str, Any]) -> Self:
-        release = [ReleaseSpec._build(one) for one in document['release']]
-        return super()._build({**document, 'release': release})
-
 
 @dataclasses.dataclass(frozen=True)
-class Connection(Message):
+class Connection(message.Message):
     """How a host reaches what Cinder exports to it; it has secrets.
 
     As Cinder's volume drivers answer, and os-brick takes it.
@@ -305,7 +250,7 @@ class Connection(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class Grant(Message):
+class Grant(message.Message):
     """The answer to a renewal.
 
     Granted: the proxy may go on for ``seconds`` from the moment it asked.
@@ -321,7 +266,7 @@ class Grant(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class Decision(Message):
+class Decision(message.Message):
     """Whether the server took a commit or an outcome, and if not, why."""
 
     SCHEMA = schemas.DECISION
@@ -331,7 +276,7 @@ class Decision(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan(Message):
+class Plan(message.Message):
     """The name of a snapshot that a proxy may take now.
 
     Not ``accepted``: the proxy no longer holds the job.
@@ -344,7 +289,7 @@ class Plan(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class JobError(Message):
+class JobError(message.Message):
     SCHEMA = schemas.ERROR
 
     kind: str
@@ -353,7 +298,7 @@ class JobError(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome(Message):
+class Outcome(message.Message):
     """How a run of a job ended.
 
     ``returned``: not as it should, and not for good: another run, here or
@@ -371,7 +316,7 @@ class Outcome(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class Commit(Message):
+class Commit(message.Message):
     """What the catalog keeps of a candidate root."""
 
     SCHEMA = schemas.COMMIT
@@ -383,7 +328,7 @@ class Commit(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class Live(Message):
+class Live(message.Message):
     """What a collection must and must not keep.
 
     ``dead``: those of the asked images that are failed or deleted; ``pins``:
@@ -394,14 +339,10 @@ class Live(Message):
     """
 
     SCHEMA = schemas.LIVE
+    PARTS = {'pins': TreeSpec}
 
     accepted: bool
     dead: list[str] = dataclasses.field(default_factory=list)
     pins: list[TreeSpec] = dataclasses.field(default_factory=list)
     missed: list[str] = dataclasses.field(default_factory=list)
     sessions: list[str] = dataclasses.field(default_factory=list)
-
-    @classmethod
-    def _build(cls, document: dict[str, Any]) -> Self:
-        pins = [TreeSpec._build(pin) for pin in document['pins']]
-        return super()._build({**document, 'pins': pins})

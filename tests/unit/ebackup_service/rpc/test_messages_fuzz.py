@@ -7,7 +7,7 @@ import json
 from hypothesis import strategies as st
 
 from ebackup_service.rpc import errors
-from ebackup_service.rpc import messages
+from ebackup_service.rpc import message
 from tests import base
 from tests.unit.ebackup_service.repository import hostile
 from tests.unit.ebackup_service.repository import strategies
@@ -17,22 +17,22 @@ from tests.unit.ebackup_service.rpc import test_messages
 class TestFuzz(base.BaseTestCase):
     @strategies.given(st.data())
     def test_other_members(self, data):
-        for message in test_messages.EXAMPLES:
-            wire = data.draw(hostile.changed(st.just(message.to_dict())))
+        for example in test_messages.EXAMPLES:
+            wire = data.draw(hostile.changed(st.just(example.to_dict())))
             with hostile.bounded(hostile.MIB):
                 try:
-                    found = type(message).from_dict(wire)
+                    found = type(example).from_dict(wire)
                 except errors.MessageInvalid:
                     continue
             again = json.loads(json.dumps(found.to_dict()))
-            self.assertEqual(found, type(message).from_dict(again))
+            self.assertEqual(found, type(example).from_dict(again))
             self.assert_types(found)
 
-    def assert_types(self, message):
+    def assert_types(self, found):
         """A number without a fraction isn't an integer yet."""
-        for field in dataclasses.fields(message):
-            value = getattr(message, field.name)
+        for field in dataclasses.fields(found):
+            value = getattr(found, field.name)
             if field.type is int:
                 self.assertIs(int, type(value), field.name)
-            elif isinstance(value, messages.Message):
+            elif isinstance(value, message.Message):
                 self.assert_types(value)
