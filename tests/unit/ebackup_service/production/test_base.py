@@ -6,12 +6,13 @@ import fixtures
 from ebackup_service.production import base as production
 from tests import base
 from tests.unit.ebackup_service.production import conformance
+from tests.unit.ebackup_service.production import conformance_snapshots
 from tests.unit.ebackup_service.production import folder
 
 
 class FolderConformanceTest(
-    conformance.ChangedTests,
-    conformance.SnapshotTests,
+    conformance_snapshots.ChangedTests,
+    conformance_snapshots.SnapshotTests,
     conformance.ConformanceTests,
     base.BaseTestCase,
 ):

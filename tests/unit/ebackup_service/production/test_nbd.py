@@ -7,6 +7,7 @@ from ebackup_service.production import nbd
 from ebackup_service.production import registry
 from tests import base
 from tests.unit.ebackup_service.production import conformance
+from tests.unit.ebackup_service.production import conformance_snapshots
 from tests.unit.ebackup_service.production import nbd_servers
 
 
@@ -76,8 +77,8 @@ class RawQemuNbdTest(NbdTestCase, base.BaseTestCase):
 
 
 class StorageDaemonTest(
-    conformance.SnapshotTests,
-    conformance.ChangedTests,
+    conformance_snapshots.SnapshotTests,
+    conformance_snapshots.ChangedTests,
     NbdTestCase,
     base.BaseTestCase,
 ):

@@ -17,14 +17,15 @@ from ebackup_service.production import registry
 from tests import base
 from tests import ceph
 from tests.unit.ebackup_service.production import conformance
+from tests.unit.ebackup_service.production import conformance_snapshots
 from tests.unit.ebackup_service.production import rbd_case
 
 MIB = 1 << 20
 
 
 class ConformanceTest(
-    conformance.SnapshotTests,
-    conformance.ChangedTests,
+    conformance_snapshots.SnapshotTests,
+    conformance_snapshots.ChangedTests,
     conformance.ConformanceTests,
     rbd_case.RbdTestCase,
 ):
