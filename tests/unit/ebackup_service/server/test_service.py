@@ -3,12 +3,14 @@
 import os
 import threading
 
+import fixtures
 import sqlalchemy as sa
 
 from ebackup_service.server import images
 from ebackup_service.server import jobs
 from ebackup_service.server import proxies
 from ebackup_service.server import repositories
+from ebackup_service.server import service
 from tests import base
 from tests.unit.ebackup_service import service_fixture
 
@@ -103,9 +105,19 @@ class TestServerService(base.BaseTestCase):
         self.assertIn('attached', status.proxy.capabilities['production'])
 
 
-class TestTick(base.BaseTestCase):
+class TickTestCase(base.BaseTestCase):
+    """The server ticks once, when it starts, or not at all by itself."""
+
+    TICKS = True
+
     def setUp(self):
         super().setUp()
+        if not self.TICKS:
+            self.useFixture(
+                fixtures.MockPatchObject(
+                    service.ServerService, '_tick_until_stopped'
+                )
+            )
         self.fixture = self.useFixture(
             service_fixture.Service({'server': {'tick': 3600}}, proxy=False)
         )
@@ -117,15 +129,25 @@ class TestTick(base.BaseTestCase):
         self.fixture.attach(job.id)
         return job
 
-    def wait_until_running(self, job):
+
+class TestTicker(TickTestCase):
+    def test_wake_makes_it_look_at_once(self):
+        job = self.ready()
+        self.fixture.server.wake()
         service_fixture.wait_for(
             lambda: self.fixture.job(job.id).state == 'running', 'dispatch'
         )
 
-    def test_wake_makes_it_look_at_once(self):
-        job = self.ready()
-        self.fixture.server.wake()
-        self.wait_until_running(job)
+    def test_stop_ends_its_threads(self):
+        before = _tickers()
+        server = self.fixture.start_server()
+        self.assertEqual(before + 1, _tickers())
+        server.stop()
+        self.assertEqual(before, _tickers())
+
+
+class TestTick(TickTestCase):
+    TICKS = False
 
     def test_database_that_is_away_for_a_while_is_survived(self):
         with self.fixture.catalog.writer() as session:
@@ -155,13 +177,6 @@ class TestTick(base.BaseTestCase):
         job = self.ready()
         self.fixture.server.tick()
         self.assertEqual('pending', self.fixture.job(job.id).state)
-
-    def test_stop_ends_its_threads(self):
-        before = _tickers()
-        server = self.fixture.start_server()
-        self.assertEqual(before + 1, _tickers())
-        server.stop()
-        self.assertEqual(before, _tickers())
 
 
 def _tickers():
