@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What unit and functional tests are derived from."""
 
+from collections.abc import Iterator
+import contextlib
 import hashlib
 import os
+import time
 from typing import Any
 
 from oslotest import base
@@ -10,6 +13,8 @@ from oslotest import base
 # Longer data are not shown; where they differ is.
 _SHOWN = 256
 _BLOCK = 4096
+# Seconds for a thread that closes what it has used.
+_PATIENCE = 10.0
 
 
 class BaseTestCase(base.BaseTestCase):
@@ -26,6 +31,21 @@ class BaseTestCase(base.BaseTestCase):
             difference = _difference(bytes(expected), bytes(observed))
             self.fail(f'{message}: {difference}' if message else difference)
         super().assertEqual(_shown(expected), _shown(observed), message)
+
+    @contextlib.contextmanager
+    def leaves_nothing_open(self) -> Iterator[None]:
+        """What is opened meanwhile is closed in the end, or soon after."""
+        before = _descriptors()
+        yield
+        end = time.monotonic() + _PATIENCE
+        while len(_descriptors()) > len(before):
+            if time.monotonic() > end:
+                self.fail(f'open: {_descriptors()}; before: {before}')
+            time.sleep(0.01)
+
+
+def _descriptors() -> list[str]:
+    return sorted(os.listdir('/proc/self/fd'), key=int)
 
 
 def _is_long(value: Any) -> bool:

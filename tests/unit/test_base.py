@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
 import random
+import threading
+
+import fixtures
 
 from tests import base
 
@@ -47,3 +51,29 @@ class TestAssertEqual(base.BaseTestCase):
 
     def test_shows_data_that_are_short(self):
         self.assertIn("b'one' != b'two'", self.message(b'one', b'two'))
+
+
+class TestLeavesNothingOpen(base.BaseTestCase):
+    def test_what_is_closed_at_once_or_soon(self):
+        descriptors = os.pipe()
+        with self.leaves_nothing_open():
+            later = os.pipe()
+            for descriptor in descriptors:
+                os.close(descriptor)
+            descriptors = os.pipe()
+            for descriptor in later:
+                threading.Timer(0.1, os.close, [descriptor]).start()
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    def test_what_stays_open(self):
+        self.useFixture(fixtures.MockPatch('tests.base._PATIENCE', 0.1))
+        descriptor = []
+
+        def leak():
+            with self.leaves_nothing_open():
+                descriptor.append(os.open('/', os.O_RDONLY))
+
+        error = self.assertRaises(AssertionError, leak)
+        self.addCleanup(os.close, *descriptor)
+        self.assertIn(f"'{descriptor[0]}'", str(error))

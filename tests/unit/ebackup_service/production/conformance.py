@@ -10,7 +10,6 @@ those that may tell what changed, ExclusiveTests and HoldTests; those of
 
 from collections.abc import Callable
 import mmap
-import os
 import random
 import threading
 
@@ -357,13 +356,12 @@ class ConformanceTests:
         return (self.source, self.target)
 
     def test_close_leaves_nothing_open_and_may_be_called_twice(self):
-        before = len(os.listdir('/proc/self/fd'))
-        for opener in self.openers():
-            volume = opener()
-            self.read(volume, 0, PAGE)
-            volume.close()
-            volume.close()
-        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+        with self.leaves_nothing_open():
+            for opener in self.openers():
+                volume = opener()
+                self.read(volume, 0, PAGE)
+                volume.close()
+                volume.close()
 
     def test_another_size_is_refused(self):
         content = noise(self.SIZE)
@@ -383,13 +381,12 @@ class ConformanceTests:
             self.assertRaises(self.UNKNOWN, opener, self.missing())
 
     def test_refused_leaves_nothing_open(self):
-        before = len(os.listdir('/proc/self/fd'))
-        for opener in self.openers():
-            self.assertRaises(
-                errors.SizeMismatch, opener, size=self.OTHER_SIZES[0]
-            )
-            self.assertRaises(self.UNKNOWN, opener, self.missing())
-        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+        with self.leaves_nothing_open():
+            for opener in self.openers():
+                self.assertRaises(
+                    errors.SizeMismatch, opener, size=self.OTHER_SIZES[0]
+                )
+                self.assertRaises(self.UNKNOWN, opener, self.missing())
 
 
 class AttachmentTests:
@@ -491,11 +488,10 @@ class HoldTests:
     def test_volume_that_was_let_go_is_not_opened(self):
         reference, let_go = self.hold()
         let_go()
-        before = len(os.listdir('/proc/self/fd'))
-        for opener in self.openers():
-            error = self.assertRaises(errors.DriverLost, opener, reference)
-            self.assertTrue(error.retryable)
-        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+        with self.leaves_nothing_open():
+            for opener in self.openers():
+                error = self.assertRaises(errors.DriverLost, opener, reference)
+                self.assertTrue(error.retryable)
 
     def test_source_that_is_let_go_is_left_alone_at_once(self):
         reference, let_go = self.hold()

@@ -56,11 +56,10 @@ class TcpTest(DialTestCase):
     def test_nobody_listens(self):
         with socket.create_server(('127.0.0.1', 0)) as listener:
             port = listener.getsockname()[1]
-        before = len(os.listdir('/proc/self/fd'))
-        self.assertRaises(
-            ConnectionRefusedError, dial.tcp, '127.0.0.1', port, 10, go_on
-        )
-        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+        with self.leaves_nothing_open():
+            self.assertRaises(
+                ConnectionRefusedError, dial.tcp, '127.0.0.1', port, 10, go_on
+            )
 
     def test_unknown_host(self):
         self.assertRaises(

@@ -308,11 +308,10 @@ class TlsTest(base.BaseTestCase):
         return connection
 
     def test_right_key(self):
-        before = len(os.listdir('/proc/self/fd'))
-        connection = self.connection()
-        self.assertEqual(MIB, connection.size)
-        connection.close()
-        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+        with self.leaves_nothing_open():
+            connection = self.connection()
+            self.assertEqual(MIB, connection.size)
+            connection.close()
 
     def test_wrong_key(self):
         for identity, key in (

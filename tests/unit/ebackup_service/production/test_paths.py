@@ -148,12 +148,11 @@ class OpenPlaceTest(PathsTestCase):
         return descriptor
 
     def assertReplaced(self, place):
-        before = len(os.listdir('/proc/self/fd'))
-        error = self.assertRaises(
-            errors.PathReplaced, paths.open_place, place, os.O_RDONLY
-        )
-        self.assertIn('was replaced', str(error))
-        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+        with self.leaves_nothing_open():
+            error = self.assertRaises(
+                errors.PathReplaced, paths.open_place, place, os.O_RDONLY
+            )
+            self.assertIn('was replaced', str(error))
 
     def test_reads_what_was_looked_at(self):
         place = self.look(self.file(self.root, 'volume', b'content'))

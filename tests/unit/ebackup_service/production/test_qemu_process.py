@@ -58,18 +58,19 @@ class ProcessTest(base.BaseTestCase):
         return owner, owner.stdout.readline().strip()
 
     def test_answers_and_ends(self):
-        before = len(os.listdir('/proc/self/fd'))
-        process = self.process()
-        number = self.number(process._directory)
-        with process.monitor() as monitor:
-            self.assertEqual([], monitor.execute('query-block-exports'))
-        self.assertTrue(os.path.exists(process.socket))
-        self.assertEqual(0o700, os.stat(process._directory).st_mode & 0o777)
-        process.end()
-        process.end()
-        self.assertFalse(alive(number))
-        self.assertEqual([], self.directories())
-        self.assertEqual(before, len(os.listdir('/proc/self/fd')))
+        with self.leaves_nothing_open():
+            process = self.process()
+            number = self.number(process._directory)
+            with process.monitor() as monitor:
+                self.assertEqual([], monitor.execute('query-block-exports'))
+            self.assertTrue(os.path.exists(process.socket))
+            self.assertEqual(
+                0o700, os.stat(process._directory).st_mode & 0o777
+            )
+            process.end()
+            process.end()
+            self.assertFalse(alive(number))
+            self.assertEqual([], self.directories())
 
     def test_hanging_one_is_ended(self):
         process = self.process()
