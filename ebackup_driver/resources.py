@@ -84,6 +84,13 @@ class Progress(_Resource):
     rate: float | None = None
     remaining: float | None = None
 
+    def ends_within(self, seconds: float) -> bool:
+        """Whether the job is expected to be done so soon."""
+        return (
+            isinstance(self.remaining, int | float)
+            and self.remaining < seconds
+        )
+
 
 @dataclasses.dataclass(frozen=True)
 class Job(_Resource):

@@ -39,6 +39,7 @@ class PlayedService:
     beats_needed: beats after which a job succeeds; None: never by itself
     failure: (kind, message) with which jobs fail at their next beat
     warning: what new jobs are to warn of
+    remaining: tells for how many seconds jobs go on, as they see it
     looks_to_stop: how often a cancelled job must be asked for before it ended
     hooks: called with each Request before it is carried out; may raise
         Refusal, or change anything
@@ -54,6 +55,7 @@ class PlayedService:
         self.attachments = {}
         self.beats = {}
         self.beats_needed = 2
+        self.remaining = lambda: None
         self.looks_to_stop = 1
         self.failure = None
         self.warning = None
@@ -312,7 +314,10 @@ class PlayedService:
         done = self.beats[job['id']]
         needed = self.beats_needed
         if needed:
-            job['progress'] = {'percent': min(100, 100 * done // needed)}
+            job['progress'] = {
+                'percent': min(100, 100 * done // needed),
+                'remaining': self.remaining(),
+            }
         if self.failure is not None:
             self._end(job, 'failed', *self.failure)
         elif needed is not None and done >= needed:

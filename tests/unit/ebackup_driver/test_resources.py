@@ -47,6 +47,14 @@ class TestJob(base.BaseTestCase):
         self.assertIsNone(job().advance.percent)
         self.assertEqual(7, job(progress={'percent': 7}).advance.percent)
 
+    def test_what_is_expected_to_end_soon(self):
+        for remaining, soon in ((0, True), (1.9, True), (2, False)):
+            advance = job(progress={'remaining': remaining}).advance
+            self.assertIs(soon, advance.ends_within(2.0))
+        for unknown in (None, 'soon', [1]):
+            advance = job(progress={'remaining': unknown}).advance
+            self.assertIs(False, advance.ends_within(2.0))
+
 
 class TestFromDict(base.BaseTestCase):
     def test_names_what_is_missing(self):

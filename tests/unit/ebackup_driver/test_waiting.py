@@ -126,6 +126,31 @@ class TestWait(WaiterTestCase):
             passed = sum(self.naps[:number])
             self.assertLess(nap, 0.1 + passed / 9)
 
+    def test_looks_often_again_when_the_job_is_nearly_done(self):
+        """It takes 20 seconds, and tells whole ones that are left."""
+
+        def left():
+            return 20 - sum(self.naps)
+
+        self.service.beats_needed = 1000
+        self.service.remaining = lambda: int(left())
+        self.service.hooks.append(
+            lambda request: setattr(
+                self.service, 'beats_needed', 1000 if left() > 0 else 1
+            )
+        )
+        self.wait()
+        self.assertGreater(max(self.naps), 1.5)
+        self.assertLess(-left(), 0.3)
+        self.assertLess(len(self.naps), 50)
+
+    def test_estimate_that_is_wrong_costs_little(self):
+        self.service.beats_needed = 80
+        self.service.remaining = lambda: 0
+        self.wait()
+        self.assertEqual(2.0, self.naps[-1])
+        self.assertEqual(2, self.naps.count(0.1))
+
     def test_looks_no_more_when_the_job_has_ended(self):
         self.service.beats_needed = 1
         self.wait()
