@@ -106,7 +106,8 @@ OPTS: list[cfg.Opt] = [
         default=0,
         min=0,
         help='Backups and restores that run at the same time on all proxies '
-        'together, and as many jobs of other kinds besides; 0 means no limit.',
+        'together; 0 means no limit. Jobs of other kinds are bounded by the '
+        'proxies only.',
     ),
     cfg.IntOpt(
         'max_unfinished_jobs',
