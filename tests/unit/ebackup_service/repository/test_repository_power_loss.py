@@ -6,7 +6,8 @@ what must hold in every state that may be left.
 
 Not all states of all runs are looked at each time, for that takes minutes: a
 share of the instants is drawn anew. EBACKUP_POWER_LOSS is by how much more to
-look at, 10 is everything but the interleavings. EBACKUP_SEED repeats a run.
+look at, 10 is what the runs have but for repeated compactions, interleavings,
+and states that are too many. EBACKUP_SEED repeats a run.
 """
 
 import functools
