@@ -84,7 +84,7 @@ class EBackupDriver(driver.BackupDriver):
         try:
             image = self._make_image(backup, volume_file)
         except errors.EBackupError as error:
-            if status.is_deleted(backup):
+            if status.looks_deleted(backup):
                 LOG.info(
                     'Backup %(backup)s was deleted meanwhile: %(error)s',
                     {'backup': backup.id, 'error': error},
@@ -161,7 +161,7 @@ class EBackupDriver(driver.BackupDriver):
     def _make_image(
         self, backup: cinder_backup.Backup, volume_file: Any
     ) -> resources.Image:
-        check = functools.partial(status.check_creating, backup)
+        check = self._watch(status.check_creating, backup)
         check()
         self._clear_parent(backup)
         client = self._client()
@@ -205,7 +205,7 @@ class EBackupDriver(driver.BackupDriver):
         try:
             yield
         except errors.EBackupError:
-            if status.is_deleted(backup):
+            if status.looks_deleted(backup):
                 self._delete_image(backup, client)
             raise
 
@@ -236,7 +236,7 @@ class EBackupDriver(driver.BackupDriver):
         client = self._client()
         if emptied:
             self._tell_emptied(client, volume_id)
-        check = functools.partial(status.check_restoring, backup)
+        check = self._watch(status.check_restoring, backup)
         check()
         waiter = self._waiter(client, check)
         found = waiter.persist(client.image_record, backup.id)
@@ -327,6 +327,13 @@ class EBackupDriver(driver.BackupDriver):
         if CONF.ebackup.clear_parent and backup.parent_id is not None:
             backup.parent_id = None
             backup.save()
+
+    @staticmethod
+    def _watch(
+        check: Callable[[cinder_backup.Backup], None],
+        backup: cinder_backup.Backup,
+    ) -> status.Watch:
+        return status.Watch(check, backup, CONF.ebackup.service_timeout)
 
     def _client(self) -> clients.Client:
         return session.connect(CONF, self.context.request_id)

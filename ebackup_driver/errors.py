@@ -100,6 +100,12 @@ class RecordRefused(EBackupError):
     """An exported record does not belong to the backup it is imported for."""
 
 
+class RecordUnreadable(EBackupError):
+    """Cinder's database failed for long; is the operation still wanted?"""
+
+    retryable = True
+
+
 class Withdrawn(EBackupError):
     """Cinder's record of the backup no longer asks for this operation."""
 

@@ -53,10 +53,10 @@ _DRIVER_OPTIONS = [
         'service_timeout',
         default=60.0,
         min=1.0,
-        help='Seconds for which the eBackup service may be unreachable '
-        'before the operation fails. Keep it above [server] '
-        'heartbeat_timeout of the service: a restore that was given up has '
-        'then stopped writing.',
+        help='Seconds for which the eBackup service may be unreachable, or '
+        "Cinder's database fail, before the operation fails. Keep it above "
+        '[server] heartbeat_timeout of the service: a restore that was given '
+        'up has then stopped writing.',
     ),
     cfg.BoolOpt(
         'clear_parent',

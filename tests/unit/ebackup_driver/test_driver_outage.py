@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The service does not answer, at first, in between, or for good."""
 
+import itertools
 import time
+from unittest import mock
 
 from cinder import exception
+from sqlalchemy import exc as sql_exception
 
 from tests.unit.ebackup_driver import base
 from tests.unit.ebackup_driver import cinder_records
@@ -146,6 +149,41 @@ class TestInTheMiddle(OutageTestCase):
         message = self.fail()
         self.assertRegex(message, '^Proxy p1 is lost')
         self.assertTrue(message.endswith('...'))
+
+
+class TestOfCindersDatabase(OutageTestCase):
+    def lose_database(self, looks=1_000_000):
+        """Let so many looks fail; by default, all."""
+        refresh = type(self.backup).refresh
+        failed = sql_exception.OperationalError(
+            'SELECT backups.id', {}, Exception(1040, 'Too many connections')
+        )
+        left = itertools.repeat(failed, looks)
+
+        def fail(backup):
+            for error in left:
+                raise error
+            return refresh(backup)
+
+        patch = mock.patch.object(type(self.backup), 'refresh', fail)
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def test_is_borne_when_it_is_short(self):
+        self.at('POST', base.BEAT, lambda: self.lose_database(looks=2), 2)
+        self.service.beats_needed = 6
+        self.assertIn('service_metadata', self.make())
+        self.assertEqual(['succeeded'], self.job_states())
+
+    def test_cancels_the_job_after_the_timeout(self):
+        self.service.beats_needed = None
+        self.at('POST', base.BEAT, self.lose_database, 2)
+        self.assertRegex(
+            self.fail(),
+            "^Cinder's database failed for [0-9]+ s and does not tell "
+            f'whether backup {self.backup.id} is still wanted',
+        )
+        self.assertEqual(['cancelled'], self.job_states())
 
 
 class TestRefusal(OutageTestCase):
