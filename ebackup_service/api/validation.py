@@ -2,6 +2,7 @@
 """Checks bodies and query parameters against JSON schemas."""
 
 import json
+import math
 from typing import Any
 
 import jsonschema
@@ -86,7 +87,11 @@ def check(
 
 def _parse(raw: bytes) -> Any:
     try:
-        return json.loads(raw.decode('utf-8'), parse_constant=_no_constant)
+        return json.loads(
+            raw.decode('utf-8'),
+            parse_constant=_no_constant,
+            parse_float=_finite,
+        )
     except UnicodeDecodeError:
         raise errors.BadRequest('body: is not UTF-8') from None
     except RecursionError:
@@ -97,6 +102,13 @@ def _parse(raw: bytes) -> Any:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f'{name} is no JSON number')
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise ValueError('a number is too large')
+    return value
 
 
 def _reason(error: jsonschema.ValidationError, secret: bool) -> str:

@@ -36,6 +36,12 @@ class BodyTest(base.ApiTestCase):
         ):
             self._refused(raw, 'body')
 
+    def test_numbers_that_are_not_finite(self):
+        body = json.dumps(self._changed(record={'size': 'SIZE'}))
+        for number in ('NaN', 'Infinity', '-Infinity', '1e400', '-1e400'):
+            raw = body.replace('"SIZE"', number).encode()
+            self._refused(raw, 'body: is not JSON')
+
     def test_what_is_json_but_no_object(self):
         for raw in (b'[]', b'null', b'7', b'"image"'):
             self._refused(raw, 'body', "'object'")
