@@ -116,7 +116,13 @@ def open_place(place: Place, flags: int) -> int:
                 f'{place.given} is mounted or in use on this host: '
                 'unmount or release it, then try again'
             ) from e
-        if e.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        if e.errno == errno.EROFS:
+            raise errors.PathForbidden(
+                f'{place.given} is read-only for the proxy: mount its file '
+                'system writable, or, if a systemd unit has ProtectSystem, '
+                'add it to ReadWritePaths'
+            ) from e
+        if e.errno in (errno.EACCES, errno.EPERM):
             raise errors.PathForbidden(
                 f'the proxy may not open {place.given} ({e.strerror}): '
                 "add the proxy's user to the group that owns it"

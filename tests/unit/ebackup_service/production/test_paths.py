@@ -230,6 +230,20 @@ class OpenPlaceTest(PathsTestCase):
             )
         self.assertIn('group', str(error))
 
+    def test_read_only_file_system_names_what_to_do(self):
+        place = self.look(self.file(self.root, 'volume'))
+        with mock.patch.object(
+            os, 'open', side_effect=OSError(30, 'Read-only file system')
+        ):
+            error = self.assertRaises(
+                errors.PathForbidden, paths.open_place, place, os.O_RDWR
+            )
+        self.assertTrue(
+            str(error).startswith(f'{place.given} is read-only for the proxy:')
+        )
+        self.assertIn('ReadWritePaths', str(error))
+        self.assertNotIn('group', str(error))
+
     def test_running_program_is_busy_for_writing(self):
         path = self.file(self.root, 'volume')
         with mock.patch.object(
