@@ -41,11 +41,11 @@ class StorageFull(RepositoryError):
 
 
 class StorageReadOnly(RepositoryError):
-    """The backup storage refuses to be written to."""
+    """The backup storage refuses to be written by anybody."""
 
 
 class StorageDenied(RepositoryError):
-    """The backup storage refuses to be read by this user."""
+    """The backup storage refuses to be read or written by this user."""
 
 
 class ObjectExists(RepositoryError):

@@ -3,9 +3,10 @@
 
 Keys are '/'-separated parts of [a-z0-9.-] that neither start with a dot nor
 are empty. A storage may be used by many threads at once. Every method raises
-StorageUnavailable when the storage can't be reached; methods that read an
-object raise ObjectUnreadable, which is one, when that may be due to the
-object; methods that write raise StorageFull and StorageReadOnly.
+StorageUnavailable when the storage can't be reached, and StorageDenied when
+this user may not do it; methods that read an object raise ObjectUnreadable,
+which is a StorageUnavailable, when that may be due to the object; methods
+that write raise StorageFull and StorageReadOnly.
 tests/unit/ebackup_service/repository/storage/conformance.py holds what every
 implementation, and every wrapper around one, must pass.
 """

@@ -56,10 +56,16 @@ def writing(what: str) -> Iterator[None]:
                 f'{error.strerror} when writing {what}; free or add space on '
                 'the backup storage'
             ) from error
-        if error.errno == errno.EROFS or error.errno in _DENIED:
+        if error.errno == errno.EROFS:
             raise errors.StorageReadOnly(
                 f'{error.strerror} when writing {what}; check the mount '
-                'options, owner and mode of the repository'
+                'options of the repository, and ReadWritePaths if a systemd '
+                'unit has ProtectSystem'
+            ) from error
+        if error.errno in _DENIED:
+            raise errors.StorageDenied(
+                f'{error.strerror} when writing {what}; check the owner and '
+                'mode of the repository'
             ) from error
         raise errors.StorageUnavailable(
             _message(error, f'writing {what}')

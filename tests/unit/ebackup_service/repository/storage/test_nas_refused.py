@@ -109,6 +109,6 @@ class RefusedTestCase(test_nas.NasTestCase):
         )
 
         self.assertEqual(
-            ['StorageReadOnly', 'StorageDenied', 'StorageDenied'],
+            ['StorageDenied', 'StorageDenied', 'StorageDenied'],
             done.stdout.split(),
         )

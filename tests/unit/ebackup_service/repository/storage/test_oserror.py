@@ -36,7 +36,8 @@ class TranslationTestCase(base.BaseTestCase):
             (errno.EDQUOT, errors.StorageFull),
             (errno.EFBIG, errors.StorageFull),
             (errno.EROFS, errors.StorageReadOnly),
-            (errno.EACCES, errors.StorageReadOnly),
+            (errno.EACCES, errors.StorageDenied),
+            (errno.EPERM, errors.StorageDenied),
             (errno.ENOENT, errors.StorageUnavailable),
             (errno.EIO, errors.StorageUnavailable),
         ):
