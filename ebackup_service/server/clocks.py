@@ -2,7 +2,8 @@
 """What a server does about a database's clock that was set.
 
 Set back, what was noted by the old time lies in the future: the lease of a
-lost proxy would last for all that time. It is brought back.
+lost proxy, or the beat of a lost driver, would last for all that time. It is
+brought back: a beat at once, since none is ever meant to be ahead.
 
 Set forward, all leases and beats are over at once, though proxies work on and
 drivers are there. Nobody is given up then until they are over by this host's

@@ -41,7 +41,8 @@ def length(conf: cfg.ConfigOpts, job: job_rows.Job, now: int) -> float:
     if job.needs == job_rows.CONNECTION:
         timeout += conf.server.attachment_timeout
     if job.beat_at is not None:
-        seconds = min(seconds, (job.beat_at - now) / 1000 + timeout)
+        # A clock that was set back must not make a beat count for longer.
+        seconds = min(seconds, min(job.beat_at - now, 0) / 1000 + timeout)
     return seconds
 
 

@@ -300,7 +300,11 @@ def pin(image: Image) -> dict[str, Any]:
 
 
 def abandoned(session: orm.Session, age: int) -> list[Image]:
-    """Images in deletion, older than ``age`` ms there, without a job."""
+    """Images in deletion, older than ``age`` ms there, without a job.
+
+    What has been there since later than now is of a clock that was set back.
+    """
+    now = clock.now()
     working = (
         sa.select(models.Job.id)
         .where(models.Job.image_id == models.Image.id)
@@ -310,7 +314,7 @@ def abandoned(session: orm.Session, age: int) -> list[Image]:
     found = session.execute(
         _select()
         .where(models.Image.state == DELETING)
-        .where(models.Image.updated_at < clock.now() - age)
+        .where(sa.not_(models.Image.updated_at.between(now - age, now)))
         .where(~working)
     )
     return [_image(row) for row in found]

@@ -40,8 +40,8 @@ class TestBringBack(ClockTestCase):
         super().setUp()
         self.fixture.make_repository()
 
-    def set_back(self):
-        self.clock.ahead -= DAY
+    def set_back(self, seconds=DAY):
+        self.clock.ahead -= seconds
         clocks.bring_back(self.catalog, self.conf)
 
     def expire_after(self, seconds):
@@ -100,13 +100,33 @@ class TestBringBack(ClockTestCase):
         clocks.bring_back(self.catalog, self.conf)
         self.assertEqual(before, self.fixture.job(job.id))
 
-    def test_a_little_is_waited_out(self):
-        _, job = self.fixture.reserve()
+    def test_lease_that_is_a_little_longer_is_waited_out(self):
+        job = repositories.collect(self.catalog, 'default')
         self.fixture.run(job.id)
         before = self.fixture.job(job.id)
-        self.clock.ahead -= 60
-        clocks.bring_back(self.catalog, self.conf)
+        self.set_back(60)
         self.assertEqual(before, self.fixture.job(job.id))
+
+    def renew(self, spec):
+        return leases.renew(self.catalog, self.conf, spec.id, spec.token, {})
+
+    def test_beat_counts_no_longer(self):
+        for seconds in 2, 60, 120, DAY:
+            _, job = self.fixture.reserve()
+            spec = self.fixture.run(job.id)
+            self.set_back(seconds)
+            self.clock.ahead += 9
+            grant = self.renew(spec)
+            self.assertTrue(grant.granted)
+            self.assertLessEqual(grant.seconds, 1)
+            self.clock.ahead += 1
+            self.assertEqual('heartbeat-lost', self.renew(spec).reason)
+
+    def test_beat_counts_no_longer_before_a_server_has_looked(self):
+        _, job = self.fixture.reserve()
+        spec = self.fixture.run(job.id)
+        self.clock.ahead -= 60
+        self.assertLessEqual(self.renew(spec).seconds, 10)
 
 
 class TestWatch(ClockTestCase):

@@ -8,6 +8,11 @@ from tests.unit.ebackup_service.server.catalog import base
 
 HOUR = 3600 * 1000
 MINUTE = 60 * 1000
+PAST = (
+    models.Job.beat_at,
+    models.Repository.collected_at,
+    models.Proxy.announced_at,
+)
 
 
 class Future:
@@ -37,15 +42,21 @@ class Future:
         return found
 
     def test_what_is_past_is_now(self):
-        for column in (
-            models.Job.beat_at,
-            models.Job.ready_at,
-            models.Repository.collected_at,
-            models.Proxy.announced_at,
-        ):
+        for column in (*PAST, models.Job.ready_at):
             self.shift(column, HOUR)
             self.assertTrue(self.bring_back(), column)
             self.assertEqual(0, self.ahead(column), column)
+
+    def test_what_is_past_is_never_ahead(self):
+        for column in PAST:
+            self.shift(column, MINUTE - 1000)
+            self.assertTrue(self.bring_back(), column)
+            self.assertEqual(0, self.ahead(column), column)
+
+    def test_what_was_noted_just_now_stays(self):
+        for column in PAST:
+            self.shift(column, 900)
+            self.assertFalse(self.bring_back(), column)
 
     def test_what_is_to_come_comes_soon(self):
         for column in models.Job.lease_until, models.Repository.collect_after:
@@ -54,6 +65,8 @@ class Future:
             self.assertEqual(1, self.ahead(column), column)
 
     def test_what_comes_soon_stays(self):
+        self.assertFalse(self.bring_back())
+        self.shift(models.Job.ready_at, MINUTE - 1000)
         self.assertFalse(self.bring_back())
         self.shift(models.Job.beat_at, -HOUR)
         self.assertFalse(self.bring_back())

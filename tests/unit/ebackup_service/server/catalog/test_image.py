@@ -91,3 +91,12 @@ class TestImage(base.SqliteTestCase):
         [found] = self.read(image_rows.abandoned, -1000)
         self.assertEqual(image.id, found.id)
         self.assertEqual([], self.read(image_rows.abandoned, 60000))
+        # The clock was set back since.
+        with self.catalog.writer() as session:
+            session.execute(
+                sa.update(models.Image).values(
+                    updated_at=models.Image.updated_at + 3600 * 1000
+                )
+            )
+        [found] = self.read(image_rows.abandoned, 60000)
+        self.assertEqual(image.id, found.id)
