@@ -24,9 +24,12 @@ OPTS: list[cfg.Opt] = [
         'lease',
         default=15.0,
         min=0.1,
+        # Clocks differ by 1 % in speed, which is to be half of the margin.
+        max=100,
         help='Seconds for which a proxy may work on a job without the '
         'server hearing from it. After that the proxy stops by itself and '
-        'the server gives the job up.',
+        'the server gives the job up, two seconds later: in a longer lease '
+        'the clocks of the two could come apart by as much.',
     ),
     cfg.FloatOpt(
         'proxy_timeout',

@@ -11,6 +11,7 @@ from ebackup_service.conf import api
 from ebackup_service.conf import opts
 from ebackup_service.conf import proxy
 from ebackup_service.conf import server
+from ebackup_service.server import leases
 from tests import base
 
 
@@ -78,3 +79,7 @@ class LimitsTest(base.BaseTestCase):
             if isinstance(opt, cfg.IntOpt | cfg.FloatOpt)
         }
         self.assertEqual(set(), numbers - self.named)
+
+    def test_margin_covers_twice_what_clocks_differ_by_in_a_lease(self):
+        [lease] = [opt for opt in server.OPTS if opt.dest == 'lease']
+        self.assertLessEqual(2 * lease.type.max * 0.01, leases.MARGIN)
