@@ -31,6 +31,7 @@ class AttachedStorage:
 
     :param roots: directories that volumes' paths may lie in
     :param host: the name that attachments to this host carry
+    :param check: see base.ProductionStorage.from_conf()
     """
 
     SETTINGS = None
@@ -40,9 +41,15 @@ class AttachedStorage:
         allocated_extents=True, changed_extents=True
     )
 
-    def __init__(self, roots: list[str], host: str) -> None:
+    def __init__(
+        self,
+        roots: list[str],
+        host: str,
+        check: Callable[[], None] = base.no_check,
+    ) -> None:
         self._roots = roots
         self._host = host
+        self._check = check
 
     @classmethod
     def check_installed(cls) -> None:
@@ -56,13 +63,15 @@ class AttachedStorage:
         credentials: Mapping[str, Any],
         check: Callable[[], None] = base.no_check,
     ) -> 'AttachedStorage':
-        return cls(conf.proxy.attached_roots, conf.proxy.host)
+        return cls(conf.proxy.attached_roots, conf.proxy.host, check)
 
     def find(self, reference: base.Reference) -> 'AttachedLun':
         attachment = reference.attachment or {}
+        place = self._look(attachment)
+        name = paths.shown(attachment['path'])
         return AttachedLun(
-            self._look(attachment),
-            _hold(attachment),
+            place,
+            hold.Hold(name, attachment.get('lock'), self._check),
             attachment.get('changes'),
         )
 
@@ -159,8 +168,3 @@ class AttachedLun(WithoutSnapshots):
 
     def close(self) -> None:
         pass
-
-
-def _hold(attachment: base.Attachment) -> hold.Hold:
-    name = paths.shown(attachment['path'])
-    return hold.Hold(name, attachment.get('lock'))

@@ -33,7 +33,7 @@ def found(
         return connector_rbd.ImageLun(handle, attached_volume.detach, check)
     if isinstance(handle, str):
         # Of some protocols the path is what whoever sent the connection says.
-        return PathLun(paths.look(handle, roots), attached_volume)
+        return PathLun(paths.look(handle, roots), attached_volume, check)
     raise errors.AttachmentInvalid(
         f'os-brick attaches volumes of protocol {attached_volume.protocol} as '
         f'{type(handle).__name__}, which is neither a device nor a file '
@@ -44,9 +44,14 @@ def found(
 class PathLun(attached.AttachedLun):
     """See base.Lun; attached until it is closed."""
 
-    def __init__(self, place: paths.Place, attached_volume: Attached) -> None:
+    def __init__(
+        self,
+        place: paths.Place,
+        attached_volume: Attached,
+        check: Callable[[], None],
+    ) -> None:
         # Who waits for the job holds the volume on another host.
-        super().__init__(place, hold.UNKNOWN)
+        super().__init__(place, hold.Hold(place.given, None, check))
         self._attached_volume = attached_volume
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from ebackup_service.production import errors
 from ebackup_service.production import hold as driver_hold
 from ebackup_service.production import punch
 
-_ZEROS = 1 << 20  # bytes written at a time where nothing can punch a hole
+_ZEROS = 1 << 20  # bytes zeroed at a time where nothing can punch a hole
 
 
 class DescriptorSource:
@@ -90,7 +90,8 @@ class DescriptorTarget:
     :param direct: the same file opened with O_DIRECT, or -1. Writing past the
         page cache costs less CPU, keeps the host's cache for its guests, and
         leaves flush() nothing to wait for.
-    :param hold: looked at before each piece of input or output
+    :param hold: looked at before each piece that is read, and each call that
+        writes
     """
 
     def __init__(
@@ -120,11 +121,10 @@ class DescriptorTarget:
     def write(self, offset: int, buffer: memoryview) -> None:
         self._check_range(offset, len(buffer))
         try:
-            self._hold.check(self._descriptor)
             done = 0
             if self._direct >= 0 and not offset % self.alignment:
                 done = self._write_direct(offset, buffer)
-            _write(self._descriptor, offset + done, buffer[done:])
+            self._write(self._descriptor, offset + done, buffer[done:])
         except OSError as e:
             raise self._unwritable(e) from e
 
@@ -134,13 +134,16 @@ class DescriptorTarget:
             return
         try:
             self._hold.check(self._descriptor)
-            if punch.zero_range(self._descriptor, offset, length):
+            if punch.hole(self._descriptor, offset, length):
                 return
             zeros = memoryview(bytes(min(length, _ZEROS)))
             for position in range(offset, offset + length, _ZEROS):
-                rest = offset + length - position
+                piece = zeros[: offset + length - position]
                 self._hold.check(self._descriptor)
-                _write(self._descriptor, position, zeros[:rest])
+                if not punch.zero_range(
+                    self._descriptor, position, len(piece)
+                ):
+                    self._write(self._descriptor, position, piece)
         except OSError as e:
             raise self._unwritable(e) from e
 
@@ -162,12 +165,21 @@ class DescriptorTarget:
         """Returns how many bytes went that way, from the start on."""
         length = len(buffer) - len(buffer) % self.alignment
         try:
-            _write(self._direct, offset, buffer[:length])
+            self._write(self._direct, offset, buffer[:length])
         except OSError as e:
             if e.errno != errno.EINVAL:
                 raise
             return 0  # the buffer's address is not aligned
         return length
+
+    def _write(self, descriptor: int, offset: int, buffer: memoryview) -> None:
+        while buffer:
+            self._hold.check(descriptor)
+            count = os.pwritev(descriptor, [buffer], offset)
+            if not count:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            offset += count
+            buffer = buffer[count:]
 
     def _check_range(self, offset: int, length: int) -> None:
         if offset < 0 or offset + length > self.size:
@@ -232,15 +244,6 @@ def _fill(descriptor: int, name: str, offset: int, buffer: memoryview) -> None:
                 f'{name} ended at byte {offset}, it is shorter than it '
                 'was when it was opened: was the volume shrunk?'
             )
-        offset += count
-        buffer = buffer[count:]
-
-
-def _write(descriptor: int, offset: int, buffer: memoryview) -> None:
-    while buffer:
-        count = os.pwritev(descriptor, [buffer], offset)
-        if not count:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         offset += count
         buffer = buffer[count:]
 

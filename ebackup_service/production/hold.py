@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The driver's lock on a volume, by which its end is seen at once.
+"""Whether a job may still touch a volume: by itself, and by the driver's lock.
 
 The driver locks one byte of the file that Cinder opened the volume as. The
 kernel takes the lock away when that file is closed, or when the process ends
 that has it open; Cinder may then give the volume to others.
 """
 
+from collections.abc import Callable
 import fcntl
 import os
 import struct
 
+from ebackup_service.production import base
 from ebackup_service.production import errors
 
 # struct flock: type, whence, start, length, process id
@@ -21,11 +23,18 @@ class Hold:
 
     :param name: of the volume's device or file, for messages
     :param offset: of the byte that is locked; None if the driver could not
-        lock it, and check() knows nothing
+        lock it, and check() knows nothing of it
+    :param check: raises when the job has to stop
     """
 
-    def __init__(self, name: str, offset: int | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        offset: int | None,
+        check: Callable[[], None] = base.no_check,
+    ) -> None:
         self._name = name
+        self._check_job = check
         self._asked = (
             None
             if offset is None
@@ -33,11 +42,12 @@ class Hold:
         )
 
     def check(self, descriptor: int) -> None:
-        """Right before every piece of input or output of some MiB at most.
+        """Right before every piece of input, and every call that writes.
 
         :param descriptor: of the device or file, however it was opened
-        :raises: DriverLost, OSError
+        :raises: DriverLost, OSError, and what the job's check raises
         """
+        self._check_job()
         if self._asked is None:
             return
         found = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, self._asked)

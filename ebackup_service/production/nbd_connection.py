@@ -293,6 +293,7 @@ class Connection:
                 place < length and refused is None and len(under_way) < _DEPTH
             ):
                 size = min(piece, length - place)
+                self._check()
                 try:
                     under_way.append(send(place, size))
                 except self._library.Error as e:

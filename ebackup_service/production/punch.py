@@ -34,17 +34,22 @@ _libc.fallocate64.argtypes = (
 )
 
 
-def zero_range(descriptor: int, offset: int, length: int) -> bool:
-    """Punch a hole, else have the kernel or the storage write zeros.
+def hole(descriptor: int, offset: int, length: int) -> bool:
+    """Punch a hole.
 
     :returns: whether the range now reads as zeros; False: nobody can do it,
         the content is as before
     :raises: OSError for real failures, such as EIO and ENOSPC
     """
-    for mode in (_PUNCH_HOLE, _ZERO_RANGE):
-        if _fallocate(descriptor, mode | _KEEP_SIZE, offset, length):
-            return True
-    return False
+    return _fallocate(descriptor, _PUNCH_HOLE | _KEEP_SIZE, offset, length)
+
+
+def zero_range(descriptor: int, offset: int, length: int) -> bool:
+    """Have the storage write zeros, or the kernel, which may write them all.
+
+    See hole().
+    """
+    return _fallocate(descriptor, _ZERO_RANGE | _KEEP_SIZE, offset, length)
 
 
 def _fallocate(descriptor: int, mode: int, offset: int, length: int) -> bool:

@@ -89,7 +89,9 @@ class Task:
             )
         elif attachment is not None:
             kind = str(attachment.get('kind'))
-            storage = registry.open_storage(kind, self.conf)
+            storage = registry.open_storage(
+                kind, self.conf, check=self.control.check
+            )
         else:
             raise errors.JobInvalid(
                 f'Job {self.spec.id} has neither storage nor attachment.'

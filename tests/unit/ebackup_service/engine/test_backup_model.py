@@ -128,7 +128,7 @@ class History(stateful.RuleBasedStateMachine):
         place = self.place(*place)
         length = min(length, self.model.size - place)
         with open(self.path, 'r+b') as file:
-            punch.zero_range(file.fileno(), place, length)
+            punch.hole(file.fileno(), place, length)
         self.model.write(place, bytes(length))
 
     @stateful.initialize(size=SIZES, length=LENGTHS)

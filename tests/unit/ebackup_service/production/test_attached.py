@@ -116,6 +116,10 @@ class DeviceConformanceTest(
             file.write(content)
 
 
+class Stopped(Exception):
+    """The job was told to stop."""
+
+
 class AttachedStorageTest(base.BaseTestCase):
     def setUp(self):
         super().setUp()
@@ -166,6 +170,24 @@ class AttachedStorageTest(base.BaseTestCase):
     def test_outside_the_roots(self):
         for opener in (self.open_source, self.open_target):
             self.assertRaises(errors.PathForbidden, opener, path='/etc/passwd')
+
+    def test_a_job_that_has_to_stop_touches_nothing_more(self):
+        stopped = threading.Event()
+
+        def check():
+            if stopped.is_set():
+                raise Stopped
+
+        self.storage = attached.AttachedStorage([self.root], 'here', check)
+        source, target = self.open_source(), self.open_target()
+        stopped.set()
+        buffer = memoryview(bytearray(b'new'))
+        self.assertRaises(Stopped, source.read, 0, buffer)
+        self.assertRaises(Stopped, target.write, 0, buffer)
+        self.assertRaises(Stopped, target.zero, 0, MIB)
+        self.assertRaises(Stopped, self.open_target)
+        with open(self.path, 'rb') as file:
+            self.assertEqual(b'x' * MIB, file.read())
 
     def test_failure_to_open(self):
         error = OSError(5, 'Input/output error')

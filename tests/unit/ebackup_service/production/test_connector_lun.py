@@ -42,6 +42,14 @@ class TestFound(base.BaseTestCase):
         lun.close()
         self.assertFalse(attached.attached)
 
+    def test_a_job_that_has_to_stop_touches_nothing(self):
+        def check():
+            raise ZeroDivisionError
+
+        lun = connector_lun.found(Attached(self.path), [self.root], check)
+        self.assertRaises(ZeroDivisionError, lun.open_source, 7)
+        self.assertRaises(ZeroDivisionError, lun.open_target, 7, False)
+
     def test_roots_hold_for_what_os_brick_answers(self):
         self.assertRaises(
             errors.PathForbidden,

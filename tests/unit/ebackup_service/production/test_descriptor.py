@@ -18,6 +18,10 @@ PAGE = mmap.PAGESIZE
 SIZE = 8 * PAGE + 100
 
 
+class Stopped(Exception):
+    """The job was told to stop."""
+
+
 class DescriptorTestCase(base.BaseTestCase):
     def setUp(self):
         super().setUp()
@@ -132,6 +136,24 @@ class TargetTest(DescriptorTestCase):
                     self.opened = os.dup(self.opened)
                     target.close()
 
+    def cannot(self, *ways):
+        """Nobody can give space back, or zero, in these ways."""
+        for way in ways:
+            self.useFixture(
+                fixtures.MockPatchObject(punch, way, return_value=False)
+            )
+        self.useFixture(fixtures.MockPatchObject(descriptor, '_ZEROS', PAGE))
+
+    def stopped_after(self, count):
+        """A hold that lets so many calls pass before the job has to stop."""
+        left = iter(range(count))
+
+        def check():
+            if next(left, None) is None:
+                raise Stopped
+
+        return hold.Hold('the volume', None, check)
+
     def test_writes_zeros_only_while_the_volume_is_held(self):
         driver = self.useFixture(holder.Holder(self.path))
         target = self.target(hold=hold.Hold('the volume', driver.lock))
@@ -143,14 +165,45 @@ class TargetTest(DescriptorTestCase):
             driver.let_go()
             return whole(opened, buffers, offset)
 
-        with (
-            mock.patch.object(punch, 'zero_range', return_value=False),
-            mock.patch.object(descriptor, '_ZEROS', PAGE),
-            mock.patch.object(os, 'pwritev', let_go_after_the_first),
-        ):
+        self.cannot('hole', 'zero_range')
+        with mock.patch.object(os, 'pwritev', let_go_after_the_first):
             self.assertRaises(errors.DriverLost, target.zero, 0, 4 * PAGE)
         self.assertEqual([0], pieces)
         self.assertTrue(self.content().startswith(bytes(PAGE) + b'x'))
+
+    def test_no_zeros_are_written_once_the_job_has_to_stop(self):
+        self.cannot('hole', 'zero_range')
+        # once for the hole, then for each piece, and for writing it
+        target = self.target(hold=self.stopped_after(5))
+        self.assertRaises(Stopped, target.zero, 0, 4 * PAGE)
+        self.assertEqual(
+            bytes(2 * PAGE) + b'x' * (SIZE - 2 * PAGE), self.content()
+        )
+
+    def test_what_the_kernel_zeroes_is_asked_for_in_pieces(self):
+        self.cannot('hole')
+        pieces = []
+
+        def zero(opened, offset, length):
+            pieces.append((offset, length))
+            return True
+
+        self.useFixture(fixtures.MockPatchObject(punch, 'zero_range', zero))
+        target = self.target(hold=self.stopped_after(3))
+        self.assertRaises(Stopped, target.zero, 5, 4 * PAGE)
+        self.assertEqual([(5, PAGE), (5 + PAGE, PAGE)], pieces)
+
+    def test_a_short_write_does_not_go_on_once_the_job_has_to_stop(self):
+        written = []
+
+        def half(opened, buffers, offset):
+            written.append(offset)
+            return PAGE
+
+        with mock.patch.object(os, 'pwritev', half):
+            target = self.target(hold=self.stopped_after(2))
+            self.assertRaises(Stopped, target.write, 0, self.buffer(4 * PAGE))
+        self.assertEqual([0, PAGE], written)
 
     def test_aligned_writes_pass_the_page_cache(self):
         target = self.target()
@@ -169,10 +222,7 @@ class TargetTest(DescriptorTestCase):
         )
 
     def test_zero_where_nobody_can_punch(self):
-        self.useFixture(
-            fixtures.MockPatchObject(punch, 'zero_range', return_value=False)
-        )
-        self.useFixture(fixtures.MockPatchObject(descriptor, '_ZEROS', PAGE))
+        self.cannot('hole', 'zero_range')
         self.target().zero(5, 2 * PAGE + 1)
         self.assertEqual(
             b'x' * 5 + bytes(2 * PAGE + 1) + b'x' * (SIZE - 6 - 2 * PAGE),
@@ -195,7 +245,7 @@ class TargetTest(DescriptorTestCase):
             self.assertRaises(
                 errors.TargetUnavailable, target.write, 3, self.buffer(5)
             )
-        with mock.patch.object(punch, 'zero_range', side_effect=full):
+        with mock.patch.object(punch, 'hole', side_effect=full):
             self.assertRaises(errors.TargetUnavailable, target.zero, 0, 1)
         with mock.patch.object(os, 'fsync', side_effect=full):
             self.assertRaises(errors.TargetUnavailable, target.flush)

@@ -52,3 +52,13 @@ class HoldTest(base.BaseTestCase):
 
     def test_without_a_lock_nothing_is_known(self):
         hold.UNKNOWN.check(-1)
+
+    def test_a_job_that_has_to_stop_has_no_right_either(self):
+        def check():
+            raise ZeroDivisionError
+
+        stopped = hold.Hold('the volume', None, check)
+        self.assertRaises(ZeroDivisionError, stopped.check, -1)
+        with open(self.path, 'rb') as file, driver_hold.held(file) as lock:
+            stopped = hold.Hold('the volume', lock, check)
+            self.assertRaises(ZeroDivisionError, stopped.check, file.fileno())

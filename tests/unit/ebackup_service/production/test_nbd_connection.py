@@ -107,6 +107,22 @@ class ConnectionTest(HostileTestCase):
             self.server.calls,
         )
 
+    def test_nothing_is_sent_once_the_job_has_to_stop(self):
+        stop = threading.Event()
+
+        def check():
+            if stop.is_set():
+                raise Stopped
+
+        connection = self.connection(check=check)
+        stop.set()
+        for call in (
+            lambda: connection.write(0, memoryview(b'x')),
+            lambda: connection.zero(0, MIB),
+        ):
+            self.assertRaises(Stopped, call)
+            self.assertEqual(0, connection._handle.aio_in_flight())
+
     def test_error_leaves_the_connection_good(self):
         def fail(name, offset, length):
             if offset == 2 * MIB:

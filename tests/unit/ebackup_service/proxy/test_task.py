@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import contextlib
 import dataclasses
 import os
 
@@ -61,6 +62,14 @@ class TestTask(base.BaseTestCase):
         with self.task.lun() as (storage, lun):
             self.assertIsInstance(storage, attached.AttachedStorage)
             self.assertIsInstance(lun, attached.AttachedLun)
+
+    def test_what_is_attached_is_left_alone_once_the_job_has_to_stop(self):
+        with self.task.lun() as (_, lun):
+            with contextlib.closing(lun.open_source(1)) as source:
+                buffer = memoryview(bytearray(1))
+                source.read(0, buffer)
+                self.task.control.extend(0.0)
+                self.assertRaises(control.LeaseLost, source.read, 0, buffer)
 
     def test_unknown_storage(self):
         task = self.without(attachment={'kind': 'tape'})
