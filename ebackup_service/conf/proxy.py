@@ -81,9 +81,11 @@ OPTS: list[cfg.Opt] = [
         default=1 << 30,
         min=1 << 20,
         max=1 << 30,
-        help='Bytes that a backup reads between two checkpoints, at most. A '
-        'backup that was interrupted reads as much again, and 256 chunks for '
-        'each worker.',
+        help='Bytes that a backup reads again, at most, after an '
+        'interruption: those since its last checkpoint, and 256 chunks that '
+        'each worker may be ahead of the next one. There are at least 256 '
+        'chunks from a checkpoint to the next: if 256 chunks for each worker, '
+        'and 256 more, are more than this, that is what is read again.',
     ),
     cfg.IntOpt(
         'max_bytes_per_second',

@@ -12,7 +12,8 @@ class Counters:
 
     done: bytes of the volume dealt with, holes and unchanged ones included
     bytes_read: from the volume
-    bytes_reread: of these: what an interrupted run had read in vain
+    bytes_reread: of these: what an interrupted run had read in vain, as far as
+        it could tell
     bytes_written: to the volume, zeroed ranges not included
     bytes_zeroed: of the volume, by punching or writing zeros
     bytes_stored: in the repository, as they are stored

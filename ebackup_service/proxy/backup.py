@@ -28,11 +28,11 @@ from ebackup_service.repository import discard as discarding
 from ebackup_service.repository import extents
 from ebackup_service.repository import inventory
 from ebackup_service.repository import location
+from ebackup_service.repository import page
 from ebackup_service.repository import repository
 from ebackup_service.repository import root as repository_root
 from ebackup_service.repository import session as repository_session
 from ebackup_service.repository import tree
-from ebackup_service.rpc import errors as rpc_errors
 from ebackup_service.rpc import messages
 
 LOG = log.getLogger(__name__)
@@ -116,18 +116,19 @@ def _store(
     with volumes.opened(task, base) as opened:
         size = opened.source.size
         task.progress = job_progress.Progress(size)
+        workers = memory.workers(task.conf, opened.source.waits)
         result = engine.run_backup(
             opened.source,
             repo,
             session,
             known,
             image.chunk_size,
-            memory.workers(task.conf, opened.source.waits),
+            workers,
             task.control,
             task.progress,
             begun,
             functools.partial(_checkpoint, task),
-            task.conf.proxy.checkpoint_size,
+            _stage_size(task, workers),
             task.share,
             None if base is None else extents.Extents(base.damaged),
         )
@@ -201,21 +202,31 @@ def _begun(
     return engine.Checkpoint(tree, checkpoint.leaf, checkpoint.total)
 
 
-def _checkpoint(task: proxy_task.Task, reached: engine.Checkpoint) -> None:
-    """Tell the server; without an answer the next one will do.
+def _stage_size(task: proxy_task.Task, workers: int) -> int:
+    """Bytes from one checkpoint to the next; a leaf at least.
 
-    :raises errors.Fenced: the job is another proxy's, or nobody's, by now
+    Whoever goes on reads also again what each worker may be ahead: all of it
+    together is what checkpoint_size bounds.
+    """
+    leaf = task.image.chunk_size * page.FANOUT
+    return max(task.conf.proxy.checkpoint_size - workers * leaf, leaf)
+
+
+def _checkpoint(task: proxy_task.Task, reached: engine.Checkpoint) -> None:
+    """Tell the server, until it answers.
+
+    Another run would begin at the checkpoint that it knows, so the next stage
+    does not count before that.
+
+    :raises: errors.Fenced, the job is another proxy's, or nobody's, by now;
+        JobStopped
     """
     tree = None if reached.tree is None else reached.tree.to_json()
-    try:
-        decision = task.server.checkpoint(
-            task.spec.id,
-            task.spec.token,
-            messages.Checkpoint(tree, reached.leaf, reached.total),
-        )
-    except rpc_errors.PeerUnreachable as error:
-        LOG.warning('Checkpoint of job %s: %s', task.spec.id, error)
-        return
+    told = messages.Checkpoint(tree, reached.leaf, reached.total)
+    decision = patience.until_answered(
+        lambda: task.server.checkpoint(task.spec.id, task.spec.token, told),
+        task.control.check,
+    )
     if not decision.accepted:
         raise errors.Fenced(
             f'The server refused a checkpoint of job {task.spec.id}: '

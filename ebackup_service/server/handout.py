@@ -108,7 +108,10 @@ def hand_out(
 
 
 def _begun(job: job_rows.Job) -> messages.Checkpoint | None:
-    """Where the next run goes on, having counted what is lost."""
+    """Where the next run goes on, having counted what is lost.
+
+    Of a run that was lost itself, what it had read by its last renewal.
+    """
     if not job.runs:
         return None
     checkpoint = job.checkpoint or {'tree': None, 'leaf': 0, 'total': {}}

@@ -106,7 +106,8 @@ def finish(
 ) -> messages.Decision:
     """Take a run's end, which is the job's unless it was returned.
 
-    Repeated, it is accepted and changes nothing.
+    Repeated, it is accepted and changes nothing. So is that of a run whose job
+    was taken back, but how far it had come counts until another one is begun.
     """
     with catalog.writer() as session:
         job = job_rows.locked(session, job_id)
@@ -117,6 +118,8 @@ def finish(
                 job_rows.PENDING,
                 'returned',
             )
+            if given_back:
+                _progress(session, job, outcome)
             repeated = given_back or job.state == outcome.state
             return _ACCEPTED if repeated else _FENCED
         if outcome.state == 'returned' and _return(
@@ -141,12 +144,7 @@ def _return(
     away = outcome.error and outcome.error.kind not in _AT_ONCE
     if not jobs.take_back(session, job, _PAUSE if away else 0.0):
         return False
-    job_rows.update(
-        session,
-        job.id,
-        job_rows.UNFINISHED,
-        progress=outcome.progress or job.progress,
-    )
+    _progress(session, job, outcome)
     LOG.warning(
         '%s job %s was given back by proxy %s: %s',
         job.kind,
@@ -155,6 +153,18 @@ def _return(
         outcome.error.message if outcome.error else 'no reason given',
     )
     return True
+
+
+def _progress(
+    session: orm.Session, job: job_rows.Job, outcome: messages.Outcome
+) -> None:
+    """What the next run needs to count what is read again."""
+    job_rows.update(
+        session,
+        job.id,
+        job_rows.UNFINISHED,
+        progress=outcome.progress or job.progress,
+    )
 
 
 def _end(

@@ -275,11 +275,45 @@ class TestResume(BackupTestCase):
         self.finish(second)
         self.assertEqual(self.content, self.restored(second))
 
-    def test_checkpoint_that_does_not_arrive_costs_that_one_only(self):
-        task = self.task(self.content)
+    def told(self, **options):
+        """The leaves of all checkpoints of which a backup tells."""
+        for name, value in options.items():
+            self.fixture.conf.set_override(name, value, 'proxy')
+        with mock.patch.object(
+            self.fixture.server,
+            'checkpoint',
+            wraps=self.fixture.server.checkpoint,
+        ) as tell:
+            self.finish(self.task(self.content))
+        return [call.args[2].leaf for call in tell.call_args_list]
+
+    def test_what_workers_may_be_ahead_is_read_again_like_a_stage(self):
+        """A leaf has 16 MiB, and is the least that a stage has."""
+        size = 48 * MIB
+        self.assertEqual([2], self.told(checkpoint_size=size, workers=1))
+        self.assertEqual([1, 2], self.told(checkpoint_size=size, workers=2))
+        self.assertEqual([1, 2], self.told(checkpoint_size=size, workers=4))
+
+    def test_checkpoint_that_is_not_answered_is_told_again(self):
         self.fixture.bus.break_down_for('checkpoint', 1)
-        self.finish(task)
-        self.assertEqual(2, self.fixture.job(task.spec.id).checkpoint['leaf'])
+        self.assertEqual([1, 1, 2], self.told())
+
+    def test_without_an_answer_no_more_is_read_than_may_be_again(self):
+        self.fixture.conf.set_override('workers', 1, 'proxy')
+        task = self.task(self.content)
+        tries = []
+
+        def refused(method):
+            tries.extend([method] * (method == 'checkpoint'))
+            if len(tries) == 3:
+                task.control.cancel('by the test')
+            return method == 'checkpoint'
+
+        outage = self.useFixture(messages_fixture.Outage(refused))
+        self.assertRaises(control.JobStopped, backup.run, task)
+        outage.left = 0
+        self.assertLessEqual(task.snapshot()['bytes_read'], 32 * MIB)
+        self.assertIsNone(self.fixture.job(task.spec.id).checkpoint)
 
     def test_lost_before_the_commit_takes_its_root_over(self):
         first = self.task(self.content)
@@ -352,6 +386,7 @@ class TestResume(BackupTestCase):
             first.spec.id, first.spec.token, first.snapshot()
         )
         lost = first.snapshot()['bytes_read'] - 16 * MIB
+        self.assertLess(0, lost)
         result = self.finish(self.next_run(first))
         self.assertEqual(lost, result['bytes_reread'])
         self.assertLessEqual(lost, 17 * MIB)

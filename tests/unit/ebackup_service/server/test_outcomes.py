@@ -3,6 +3,7 @@
 from ebackup_service.rpc import messages
 from ebackup_service.server import images
 from ebackup_service.server import jobs
+from ebackup_service.server import leases
 from ebackup_service.server import outcomes
 from ebackup_service.server import repositories
 from tests import base
@@ -201,6 +202,20 @@ class TestFinish(OutcomesTestCase):
         self.assertEqual(progress, found.progress)
         self.assertEqual('creating', self.found_image().state)
         self.assertEqual([found.id], list(self.fixture.assign()))
+
+    def test_run_whose_job_was_taken_back_still_tells_how_far_it_came(self):
+        self.fixture.age(self.spec.id, 18)
+        jobs.beat(self.fixture.catalog, self.spec.id)
+        leases.expire(self.fixture.catalog, self.fixture.conf)
+        progress = {'bytes_read': 7}
+        decision = self.give_back('lease-lost', progress=progress)
+        self.assertTrue(decision.accepted)
+        again = self.fixture.run(self.spec.id)
+        self.assertEqual({'bytes_reread': 7}, again.begun.total)
+        self.assertFalse(
+            self.give_back('lease-lost', progress={'bytes_read': 9}).accepted
+        )
+        self.assertEqual(progress, self.found_job().progress)
 
     def test_job_that_broke_waits_a_moment(self):
         for kind in 'repository-unavailable', 'source-unavailable':
