@@ -55,7 +55,10 @@ class SizeMismatch(ProductionError):
 
 
 class ExtentsInvalid(ProductionError):
-    """A source named extents that overlap, go back, or lie outside it."""
+    """A source named extents that overlap, go back, or lie outside it.
+
+    The volume's owner sees the message: it names no path and no address.
+    """
 
     kind = 'extents-invalid'
 

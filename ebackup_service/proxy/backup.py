@@ -151,15 +151,27 @@ def _check_claims(
     made: tree.Tree,
 ) -> None:
     """Report what would have been missed, had the storage been trusted."""
-    missed = shadow.missed(claims, base, made)
-    claims.confirm()
+    storage = task.spec.storage and task.spec.storage.name
+    try:
+        missed = shadow.missed(claims, base, made)
+        claims.confirm()
+    except volumes.IMPOSSIBLE as error:
+        LOG.error(
+            'What storage %s says of volume %s could not be compared with '
+            'what was found: %s',
+            storage,
+            task.image.volume_id,
+            error,
+        )
+        volumes.disbelieve(task, error)
+        return
     task.notes['missed_bytes'] = missed.bytes
     task.notes['missed_extents'] = missed.to_json()
     if missed:
         LOG.error(
             'Storage %s does not tell all that changes: %s bytes of volume %s '
             'would have been missed, at %s. Leave it in shadow mode.',
-            task.spec.storage and task.spec.storage.name,
+            storage,
             missed.bytes,
             task.image.volume_id,
             missed.to_json()[:3],

@@ -53,6 +53,8 @@ class Task:
         self.notes: dict[str, Any] = {}
         # why what the storage says of changes is not believed, in this run
         self.doubt: str | None = None
+        # why not even what it says is allocated is, in this run
+        self.reads_all: str | None = None
         # that is read, and was taken for this job
         self.taken: production.Snapshot | None = None
 

@@ -32,6 +32,11 @@ SHADOW = 'shadow'
 # How it was found out what has changed: see notes of the task.
 NAMED = 'named'
 COMPARED = 'compared'
+# What a storage says that can't be, or can't say any more.
+IMPOSSIBLE = (
+    production_errors.DifferenceUnavailable,
+    production_errors.ExtentsInvalid,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,6 +65,10 @@ def opened(
         with contextlib.closing(
             _open(task, storage, lun, snapshot, base)
         ) as source:
+            if task.reads_all is not None:
+                task.notes['extents_reason'] = task.reads_all
+                yield Opened(shadow.Whole(source))
+                return
             if task.spec.storage is None or task.spec.storage.trust != SHADOW:
                 yield Opened(source)
                 return
@@ -70,25 +79,54 @@ def opened(
 
 
 def in_doubt_again(task: proxy_task.Task, work: Callable[[], T]) -> T:
-    """Do it; once more if the storage says impossible things of changes.
+    """Do it; again if the storage says impossible things.
 
-    Then all is read and compared.
+    Of changes: then all that is allocated is read and compared. Of what is
+    allocated: then a backup reads all of the volume.
     """
-    try:
-        return work()
-    except (
-        production_errors.DifferenceUnavailable,
-        production_errors.ExtentsInvalid,
-    ) as error:
-        if task.notes.get('changes') != NAMED:
-            raise
-        LOG.warning(
-            'Job %s begins again, and compares all of its volume: %s',
-            task.spec.id,
-            error,
-        )
-        task.doubt = str(error)
-    return work()
+    while True:
+        try:
+            return work()
+        except IMPOSSIBLE as error:
+            if not _believes_less(task, error):
+                raise
+
+
+def _believes_less(
+    task: proxy_task.Task, error: production_errors.ProductionError
+) -> bool:
+    """Whether there was anything left to be believed no more."""
+    what = 'compares'
+    if task.notes.get('changes') != NAMED:
+        if (
+            not isinstance(error, production_errors.ExtentsInvalid)
+            or task.spec.target is not None
+            or task.reads_all is not None
+        ):
+            return False
+        what, task.reads_all = 'reads', str(error)
+    task.doubt = task.notes.get('changes_reason', str(error))
+    task.notes = {}
+    LOG.warning(
+        'Job %s begins again, and %s all of its volume: %s',
+        task.spec.id,
+        what,
+        error,
+    )
+    return True
+
+
+def disbelieve(
+    task: proxy_task.Task, error: production_errors.ProductionError
+) -> None:
+    """Note why what the storage says was of no use to a job that needs none.
+
+    That it was in shadow mode: the image is right.
+    """
+    if task.notes.get('changes') == NAMED:
+        task.notes = {'changes': COMPARED, 'changes_reason': str(error)}
+    else:
+        task.notes['extents_reason'] = str(error)
 
 
 def leave(task: proxy_task.Task) -> None:
