@@ -63,7 +63,8 @@ OPTS: list[cfg.Opt] = [
         default=5,
         min=1,
         help='How often a job is begun, in all, before its interruption is '
-        'its failure.',
+        'its failure. Handed out to proxies in vain more often than that, it '
+        'fails, too.',
     ),
     cfg.FloatOpt(
         'attachment_timeout',

@@ -55,7 +55,9 @@ class Crew:
     def start(self, spec: messages.JobSpec) -> None:
         """Begin a job, once: a message may come twice.
 
-        A proxy that is stopping gives the job back.
+        Not beside an earlier run of it that hangs: what that has open would be
+        in the way. The server hands it out again, and says in the end which
+        proxy does not take it up. One that is stopping gives the job back.
         """
         job = jobs.RunningJob(
             self._conf,
@@ -66,8 +68,15 @@ class Crew:
             self._ended,
         )
         with self._lock:
-            if spec.id in self._jobs:
-                LOG.warning('Job %s is running already', spec.id)
+            known = self._jobs.get(spec.id)
+            if known is not None:
+                LOG.warning(
+                    'Job %s is not begun: %s',
+                    spec.id,
+                    'it runs already'
+                    if known.spec.token == spec.token
+                    else 'another run of it has not ended here',
+                )
                 return
             if self._stopping:
                 job.stop('proxy-stopping', _stopping(self._conf), True)

@@ -47,7 +47,7 @@ def dispatch(
     """Hand out what can be handed out; pass on what is to be cancelled.
 
     A message that is lost costs time only: the job's lease runs out before
-    it began, and it waits again.
+    it began, and it waits again, if that has not happened too often.
 
     :param latest: the instant, in milliseconds, as of which jobs wait and
         proxies are there; None: now by the database's clock

@@ -237,6 +237,15 @@ def _expire_running(
             True,
         )
         jobs.end(session, job, job_rows.FAILED, error)
+    elif not job.begun and job.token - job.runs > conf.server.max_runs:
+        error = jobs.failure(
+            'proxy-lost',
+            f'Proxy {job.proxy} did not take up job {job.id}, which was '
+            f'handed out in vain {job.token - job.runs} times. Does an '
+            'earlier run of it hang there? See the log of ebackup-proxy.',
+            True,
+        )
+        jobs.end(session, job, job_rows.FAILED, error)
     else:
         LOG.warning(
             'Proxy %s %s %s job %s, which waits for another chance',

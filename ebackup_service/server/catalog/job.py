@@ -63,9 +63,9 @@ class Job:
     """One job as it was when read.
 
     ``runs`` counts those that have begun; ``begun`` tells whether that of the
-    newest token has. ``lease_until``, ``beat_at`` and ``ready_at`` are
-    milliseconds by the database's clock, to be compared with ``clock.read``
-    only.
+    newest token has. ``token`` counts the hand-outs. ``lease_until``,
+    ``beat_at`` and ``ready_at`` are milliseconds by the database's clock, to
+    be compared with ``clock.read`` only.
     """
 
     id: str

@@ -4,8 +4,11 @@ import os
 import time
 
 from ebackup_service.proxy import crew as proxy_crew
+from ebackup_service.server import jobs
+from ebackup_service.server import leases
 from tests import base
 from tests.unit.ebackup_service import catalog_fixture
+from tests.unit.ebackup_service import faulty_fixture
 from tests.unit.ebackup_service import proxy_fixture
 
 MIB = 2**20
@@ -102,3 +105,43 @@ class TestCrew(base.BaseTestCase):
         self.assertLess(time.monotonic() - began, 12)
         catalog_fixture.wait_for(lambda: not self.crew.ids(), 'end')
         self.assertEqual('running', self.fixture.job(spec.id).state)
+
+
+class TestHang(base.BaseTestCase):
+    """A run hangs in a storage, and its job is handed out again."""
+
+    def setUp(self):
+        super().setUp()
+        faulty = self.useFixture(faulty_fixture.FaultyDirectory())
+        self.fixture = self.useFixture(
+            proxy_fixture.Proxy({'server': {'max_runs': 2}})
+        )
+        self.fixture.url = f'file://{faulty.path}/repository'
+        self.fixture.create_repository()
+        self.crew = proxy_crew.Crew(self.fixture.conf, self.fixture.server)
+        self.addCleanup(self.crew.finish, 0)
+        path = self.fixture.write_volume(os.urandom(MIB))
+        _, self.job = self.fixture.reserve(size=MIB)
+        self.fixture.attach(self.job.id, path)
+        faulty.hang('write', self.job.id)
+        self.addCleanup(faulty.mend)
+        self.crew.start(self.fixture.spec(self.job.id))
+        catalog_fixture.wait_for(lambda: faulty.hanging, 'a hang')
+
+    def expire(self):
+        self.fixture.age(self.job.id, 18)
+        jobs.beat(self.fixture.catalog, self.job.id)
+        leases.expire(self.fixture.catalog, self.fixture.conf)
+        return self.fixture.job(self.job.id)
+
+    def test_the_job_fails_in_the_end(self):
+        self.assertEqual('pending', self.expire().state)
+        for state in 'pending', 'pending', 'failed':
+            self.crew.start(self.fixture.spec(self.job.id))
+            self.assertEqual([self.job.id], self.crew.ids())
+            self.assertEqual(state, self.expire().state)
+        failed = self.fixture.job(self.job.id)
+        self.assertEqual(
+            (1, 'proxy-lost'), (failed.runs, failed.error['kind'])
+        )
+        self.assertIn(f'Proxy {failed.proxy} did not', failed.error['message'])

@@ -276,6 +276,29 @@ class TestExpire(LeasesTestCase):
         self.assertFalse(self.renew(first).granted)
         self.assertTrue(self.renew(again).granted)
 
+    def hand_out_in_vain(self, job):
+        self.fixture.announce()
+        self.assertEqual([job.id], list(self.fixture.assign()))
+        self.fixture.age(job.id, 18)
+        self.expire()
+
+    def test_job_that_no_proxy_takes_up_fails_in_the_end(self):
+        """What a run that had begun has lost is not counted."""
+        self.conf.set_override('max_runs', 2, 'server')
+        gc = self.collect()
+        self.fixture.run(gc.id)
+        self.fixture.age(gc.id, 18)
+        self.expire()
+        for _ in range(2):
+            self.hand_out_in_vain(gc)
+            self.assertEqual(('pending', None), self.state(gc))
+        self.hand_out_in_vain(gc)
+        self.assertEqual(('failed', 'proxy-lost'), self.state(gc))
+        error = self.fixture.job(gc.id).error
+        self.assertIn('Proxy here did not take up', error['message'])
+        self.assertIn('in vain 3 times', error['message'])
+        self.assertTrue(error['retryable'])
+
 
 class TestOutage(LeasesTestCase):
     """Of the database, or of all APIs: nobody could beat or renew.
