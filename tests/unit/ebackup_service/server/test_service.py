@@ -12,6 +12,7 @@ from ebackup_service.server import proxies
 from ebackup_service.server import repositories
 from ebackup_service.server import service
 from tests import base
+from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import service_fixture
 
 CHUNK = service_fixture.CHUNK
@@ -119,7 +120,15 @@ class TickTestCase(base.BaseTestCase):
                 )
             )
         self.fixture = self.useFixture(
-            service_fixture.Service({'server': {'tick': 3600}}, proxy=False)
+            service_fixture.Service(
+                {
+                    'server': {
+                        'tick': 3600,
+                        'proxy_timeout': catalog_fixture.PATIENCE,
+                    }
+                },
+                proxy=False,
+            )
         )
         self.fixture.make_repository()
         self.fixture.announce()
