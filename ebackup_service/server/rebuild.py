@@ -5,6 +5,7 @@ What the catalog knows already is compared and kept, so it may be done again
 at any time: after an interruption, or with a catalog that lost some images.
 """
 
+import dataclasses
 import datetime
 from typing import Any
 
@@ -193,6 +194,9 @@ def _compare(
             f'Image {image.id} was deleted by the catalog; the next '
             'collection removes it from the repository.'
         )
+    if row.root is None:
+        # What Cinder says; whoever reads the volume may know better.
+        row = dataclasses.replace(row, size=image.size)
     if _facts(row, row.repository_id) != _facts(image, repository_id):
         return (
             f'Image {image.id} is kept as the catalog has it: repository, '
@@ -208,6 +212,7 @@ def _compare(
             (image_rows.ERROR,),
             state=image_rows.AVAILABLE,
             error=None,
+            size=image.size,
             **_outcome(image),
         )
         return (

@@ -302,6 +302,13 @@ class TestKnownAlready(RebuildTestCase):
         self.assertEqual(('available', None), (row.state, row.error))
         self.assertEqual(TREE, row.root['tree'])
 
+    def test_one_that_failed_before_its_size_was_known_is_too(self):
+        """Cinder says GiB; some storages have it to the byte."""
+        self.move('error', root=None, size=self.found.size + 512)
+        self.assertIn('available again', self.differ(self.found))
+        row = self.row()
+        self.assertEqual(('available', self.found.size), (row.state, row.size))
+
     def test_one_that_failed_and_is_another_is_not(self):
         self.move('error')
         self.differ(dataclasses.replace(self.found, size=1))
