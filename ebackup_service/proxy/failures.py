@@ -24,6 +24,7 @@ _REPOSITORY_KINDS: dict[type[repository_errors.RepositoryError], str] = {
     repository_errors.NotARepository: 'repository-missing',
     repository_errors.UnsupportedFormat: 'repository-format',
     repository_errors.ForeignOwner: 'repository-foreign',
+    repository_errors.CatalogOutdated: 'catalog-outdated',
     repository_errors.RepositoryMismatch: 'repository-mismatch',
     repository_errors.ImageMissing: 'image-missing',
     repository_errors.ImageDeleted: 'image-deleted',

@@ -129,6 +129,7 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
             sessions=set(answer.sessions),
             pinned=pinned,
             missed=set(answer.missed),
+            uncommitted=set(answer.uncommitted),
         )
 
     with repositories.opened(task.spec.repository) as repo:

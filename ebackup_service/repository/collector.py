@@ -80,6 +80,8 @@ def collect(
     :param limits: of compaction, which goes with ``whole``; None: there is
         none
     :raises ForeignOwner: see check_owner; or another service was noticed
+    :raises CatalogOutdated: an image counts of which the catalog never took a
+        commit, and that has failed there
     :raises Corrupt: a root or a page can't be read; no pack is removed then,
         since what it reaches is unknown. Delete the image, or repair it
     :raises RepositoryError: the storage's

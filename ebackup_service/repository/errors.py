@@ -94,6 +94,10 @@ class ForeignOwner(RepositoryError):
     """The repository belongs to another service, or to a newer one."""
 
 
+class CatalogOutdated(RepositoryError):
+    """The catalog has lost, or never had, what the repository proves."""
+
+
 class RepositoryMismatch(RepositoryError):
     """Another repository than expected is in this place."""
 

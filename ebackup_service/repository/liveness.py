@@ -27,6 +27,8 @@ class Live:
         in the catalog but may lack its marker
     :ivar pinned: by the ids of their images, the pins of which these are known
     :ivar missed: those of these images that no job needs
+    :ivar uncommitted: those of the dead that failed before the catalog took a
+        commit: none of these gets a marker
     """
 
     dead: set[str]
@@ -34,6 +36,7 @@ class Live:
     sessions: set[str]
     pinned: Mapping[str, marking.Pin] = dataclasses.field(default_factory=dict)
     missed: AbstractSet[str] = frozenset()
+    uncommitted: AbstractSet[str] = frozenset()
 
 
 def needed(
@@ -46,10 +49,13 @@ def needed(
     :param found: before the catalog answered
     :param later: what is new since then, or had no marker
     :raises Corrupt: the root of one is damaged
+    :raises CatalogOutdated: one counts, and has failed uncommitted
     """
     for image in found.values():
         latest = later.get(image.id, image)
         if image.id in answer.dead:
+            if latest.counts and image.id in answer.uncommitted:
+                raise _outdated(image.id)
             continue
         if latest.counts:
             yield _entry(latest, latest.summary())
@@ -81,6 +87,15 @@ def owners(
     return owners
 
 
+def _outdated(image_id: str) -> errors.CatalogOutdated:
+    return errors.CatalogOutdated(
+        f'Image {image_id} was committed, which the catalog does not know: it '
+        'has lost what it knew. No data was removed. Stop the servers and '
+        'follow "After a disaster": ebackup-manage repository takeover, '
+        'then rebuild-catalog'
+    )
+
+
 def _entry(image: survey.Image, summary: survey.Summary) -> account.Entry:
     return account.Entry(image.id, image.session_id, summary)
 
@@ -91,6 +106,7 @@ def remove(
     """Remove an image that is dead, or never counted; how many it was.
 
     :raises ForeignOwner: it counts since, by nobody that the catalog knows
+    :raises CatalogOutdated: it counts since, and has failed uncommitted
     """
     if image.counts:
         # The catalog calls it dead.
@@ -114,6 +130,10 @@ def remove(
                 'service does not know: another one writes to the '
                 'repository. Stop that one; no data was removed'
             )
+    if image.id in answer.uncommitted and images.is_marked(
+        repo.storage, image.id
+    ):
+        raise _outdated(image.id)
     if image.deleted:
         # Again: who wrote the tombstone may have been stopped before it was
         # durable, and without it the image would count, if what goes here

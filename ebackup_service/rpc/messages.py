@@ -334,7 +334,8 @@ class Live(message.Message):
     ``dead``: those of the asked images that are failed or deleted; ``pins``:
     trees in use; ``missed``: the images of those that no job needs, and that
     are available and were not asked about; ``sessions``: those that may still
-    refer to their packs.
+    refer to their packs; ``uncommitted``: those of the dead that failed
+    before the catalog took a commit.
     Not ``accepted``: the asking job is no longer the one that collects.
     """
 
@@ -346,3 +347,4 @@ class Live(message.Message):
     pins: list[TreeSpec] = dataclasses.field(default_factory=list)
     missed: list[str] = dataclasses.field(default_factory=list)
     sessions: list[str] = dataclasses.field(default_factory=list)
+    uncommitted: list[str] = dataclasses.field(default_factory=list)

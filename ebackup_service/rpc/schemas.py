@@ -161,4 +161,5 @@ LIVE = record(
     pins=array(TREE),
     missed=array(ID),
     sessions=array(ID),
+    uncommitted=array(ID),
 )

@@ -25,6 +25,7 @@ LOG = log.getLogger(__name__)
 _PAUSE = 10.0
 
 _DEAD = (image_rows.ERROR, image_rows.DELETING, image_rows.DELETED)
+_UNCOMMITTED = (image_rows.ERROR, False)
 
 
 @database.retried
@@ -61,11 +62,14 @@ def live(
     pins += [image_rows.pin(image) for image in missed]
     return messages.Live(
         accepted=True,
-        dead=[image_id for image_id in states if states[image_id] in _DEAD],
+        dead=[i for i, (state, _) in states.items() if state in _DEAD],
         pins=[messages.TreeSpec(**pin) for pin in pins],
         missed=[image.id for image in missed if image.id not in needed],
         sessions=[
             other.id for other in unfinished if other.kind == job_rows.BACKUP
+        ],
+        uncommitted=[
+            i for i, known in states.items() if known == _UNCOMMITTED
         ],
     )
 

@@ -183,15 +183,20 @@ def newest(
 
 def states(
     session: orm.Session, repository_id: str, image_ids: Sequence[str]
-) -> dict[str, str]:
+) -> dict[str, tuple[str, bool]]:
     """The states of those images that this catalog knows there.
 
-    Tombstones that were never seen alive could be anywhere.
+    And whether it has taken their commit. Tombstones that were never seen
+    alive could be anywhere.
     """
     found = {}
     for start in range(0, len(image_ids), _BATCH):
         rows = session.execute(
-            sa.select(models.Image.id, models.Image.state)
+            sa.select(
+                models.Image.id,
+                models.Image.state,
+                models.Image.root.is_not(None).label('committed'),
+            )
             .where(models.Image.id.in_(image_ids[start : start + _BATCH]))
             .where(
                 sa.or_(
@@ -200,7 +205,7 @@ def states(
                 )
             )
         )
-        found.update({row.id: row.state for row in rows})
+        found.update({r.id: (r.state, bool(r.committed)) for r in rows})
     return found
 
 

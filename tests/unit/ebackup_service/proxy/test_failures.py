@@ -51,6 +51,7 @@ class TestDescribe(base.BaseTestCase):
             (repository_errors.InvalidUrl('x'), 'repository-url'),
             (repository_errors.NotARepository('x'), 'repository-missing'),
             (repository_errors.ForeignOwner('x'), 'repository-foreign'),
+            (repository_errors.CatalogOutdated('x'), 'catalog-outdated'),
             (
                 repository_errors.Corrupt('page', 'p', 'x'),
                 'repository-corrupt',

@@ -174,6 +174,11 @@ def live(
         dead={r.id for r in records if r.state in DEAD and r.id in met},
         pins=[pin(facts[image_id]) for image_id in pins],
         sessions={r.session_id for r in records if r.state in RUNNING},
+        uncommitted={
+            r.id
+            for r in records
+            if r.state is State.ERROR and r.root is None and r.id in met
+        },
     )
 
 

@@ -212,6 +212,7 @@ class Catalog:
             frozenset(live.dead),
             tuple(sorted(live.pins)),
             frozenset(live.sessions),
+            frozenset(live.uncommitted),
         )
 
     def _pin(self, name: str, image_id: str) -> tuple['Catalog', Any]:
@@ -269,8 +270,12 @@ class StepwiseService:
         self._call(_MOVES[state], image_id)
 
     def live(self, image_ids: list[str]) -> liveness.Live:
-        dead, pins, sessions = self._call('live', tuple(image_ids))
-        return liveness.Live(set(dead), pins, set(sessions))
+        dead, pins, sessions, uncommitted = self._call(
+            'live', tuple(image_ids)
+        )
+        return liveness.Live(
+            set(dead), pins, set(sessions), uncommitted=uncommitted
+        )
 
     def pin(self, image_id: str) -> services.Record | None:
         return self._call('pin', self._name, image_id)

@@ -39,6 +39,28 @@ class NeededTest(base.BaseTestCase):
         found = image('a'), image('b'), image('c', marked=False)
         self.assertEqual(['a'], self.needed(found, (), answer(dead=['b'])))
 
+    def test_what_counts_and_failed_uncommitted_stops_it(self):
+        said = answer(dead=['i'], uncommitted={'i'})
+        for found, later in (
+            ([image()], []),
+            ([image(marked=False)], [image()]),
+            ([image(found=errors.Corrupt('root', 'x', 'torn'))], []),
+        ):
+            error = self.assertRaises(
+                errors.CatalogOutdated, self.needed, found, later, said
+            )
+            self.assertIn('Image i was committed', str(error))
+
+    def test_what_failed_uncommitted_and_does_not_count(self):
+        said = answer(dead=['i'], uncommitted={'i'})
+        gone = image(deleted=True)
+        for found, later in (
+            ([image(marked=False)], []),
+            ([image(marked=False)], [gone]),
+            ([gone], []),
+        ):
+            self.assertEqual([], self.needed(found, later, said))
+
     def test_entry_names_image_and_session(self):
         [entry] = liveness.needed(by_id(image()), {}, answer())
         self.assertEqual(account.Entry('i', 's', SUMMARY), entry)
@@ -106,6 +128,22 @@ class RemoveTest(repository_base.RepositoryTestCase):
         self.assertEqual(1, self.remove(found, answer(dead=[found.id])))
         self.assertFalse(self.is_left(found))
         self.assertTrue(images.is_deleted(self.repo.storage, found.id))
+
+    def test_failed_one_is_removed_without(self):
+        found = self.stored()
+        said = answer(dead=[found.id], uncommitted={found.id})
+        self.assertEqual(1, self.remove(found, said))
+        self.assertFalse(self.is_left(found))
+
+    def test_failed_one_that_was_committed_since_stays(self):
+        found = self.stored()
+        images.mark(self.repo.storage, found.id)
+        said = answer(dead=[found.id], uncommitted={found.id})
+        error = self.assertRaises(
+            errors.CatalogOutdated, self.remove, found, said
+        )
+        self.assertLess(len(str(error)), 255)
+        self.assertTrue(self.is_left(found))
 
     def test_what_nobody_committed_is_removed_without(self):
         found = self.stored()

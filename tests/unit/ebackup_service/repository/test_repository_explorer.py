@@ -318,6 +318,17 @@ class SeededBugTestCase(ExplorerTestCase):
         with mock.patch.object(stepwise_service.Catalog, 'base', anew):
             self.assert_found(self.run_again, 'lacks')
 
+    def test_commit_that_the_catalog_forgets(self):
+        live = stepwise_service.Catalog.live
+
+        def forgetful(self, image_ids):
+            said = live(self, image_ids)
+            failed = {r.id for r in self.in_state(State.ERROR)}
+            return dataclasses.replace(said, uncommitted=said.dead & failed)
+
+        with mock.patch.object(stepwise_service.Catalog, 'live', forgetful):
+            self.assert_found(self.base_is_deleted, 'CatalogOutdated')
+
     def test_collection_that_leaves_dead_images(self):
         with mock.patch.object(liveness, 'remove', return_value=0):
             self.assert_found(self.base_is_deleted, 'is left')

@@ -67,7 +67,7 @@ EXAMPLES = (
     ),
     messages.Commit(None, 0, 65536, {}),
     messages.Live(False),
-    messages.Live(True, ['a'], [TREE], ['x'], ['b']),
+    messages.Live(True, ['a'], [TREE], ['x'], ['b'], ['c']),
 )
 
 

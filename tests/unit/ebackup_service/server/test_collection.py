@@ -55,6 +55,25 @@ class TestLive(CollectionTestCase):
         dead = {failed.id, deleting.id, deleted.id, never_seen}
         self.assertEqual(dead, set(self.live(*dead).dead))
 
+    def test_failed_images_of_which_no_commit_was_taken(self):
+        failed, job = self.fixture.reserve()
+        jobs.cancel(self.catalog, job.id)
+        committed, job = self.fixture.reserve()
+        spec = self.fixture.run(job.id)
+        self.fixture.commit(spec)
+        self.fixture.finish(spec, 'failed')
+        creating, _ = self.fixture.reserve()
+        deleting, job = self.fixture.reserve()
+        jobs.cancel(self.catalog, job.id)
+        self.delete(deleting)
+        made = self.fixture.make_image()
+        asked = failed, committed, creating, deleting, made
+        answer = self.live(*(image.id for image in asked))
+        self.assertEqual([failed.id], answer.uncommitted)
+        self.assertEqual(
+            {failed.id, committed.id, deleting.id}, set(answer.dead)
+        )
+
     def test_unknown_images_are_not_dead(self):
         self.assertEqual([], self.live(catalog_fixture.new_id()).dead)
 
