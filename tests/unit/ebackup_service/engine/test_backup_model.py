@@ -383,9 +383,6 @@ class History(stateful.RuleBasedStateMachine):
 History.TestCase.settings = hypothesis.settings(
     max_examples=50,
     stateful_step_count=50,
-    deadline=None,
-    derandomize=True,
-    database=None,
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 HistoryTest: type[unittest.TestCase] = History.TestCase

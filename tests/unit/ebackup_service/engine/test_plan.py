@@ -161,7 +161,6 @@ class TasksTest(base.BaseTestCase):
     def test_empty_volume(self):
         self.assertEqual([], self.tasks(size=0))
 
-    @hypothesis.settings(deadline=None, derandomize=True)
     @hypothesis.given(
         cuts=st.lists(
             st.tuples(

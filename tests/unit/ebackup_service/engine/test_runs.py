@@ -25,7 +25,6 @@ class OfMaskTest(base.BaseTestCase):
     def test_limit(self):
         self.assertEqual([(0, 3), (3, 6), (6, 7)], self.ask('xxxxxxx', 3))
 
-    @hypothesis.settings(deadline=None, derandomize=True)
     @hypothesis.given(st.text('x.'), st.integers(1, 5))
     def test_every_element_is_in_one_run(self, text, limit):
         found = ['.'] * len(text)
