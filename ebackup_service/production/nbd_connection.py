@@ -13,6 +13,8 @@ import contextlib
 import errno
 import os
 import select
+import socket
+import struct
 from typing import Any
 
 from ebackup_service.production import dial
@@ -29,6 +31,7 @@ _DEPTH = 8
 _ZEROED = 32 << 20
 # Words in what libnbd says when it is not let in; there is no number for it.
 _NOT_ALLOWED = ('TLS', 'gnutls', 'policy')
+_LINGER = struct.Struct('ii')  # struct linger: whether, and for how many s
 
 
 class Lost(Exception):
@@ -152,6 +155,19 @@ class Connection:
                 raise self._turned_away(e) from e
         if not handle.aio_is_ready():
             raise Lost('the server hung up')
+        # From now on, whoever closes it: what TCP still has to send could
+        # arrive when the volume is another job's.
+        self._reset_at_close(True)
+
+    def _reset_at_close(self, reset: bool) -> None:
+        """Whether TCP forgets what was not sent yet, also if we are killed."""
+        borrowed = socket.socket(fileno=self._handle.aio_get_fd())
+        try:
+            borrowed.setsockopt(
+                *(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER.pack(reset, 0))
+            )
+        finally:
+            borrowed.detach()
 
     def _dial(self) -> int:
         address = self._address
@@ -271,11 +287,18 @@ class Connection:
         return answers
 
     def close(self) -> None:
-        """Say good-bye, if that takes no waiting; may be called twice."""
-        handle, self._handle = self._handle, None
-        if handle is not None and handle.aio_is_ready():
+        """Say good-bye if nothing is under way; else what was not sent is not.
+
+        May be called twice.
+        """
+        handle = self._handle
+        if handle is None:
+            return
+        if handle.aio_is_ready() and not handle.aio_in_flight():
+            self._reset_at_close(False)
             with contextlib.suppress(self._library.Error):
                 handle.aio_disconnect()
+        self._handle = None
 
     def _pieces(
         self,

@@ -36,6 +36,10 @@ class HangUp(Exception):
     """For a hook: end this connection."""
 
 
+class Silence(Exception):
+    """For a hook: never answer this command."""
+
+
 class HostileServer(fixtures.Fixture):
     """Every export name leads to the same.
 
@@ -46,14 +50,18 @@ class HostileServer(fixtures.Fixture):
     :ivar contexts: by name, what answers for an offset and a length: a list
         of lists of (length, flags); each becomes a reply of its own
     :ivar hook: called with the name of each command, offset and length; may
-        raise OSError, for an error, or HangUp, and may take its time
+        raise OSError, for an error, HangUp or Silence, and may take its time
     :ivar deny: whether all exports are forbidden
     :ivar calls: what came, in order
     :ivar connections: how many there were
+    :ivar sessions: their threads
+    :ivar farewells: how many said good-bye
+    :param tcp: listen to a port, and not at a socket of UNIX
     """
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, tcp: bool = False) -> None:
         super().__init__()
+        self.tcp = tcp
         self.content = bytearray(content)
         self.size = len(content)
         self.flags = HAS_FLAGS | SEND_FLUSH | ZEROES | MULTI
@@ -63,6 +71,8 @@ class HostileServer(fixtures.Fixture):
         self.deny = False
         self.calls = []
         self.connections = 0
+        self.sessions = []
+        self.farewells = 0
         self.open = []
 
     def _setUp(self) -> None:
@@ -72,8 +82,15 @@ class HostileServer(fixtures.Fixture):
         self.addCleanup(self.stop)
 
     def start(self) -> None:
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(self.path)
+        if self.tcp:
+            self._listener = socket.socket()
+            # So that what the server does not read stays with the client.
+            self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1)
+            self._listener.bind(('127.0.0.1', 0))
+            self.port = self._listener.getsockname()[1]
+        else:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(self.path)
         self._listener.listen(16)
         self._acceptor = threading.Thread(
             target=self._accept, args=(self._listener,), daemon=True
@@ -103,9 +120,11 @@ class HostileServer(fixtures.Fixture):
                 return
             self.connections += 1
             self.open.append(connection)
-            threading.Thread(
+            session = threading.Thread(
                 target=self._serve, args=(connection,), daemon=True
-            ).start()
+            )
+            self.sessions.append(session)
+            session.start()
 
     def _serve(self, connection: socket.socket) -> None:
         with (
@@ -195,6 +214,7 @@ class _Session:
         )
         data = self.receive(length) if kind == _WRITE else b''
         if kind == _DISC:
+            self.server.farewells += 1
             raise HangUp
         name = 'status' if kind == _STATUS else NAMES.get(kind, str(kind))
         self.server.calls.append((name, offset, length))
@@ -202,6 +222,8 @@ class _Session:
             self.server.hook(name, offset, length)
         except OSError as e:
             self.fail(kind, cookie, e.errno or errno.EIO)
+            return
+        except Silence:
             return
         content = self.server.content
         if kind == _READ:
