@@ -132,7 +132,8 @@ def disbelieve(
 def leave(task: proxy_task.Task) -> None:
     """Let the snapshot that was read cost no more than an anchor does.
 
-    What fails costs space on the storage, and nothing else.
+    Only what the task's notes say was reduced becomes an anchor: what was not
+    may fill up the storage, and is removed by the server.
     """
     storage, known = task.spec.storage, task.spec.snapshot
     snapshot = task.taken
@@ -147,12 +148,13 @@ def leave(task: proxy_task.Task) -> None:
             return
         with task.lun() as (_, lun):
             lun.reduce_to_anchor(snapshot)
+        task.notes['reduced'] = True
     except (
         production_errors.ProductionError,
         job_control.JobStopped,
     ) as error:
         LOG.warning(
-            'Snapshot %s of job %s stays as large as it is: %s',
+            'Snapshot %s of job %s can not be an anchor: %s',
             snapshot.name,
             task.spec.id,
             error,

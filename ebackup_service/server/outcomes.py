@@ -234,7 +234,7 @@ def _acknowledge(
         bytes_stored=result.get('bytes_stored'),
     )
     if available:
-        snapshots.keep(session, job)
+        snapshots.keep(session, job, result)
     return available
 
 

@@ -194,17 +194,23 @@ def settle(session: orm.Session, job: job_rows.Job) -> None:
     )
 
 
-def keep(session: orm.Session, job: job_rows.Job) -> None:
+def keep(
+    session: orm.Session, job: job_rows.Job, result: dict[str, Any]
+) -> None:
     """Make what a backup has taken the anchor of its chain.
 
     In the transaction in which its image becomes available. Of a backup that
-    should have ended before, maybe since its volume was emptied, none stays.
+    should have ended before, maybe since its volume was emptied, none stays;
+    nor one that may still cost more than an anchor does.
     """
     for row in snapshot_rows.find(
         session, job_id=job.id, state=snapshot_rows.TAKEN
     ):
         storage = storage_rows.get(session, row.storage_id)
         if storage is None or not storage.anchors or job.cancel_reason:
+            continue
+        light = volume_storages.capabilities(storage).light_anchors
+        if light and not result.get('reduced'):
             continue
         snapshot_rows.condemn(
             session,

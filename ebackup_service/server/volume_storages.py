@@ -8,6 +8,7 @@ from typing import Any
 from oslo_config import cfg
 from sqlalchemy import orm
 
+from ebackup_service.production import base as production
 from ebackup_service.production import errors as production_errors
 from ebackup_service.production import registry
 from ebackup_service.rpc import messages
@@ -49,11 +50,15 @@ def reaching(
 
 def exported(storage: storage_rows.Storage) -> bool:
     """Whether Cinder exports volumes of a storage to proxies."""
+    return capabilities(storage).exported
+
+
+def capabilities(storage: storage_rows.Storage) -> production.Capabilities:
+    """What a storage can do; nothing, if its kind is not known here."""
     try:
-        cls = registry.storage_class(storage.kind)
+        return registry.storage_class(storage.kind).capabilities
     except production_errors.StorageUnknown:
-        return False
-    return cls.capabilities.exported
+        return production.Capabilities()
 
 
 def of_job(

@@ -196,13 +196,26 @@ class TestBackup(volumes_case.VolumesTestCase):
         self.assertEqual(1, len(self.known(state='anchor')))
         self.assertEqual([], reduced)
 
-    def test_what_can_not_be_reduced_is_no_failure(self):
-        def fail(lun, snapshot):
-            raise production_errors.SnapshotBusy('it is read')
+    def test_what_can_not_be_reduced_is_no_failure_and_no_anchor(self):
+        for error in (
+            production_errors.SnapshotBusy('it is read'),
+            control.JobStopped('enough'),
+        ):
 
-        self.patch(folder.FolderLun, 'reduce_to_anchor', fail)
-        self.back_up()
-        self.assertEqual(1, len(self.known(state='anchor')))
+            def fail(lun, snapshot, error=error):
+                raise error
+
+            with fixtures.MonkeyPatch(
+                f'{__name__}.folder.FolderLun.reduce_to_anchor', fail
+            ):
+                image, _ = self.back_up()
+            self.assertEqual('available', image.state)
+            self.assertEqual([], self.known(state='anchor'))
+            self.tidy()
+            self.assertEqual([], self.on_storage())
+        self.change(3)
+        _, result = self.back_up()
+        self.assert_compared(result, 'no snapshot of the last image')
 
 
 class TestCinderSnapshot(volumes_case.VolumesTestCase):
@@ -307,6 +320,8 @@ class TestInterrupted(volumes_case.VolumesTestCase):
             (folder.FolderLun, 'open_source', True),
             (server, 'commit_image', True),
             (server, 'commit_image', False),
+            (folder.FolderLun, 'reduce_to_anchor', True),
+            (folder.FolderLun, 'reduce_to_anchor', False),
         )
 
     def test_nothing_is_left_wherever_it_stops(self):
@@ -332,6 +347,12 @@ class TestInterrupted(volumes_case.VolumesTestCase):
                 self.assertIn(found, (before, self.content()))
             else:
                 self.assertEqual(expected, found)
+
+    def test_next_run_reduces_what_may_not_have_been(self):
+        task = self.interrupt(folder.FolderLun, 'reduce_to_anchor', True)
+        self.assertEqual([], self.known(state='anchor'))
+        self.goes_on(task)
+        self.assertEqual(1, len(self.known(state='anchor')))
 
     def test_taken_snapshot_is_gone(self):
         task = self.interrupt(folder.FolderLun, 'open_source', True)

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
+
 import sqlalchemy as sa
 
 from ebackup_service.rpc import messages
@@ -71,12 +73,16 @@ class SnapshotsTestCase(base.BaseTestCase):
         self.assertTrue(self.taken(spec, plan, snapshot_id).accepted)
         return plan.name
 
-    def back_up(self, snapshot_id='1'):
+    def succeed(self, spec, **more):
+        result = {'kind': 'full', 'reduced': True, **more}
+        self.fixture.finish(spec, result=result)
+
+    def back_up(self, snapshot_id='1', **result):
         """An available image, and the name of its snapshot."""
         spec = self.begin()
         name = self.take(spec, snapshot_id)
         self.fixture.commit(spec)
-        self.fixture.finish(spec, result={'kind': 'full'})
+        self.succeed(spec, **result)
         return images.show(self.catalog, spec.image.id), name
 
     def rows(self, **values):
@@ -254,7 +260,7 @@ class TestAnchor(SnapshotsTestCase):
         self.take(spec)
         self.fixture.commit(spec)
         self.assertEqual({'1': 'taken'}, self.states())
-        self.fixture.finish(spec, result={'kind': 'full'})
+        self.succeed(spec)
         self.assertEqual({'1': 'anchor'}, self.states())
 
     def test_next_backup_builds_upon_it(self):
@@ -289,12 +295,27 @@ class TestAnchor(SnapshotsTestCase):
         self.fixture.finish(spec, 'failed')
         self.assertEqual({'1': 'anchor', '2': 'condemned'}, self.states())
 
+    def test_what_nobody_says_was_reduced_is_none(self):
+        first, _ = self.back_up('1')
+        second, _ = self.back_up('2', reduced=False)
+        self.assertEqual('available', second.state)
+        self.assertEqual({'1': 'anchor', '2': 'condemned'}, self.states())
+        # and what comes next builds upon what the storage can compare with
+        self.assertEqual(first.id, self.begin().base.image_id)
+
+    def test_what_can_not_be_reduced_need_not_be(self):
+        storage = folder.FolderStorage
+        able = dataclasses.replace(storage.capabilities, light_anchors=False)
+        self.patch(storage, 'capabilities', able)
+        self.back_up('1', reduced=False)
+        self.assertEqual({'1': 'anchor'}, self.states())
+
     def test_image_that_was_deleted_meanwhile_leaves_none(self):
         spec = self.begin()
         self.take(spec)
         self.fixture.commit(spec)
         images.delete(self.catalog, spec.image.id)
-        self.fixture.finish(spec, result={'kind': 'full'})
+        self.succeed(spec)
         self.assertEqual({'1': 'condemned'}, self.states())
 
     def test_it_goes_with_its_image(self):
@@ -413,7 +434,7 @@ class TestAnchor(SnapshotsTestCase):
         self.take(spec, '2')
         self.fixture.commit(spec)
         self.refuse(image, 'volume-busy')
-        self.fixture.finish(spec, result={'kind': 'full'})
+        self.succeed(spec)
         made = images.show(self.catalog, spec.image.id)
         self.assertEqual('available', made.state)
         self.assertEqual({'1': 'condemned', '2': 'condemned'}, self.states())
