@@ -75,6 +75,11 @@ class AttachedStorage:
             attachment.get('changes'),
         )
 
+    def find_kept(
+        self, reference: base.Reference, key: str
+    ) -> base.Lun | None:
+        raise NotImplementedError
+
     def close(self) -> None:
         pass
 

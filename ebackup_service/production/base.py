@@ -365,6 +365,20 @@ class ProductionStorage(Protocol):
         """
         ...
 
+    def find_kept(self, reference: Reference, key: str) -> Lun | None:
+        """Where that LUN is, as long as it may have snapshots of ours.
+
+        Wherever it has gone meanwhile, if the storage can tell: into a trash,
+        or to another name. Only for storages with snapshots.
+
+        :param reference: to the volume as it was when the LUN was found
+        :param key: the LUN's
+        :returns: None only if it is gone for sure, with all its snapshots
+        :raises SourceUnavailable: what is reached is not where the LUN was
+        :raises: what find() raises
+        """
+        ...
+
     def close(self) -> None:
         """Let go of the connection; may be called twice."""
         ...

@@ -118,6 +118,11 @@ class ConnectorStorage:
             attached.detach()
             raise
 
+    def find_kept(
+        self, reference: base.Reference, key: str
+    ) -> base.Lun | None:
+        raise NotImplementedError
+
     def close(self) -> None:
         pass
 

@@ -173,5 +173,14 @@ class NbdStorage:
             lun.give(reference.snapshot.name)
         return lun
 
+    def find_kept(
+        self, reference: base.Reference, key: str
+    ) -> nbd_lun.NbdLun | None:
+        try:
+            lun = self.find(reference)
+        except errors.VolumeUnknown:
+            return None
+        return lun if lun.key == key else None
+
     def close(self) -> None:
         pass

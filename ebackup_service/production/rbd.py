@@ -119,6 +119,7 @@ class RbdStorage:
         self._library = library
         self._settings = settings
         self._credentials = credentials
+        self._lock_timeout = settings.get('lock_timeout', 40)
         self._calls = rbd_calls.Calls(check)
         self._lock = threading.Lock()
         self._cluster: rbd_cluster.Cluster | None = None
@@ -144,9 +145,7 @@ class RbdStorage:
                 'is the backup driver as new as this service?'
             )
         lun = rbd_lun.find(
-            self._connected(),
-            reference.name,
-            self._settings.get('lock_timeout', 40),
+            self._connected(), reference.name, self._lock_timeout
         )
         if reference.snapshot is not None:
             lun.given = lun.find_snapshot(reference.snapshot.name)
@@ -156,6 +155,13 @@ class RbdStorage:
                     f'{reference.snapshot.name}'
                 )
         return lun
+
+    def find_kept(
+        self, reference: base.Reference, key: str
+    ) -> 'rbd_lun.RbdLun | None':
+        return rbd_lun.find_kept(
+            self._connected(), reference.name, key, self._lock_timeout
+        )
 
     def close(self) -> None:
         with self._lock:

@@ -45,6 +45,32 @@ def find(
             ) from e
 
 
+def find_kept(
+    cluster: rbd_cluster.Cluster,
+    name: str | None,
+    key: str,
+    lock_timeout: float,
+) -> 'RbdLun | None':
+    """By the image's id, which it also has in the trash, or renamed.
+
+    :param name: that it had, for messages
+    :raises: AccessDenied, SourceUnavailable
+    """
+    place, _, image_id = key.rpartition('/')
+    if place != cluster.key:
+        raise errors.SourceUnavailable(
+            f'image {image_id} is in {place} (cluster/pool/namespace), and '
+            f"{cluster.key} is reached: correct the storage's mon_host, or "
+            "the ceph.conf on the proxy's host"
+        )
+    name = f'{name} (id {image_id})'
+    with cluster.library.explained(f'looking for {_shown(cluster, name)}'):
+        # Its header is there as long as it has a snapshot.
+        if cluster.image_size(image_id) is None:
+            return None
+    return RbdLun(cluster, name, image_id, lock_timeout)
+
+
 def _shown(cluster: rbd_cluster.Cluster, name: str) -> str:
     return f'image {cluster.pool}/{name}'
 

@@ -53,19 +53,15 @@ def _release(
 ) -> None:
     """It is gone afterwards, or was already."""
     volume = proxy_task.reference(one.volume, of_snapshot=False)
-    try:
-        found = storage.find(volume)
-    except production_errors.VolumeUnknown:
-        # No volume can be removed that has a snapshot.
+    found = storage.find_kept(volume, one.lun)
+    if found is None:
+        LOG.info(
+            'Volume %s is gone, and with it snapshot %s',
+            one.volume.id,
+            one.name,
+        )
         return
     with contextlib.closing(found) as lun:
-        if lun.key != one.lun:
-            LOG.warning(
-                'Volume %s was replaced; snapshot %s went with the other one',
-                one.volume.id,
-                one.name,
-            )
-            return
         if one.snapshot_id is not None:
             snapshot = production.Snapshot(one.snapshot_id, one.name)
         else:

@@ -97,6 +97,16 @@ class SnapshotTests:
         lun.drop_snapshot(lun.given)
         self.assertRaises(errors.SnapshotUnknown, self.storage.find, reference)
 
+    def test_volume_is_found_by_its_key(self):
+        lun = self.lun()
+        snapshot = lun.take_snapshot('one')
+        kept = self.storage.find_kept(self.reference(), lun.key)
+        self.addCleanup(kept.close)
+        self.assertEqual(lun.key, kept.key)
+        self.assertEqual(snapshot, kept.find_snapshot('one'))
+        kept.drop_snapshot(snapshot)
+        self.assertIsNone(lun.find_snapshot('one'))
+
     def test_volume_gives_no_snapshot(self):
         self.assertIsNone(self.lun().given)
 
@@ -233,6 +243,10 @@ class ChangedTests(conformance.DifferenceTests):
         key, one = lun.key, lun.take_snapshot('one')
         lun.close()
         self.recreate()
+        kept = self.storage.find_kept(self.reference(), key)
         if self.KEYS_DIFFER:
             self.assertNotEqual(key, self.lun().key)
+            self.assertIsNone(kept)
+        else:
+            self.assertIsNone(kept.find_snapshot('one'))
         self.assert_no_difference(one)

@@ -104,7 +104,9 @@ class _Faulty:
         def call(*arguments: Any) -> Any:
             found = self.faults.make(name, real, *arguments)
             wrap = self.VERBS[name]
-            return found if wrap is None else wrap(found, self.faults)
+            if wrap is None or found is None:
+                return found
+            return wrap(found, self.faults)
 
         return call
 
@@ -141,7 +143,7 @@ class Lun(_Faulty):
 
 
 class Storage(_Faulty):
-    VERBS = {'find': Lun, 'close': None}
+    VERBS = {'find': Lun, 'find_kept': Lun, 'close': None}
 
     def __init__(self, real: Any) -> None:
         super().__init__(real, Faults())

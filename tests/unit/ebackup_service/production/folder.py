@@ -91,6 +91,16 @@ class FolderStorage:
             raise errors.VolumeUnknown(f'there is no volume {reference.name}')
         return FolderLun(path, reference.snapshot)
 
+    def find_kept(
+        self, reference: base.Reference, key: str
+    ) -> 'FolderLun | None':
+        for entry in os.listdir(self.directory):
+            if entry.endswith('.d'):
+                lun = FolderLun(self.path(entry[:-2]), None)
+                if lun.key == key:
+                    return lun
+        return None
+
     def close(self) -> None:
         pass
 

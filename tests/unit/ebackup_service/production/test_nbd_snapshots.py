@@ -20,6 +20,9 @@ BLOCK = 1 << 16
 
 class SnapshotTestCase(base.BaseTestCase):
     FORM = 'qcow2'
+    REFERENCE = contract.Reference(
+        conformance.VOLUME_ID, name=nbd_servers.NAME
+    )
 
     def setUp(self):
         super().setUp()
@@ -29,9 +32,9 @@ class SnapshotTestCase(base.BaseTestCase):
         )
         self.lun = self.make_lun()
 
-    def make_lun(self, **options):
+    def storage(self, **options):
         server = self.server
-        storage = nbd.NbdStorage.from_conf(
+        return nbd.NbdStorage.from_conf(
             nbd_servers.configuration(server.directory, **options),
             {
                 'uri': f'nbd+unix:///{{name}}?socket={server.socket}',
@@ -40,9 +43,9 @@ class SnapshotTestCase(base.BaseTestCase):
             },
             {},
         )
-        lun = storage.find(
-            contract.Reference(conformance.VOLUME_ID, name=nbd_servers.NAME)
-        )
+
+    def make_lun(self, **options):
+        lun = self.storage(**options).find(self.REFERENCE)
         self.addCleanup(lun.close)
         return lun
 
@@ -430,11 +433,16 @@ class LifeTest(SnapshotTestCase):
         self.assertRaises(errors.VolumeUnknown, lun.take_snapshot, 'one')
 
     def test_volume_that_is_not_exported_may_have_snapshots(self):
+        def kept():
+            return self.storage().find_kept(self.REFERENCE, self.lun.key)
+
         self.server.execute('block-export-del', id='guest')
-        error = self.assertRaises(errors.SourceUnavailable, self.make_lun)
-        self.assertTrue(error.retryable)
+        for find in self.make_lun, kept:
+            error = self.assertRaises(errors.SourceUnavailable, find)
+            self.assertTrue(error.retryable)
         os.unlink(self.server.image)
         self.assertRaises(errors.VolumeUnknown, self.make_lun)
+        self.assertIsNone(kept())
 
     def test_volume_in_a_directory_that_is_not_there(self):
         snapshots = nbd_snapshots.Snapshots(None, '/nonexistent/a/b', '', None)

@@ -86,6 +86,65 @@ class FindTest(rbd_case.RbdTestCase):
         )
 
 
+class FindKeptTest(rbd_case.RbdTestCase):
+    def setUp(self):
+        super().setUp()
+        self.create(SIZE)
+        lun = self.lun()
+        self.key, self.snapshot = lun.key, lun.take_snapshot('ours')
+
+    def found(self, key=None, **settings):
+        return self.storage(**settings).find_kept(
+            self.reference(), key or self.key
+        )
+
+    def test_image_in_the_trash(self):
+        image_id = self.key.rpartition('/')[2]
+        rbd = self.library.RBD()
+        rbd.trash_move(self.ioctx, self.name)
+        self.addCleanup(rbd.trash_restore, self.ioctx, image_id, self.name)
+        lun = self.found()
+        self.assertEqual(self.snapshot, lun.find_snapshot('ours'))
+        lun.drop_snapshot(self.snapshot)
+        self.assertIsNone(lun.find_snapshot('ours'))
+
+    def test_renamed_image_and_another_one_of_its_name(self):
+        other = f'{self.name}-2'
+        self.library.RBD().rename(self.ioctx, self.name, other)
+        self.addCleanup(self.remove, other)
+        self.create(SIZE)
+        with self.image() as image:
+            image.create_snap('ours')
+        lun = self.found()
+        self.assertEqual(self.key, lun.key)
+        lun.drop_snapshot(self.snapshot)
+        self.assertIsNone(lun.find_snapshot('ours'))
+        self.assertEqual(['ours'], self.snapshots())
+
+    def test_image_that_is_gone(self):
+        self.remove()
+        self.create(SIZE)
+        self.assertIsNone(self.found())
+
+    def test_another_cluster_or_pool_may_have_it(self):
+        cluster, pool, namespace, image_id = self.key.split('/')
+        for place in (
+            ('00000000-0000-0000-0000-000000000000', pool),
+            (cluster, '4711'),
+        ):
+            key = '/'.join((*place, namespace, image_id))
+            error = self.assertRaises(
+                errors.SourceUnavailable, self.found, key
+            )
+            self.assertTrue(error.retryable)
+            self.assertIn('/'.join(place), str(error))
+            self.assertIn(f'{cluster}/{pool}', str(error))
+            self.assertLess(len(str(error)), 255)
+
+    def test_missing_pool_may_have_it(self):
+        self.assertRaises(errors.VolumeUnknown, self.found, pool='tapes')
+
+
 class SnapshotTest(rbd_case.RbdTestCase):
     def setUp(self):
         super().setUp()

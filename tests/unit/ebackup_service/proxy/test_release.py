@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import os
+
 import fixtures
 
 from ebackup_service.production import base as production
@@ -50,6 +52,22 @@ class TestRelease(volumes_case.VolumesTestCase):
         self.release()
         self.assertEqual(self.known(state='anchor'), self.known())
 
+    def test_volume_that_has_another_name(self):
+        self.back_up()
+        self.change(1)
+        self.back_up()
+        for end in '', '.d':
+            os.rename(self.path + end, f'{self.path}-2{end}')
+        self.release()
+        os.rename(f'{self.path}-2', self.path)
+        os.rename(f'{self.path}-2.d', f'{self.path}.d')
+        self.tidy()
+
+    def test_volume_that_is_not_found_may_be_there(self):
+        error = production_errors.VolumeUnknown('there is no such pool')
+        self.assertEqual(4, self.tries(error))
+        self.assertEqual(4, len(self.known(state='condemned')))
+
     def test_one_that_is_busy_keeps_nobody_waiting(self):
         for _ in range(3):
             self.back_up()
@@ -71,16 +89,17 @@ class TestRelease(volumes_case.VolumesTestCase):
             self.back_up()
         asked = []
 
-        def find(storage, reference):
+        def find(storage, reference, key):
             asked.append(reference)
             raise error
 
         self.announce()
         snapshots.schedule(self.catalog, self.conf)
         [spec] = self.fixture.assign().values()
-        self.patch(folder.FolderStorage, 'find', find)
+        self.patch(folder.FolderStorage, 'find_kept', find)
         task = self.fixture.task(spec)
         self.assertRaises(type(error), release.run, task)
+        self.fixture.finish(spec, 'failed')
         return len(asked)
 
     def test_storage_that_is_away(self):
