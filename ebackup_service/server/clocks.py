@@ -8,7 +8,7 @@ brought back: a beat at once, since none is ever meant to be ahead.
 Set forward, all leases and beats are over at once, though proxies work on and
 drivers are there. Nobody is given up then until they are over by this host's
 monotonic clock, too; and at no time by a later instant than the last that was
-compared with it.
+compared with it. Who has only begun to look can't know, and waits as well.
 """
 
 from collections.abc import Callable
@@ -58,9 +58,18 @@ class Watch:
     ) -> None:
         self._patience = patience
         self._monotonic = monotonic
+        # When it answered first.
+        self._began: float | None = None
         # When the database was asked, at the earliest, and what it said.
         self._last: tuple[float, int] | None = None
         self._until = 0.0
+
+    @property
+    def looked(self) -> float:
+        """Seconds for which a leap would have been seen."""
+        if self._began is None:
+            return 0.0
+        return self._monotonic() - self._began
 
     def look(self, catalog: database.Catalog) -> int | None:
         """To be called often: a leap is seen from one call to the next.
@@ -72,6 +81,8 @@ class Watch:
         with catalog.reader() as session:
             now = clock.read(session)
         after = self._monotonic()
+        if self._began is None:
+            self._began = after
         if self._last is not None:
             asked, then = self._last
             gained = (now - then) / 1000 - (after - asked)

@@ -7,6 +7,7 @@ behind it, it never reaches beyond the driver's last beat plus
 """
 
 import dataclasses
+import math
 from typing import Any
 
 from oslo_config import cfg
@@ -152,13 +153,20 @@ def _heartbeat_lost(job: job_rows.Job, seconds: float) -> str:
 
 @database.retried
 def expire(
-    catalog: database.Catalog, conf: cfg.ConfigOpts, latest: int | None = None
+    catalog: database.Catalog,
+    conf: cfg.ConfigOpts,
+    latest: int | None = None,
+    looked: float = math.inf,
 ) -> None:
     """End, or take back, every job that waited or ran without a sign.
 
     :param latest: the instant, in milliseconds, by which that is over; None:
         now by the database's clock
+    :param looked: seconds for which this server has been looking; before a
+        lease and the margin, the clock may have leapt just before it did
     """
+    if looked <= conf.server.lease + MARGIN:
+        return
     with catalog.reader() as session:
         if not job_rows.unfinished(session):
             return

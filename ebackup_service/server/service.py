@@ -7,7 +7,6 @@ and several of them may run on one catalog.
 
 from collections.abc import Callable
 import threading
-import time
 from typing import TypeVar
 
 from oslo_config import cfg
@@ -50,7 +49,6 @@ class ServerService:
         self._conf = conf
         self._catalog = catalog
         self._clock = clocks.Watch(conf.server.lease + leases.MARGIN)
-        self._began = time.monotonic()
         self._proxies = clients.ProxyClient(transport)
         self._listener = listeners.listen(
             transport,
@@ -104,7 +102,13 @@ class ServerService:
         self._try(clocks.bring_back, self._catalog, self._conf)
         now = self._try(self._clock.look, self._catalog)
         if now is not None:
-            self._try(leases.expire, self._catalog, self._conf, now)
+            self._try(
+                leases.expire,
+                self._catalog,
+                self._conf,
+                now,
+                self._clock.looked,
+            )
         self._try(deletions.resume, self._catalog)
         self._try(collection.schedule, self._catalog, self._conf)
         self._try(verification.schedule, self._catalog, self._conf)
@@ -116,7 +120,7 @@ class ServerService:
                 self._conf,
                 self._proxies,
                 now,
-                time.monotonic() - self._began,
+                self._clock.looked,
             )
         self._try(history.forget, self._catalog, self._conf)
 

@@ -160,6 +160,11 @@ class TestWatch(ClockTestCase):
     def test_set_back_nothing_is_over_too_early(self):
         self.assertTrue(self.look_after(1.0, -DAY))
 
+    def test_what_is_before_the_first_look_is_not_seen(self):
+        self.look_after(5.0, 5.0)
+        self.assertEqual(5.0, self.watch.looked)
+        self.assertEqual(0.0, clocks.Watch(17.0, lambda: self.now).looked)
+
     def test_server_that_was_suspended(self):
         # Its monotonic clock may stand still then.
         self.assertFalse(self.look_after(0.0, 60.0))
@@ -179,7 +184,13 @@ class TestSetForward(base.BaseTestCase):
         self.catalog = self.fixture.catalog
         self.clock = self.useFixture(clock_fixture.DatabaseClock(self.catalog))
         self.fixture.make_repository()
+        self.have_looked(3600.0)
         self.fixture.server.tick()
+
+    def have_looked(self, seconds):
+        self.useFixture(
+            fixtures.MockPatchObject(clocks.Watch, 'looked', seconds)
+        )
 
     def leap(self):
         self.clock.ahead += DAY
@@ -194,6 +205,24 @@ class TestSetForward(base.BaseTestCase):
             self.catalog, self.fixture.conf, job.id, spec.token, {}
         )
         self.assertEqual((False, 'lease-lost'), (grant.granted, grant.reason))
+
+    def test_server_that_started_after_it_gives_nobody_up_for_a_lease(self):
+        _, waiting = self.fixture.reserve()
+        running = repositories.collect(self.catalog, 'default')
+        self.fixture.run(running.id)
+        self.clock.ahead += DAY
+        server = self.fixture.start_server()
+        for seconds, states in (
+            (0.0, ('pending', 'running')),
+            (16.9, ('pending', 'running')),
+            (17.1, ('failed', 'pending')),
+        ):
+            self.have_looked(seconds)
+            server.tick()
+            found = tuple(
+                self.fixture.job(job.id).state for job in (waiting, running)
+            )
+            self.assertEqual(states, found, seconds)
 
     def leap_right_after_a_look(self):
         look = clocks.Watch.look
