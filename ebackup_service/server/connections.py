@@ -161,15 +161,28 @@ def _handed_over(
 
 
 def left(
-    catalog: database.Catalog, volume_id: str
+    catalog: database.Catalog, volume_id: str | None
 ) -> list[connection_rows.Connection]:
-    """What was exported for jobs of a volume that ended, and may be still."""
+    """What was exported for jobs of a volume that ended, and may be still.
+
+    Nothing of a job if an unfinished one has some of the same: to end it
+    would end that one's. All of a job, or nothing: its rows go together.
+    """
+    if volume_id is None:
+        return []
     with catalog.reader() as session:
         found = connection_rows.of_volume(session, volume_id)
         running = {
             job.id for job in job_rows.unfinished(session, volume_id=volume_id)
         }
-    return [one for one in found if one.job_id not in running]
+    used = {_export(one) for one in found if one.job_id in running}
+    kept = {one.job_id for one in found if _export(one) in used}
+    return [one for one in found if one.job_id not in kept]
+
+
+def _export(row: connection_rows.Connection) -> tuple[str, str, str]:
+    """What is the same to Cinder, for whichever job."""
+    return row.exported_type, row.exported_id, row.proxy
 
 
 @database.retried

@@ -310,6 +310,52 @@ class TestLeft(ConnectionsTestCase):
         )
         self.assertEqual('there', self.left()[1].connector['host'])
 
+    def end(self, job, host='here', state='failed'):
+        spec = self.assign(job, host)
+        self.fixture.renew(spec)
+        self.fixture.finish(spec, state)
+
+    def test_nothing_that_another_job_uses(self):
+        left = self.reserve(exported=self.volume_id)
+        self.end(left)
+        user = self.reserve(exported=self.volume_id)
+        self.assertEqual([left.id], [one.job_id for one in self.left()])
+        self.assign(user)
+        self.assertEqual([], self.left())
+        # The last to use it names it.
+        jobs.cancel(self.catalog, user.id)
+        self.assertEqual(
+            [left.id, user.id], [one.job_id for one in self.left()]
+        )
+
+    def test_nothing_that_another_job_has_used_and_may_have_still(self):
+        self.end(self.reserve(exported=self.volume_id))
+        user = self.reserve(exported=self.volume_id)
+        self.end(user, state='returned')
+        self.assertEqual('pending', self.fixture.job(user.id).state)
+        self.assertEqual([], self.left())
+
+    def test_what_another_job_has_differently(self):
+        left = self.reserve(exported=self.volume_id)
+        self.end(left)
+        self.assign(self.reserve(kind='snapshot', exported=self.volume_id))
+        self.assign(self.reserve())
+        self.fixture.age_proxy('here', 1000)
+        self.assign(self.reserve(exported=self.volume_id), 'there')
+        self.assertEqual([left.id], [one.job_id for one in self.left()])
+
+    def test_all_of_a_job_or_nothing(self):
+        left = self.reserve(exported=self.volume_id)
+        self.end(left, state='returned')
+        self.fixture.age_proxy('here', 1000)
+        self.end(left, 'there')
+        self.assertEqual(2, len(self.left()))
+        self.assign(self.reserve(exported=self.volume_id), 'there')
+        self.assertEqual([], self.left())
+
+    def test_job_without_a_volume(self):
+        self.assertEqual([], connections.left(self.catalog, None))
+
     def test_until_the_driver_says_that_it_is_ended(self):
         job = self.reserve()
         spec = self.assign(job)
