@@ -52,7 +52,7 @@ def hand_out(
     if job.kind == job_rows.BACKUP and image:
         given = snapshots.given(session, job)
         if not job.runs:
-            pin = _base(session, image)
+            pin = _base(session, image, storage)
     seconds = max(leases.length(conf, job, now), 0.0)
     attachment, needs = job.attachment, None
     of = volume_storages.of_job(session, job)
@@ -80,9 +80,9 @@ def hand_out(
     tree = None if pin is None else messages.TreeSpec(**pin)
     held, anchor = None, None
     if job.kind == job_rows.BACKUP and image:
-        anchor = _anchor(session, image, pin)
+        anchor = _anchor(session, image, storage, pin)
     elif job.kind == job_rows.RESTORE and storage:
-        held, anchor = _held(session, job)
+        held, anchor = _held(session, job, storage)
     return messages.JobSpec(
         id=job.id,
         kind=job.kind,
@@ -126,12 +126,16 @@ def _begun(job: job_rows.Job) -> messages.Checkpoint | None:
 
 
 def _base(
-    session: orm.Session, image: image_rows.Image
+    session: orm.Session,
+    image: image_rows.Image,
+    storage: messages.StorageSpec | None,
 ) -> dict[str, Any] | None:
     """The image that the storage knows the difference to, or the newest."""
     assert image.chain_id is not None and image.chunk_size is not None
     base = image_rows.newest(session, image.chain_id, image.chunk_size)
-    anchor = snapshots.anchor(session, image.chain_id)
+    anchor = None
+    if storage is not None:
+        anchor = snapshots.anchor(session, image.chain_id, storage.id)
     if anchor is not None:
         known = image_rows.get(session, anchor.image_id)
         if (
@@ -144,23 +148,30 @@ def _base(
 
 
 def _anchor(
-    session: orm.Session, image: image_rows.Image, pin: dict[str, Any] | None
+    session: orm.Session,
+    image: image_rows.Image,
+    storage: messages.StorageSpec | None,
+    pin: dict[str, Any] | None,
 ) -> messages.SnapshotSpec | None:
     """What the storage has of the image that a backup has as base."""
-    if pin is None or image.chain_id is None:
+    if pin is None or image.chain_id is None or storage is None:
         return None
-    return snapshots.anchor_of(session, image.chain_id, pin['image_id'])
+    return snapshots.anchor_of(
+        session, image.chain_id, storage.id, pin['image_id']
+    )
 
 
 def _held(
-    session: orm.Session, job: job_rows.Job
+    session: orm.Session, job: job_rows.Job, storage: messages.StorageSpec
 ) -> tuple[messages.TreeSpec | None, messages.SnapshotSpec | None]:
     """What a volume held when one of its images was made, and its anchor.
 
     Nobody pins that image: should it be deleted meanwhile, more is written.
     """
     assert job.volume_id is not None
-    for image_id, spec in snapshots.anchors_of_volume(session, job.volume_id):
+    for image_id, spec in snapshots.anchors_of_volume(
+        session, job.volume_id, storage.id
+    ):
         image = image_rows.get(session, image_id)
         if (
             image is not None

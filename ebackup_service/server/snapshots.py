@@ -149,32 +149,44 @@ def given(
 
 
 def anchor(
-    session: orm.Session, chain_id: int
+    session: orm.Session, chain_id: int, storage_id: str
 ) -> snapshot_rows.Snapshot | None:
-    """The chain's anchor, if it has one."""
+    """The chain's anchor, if it has one on that storage.
+
+    One on another is of another LUN, though that may have the same key.
+    """
     for row in snapshot_rows.find(
-        session, chain_id=chain_id, state=snapshot_rows.ANCHOR
+        session,
+        chain_id=chain_id,
+        storage_id=storage_id,
+        state=snapshot_rows.ANCHOR,
     ):
         return row
     return None
 
 
 def anchor_of(
-    session: orm.Session, chain_id: int, image_id: str
+    session: orm.Session,
+    chain_id: int,
+    storage_id: str,
+    image_id: str,
 ) -> messages.SnapshotSpec | None:
-    """The chain's anchor, if it is of that image."""
-    row = anchor(session, chain_id)
+    """The chain's anchor on that storage, if it is of that image."""
+    row = anchor(session, chain_id, storage_id)
     if row is None or row.image_id != image_id:
         return None
     return _spec(row)
 
 
 def anchors_of_volume(
-    session: orm.Session, volume_id: str
+    session: orm.Session, volume_id: str, storage_id: str
 ) -> list[tuple[str, messages.SnapshotSpec]]:
-    """The anchors of all chains of a volume, with their images' ids."""
+    """Those on a storage of all a volume's chains, with their images' ids."""
     rows = snapshot_rows.find(
-        session, _of_volume(volume_id), state=snapshot_rows.ANCHOR
+        session,
+        _of_volume(volume_id),
+        storage_id=storage_id,
+        state=snapshot_rows.ANCHOR,
     )
     return [(row.image_id, _spec(row)) for row in reversed(rows)]
 

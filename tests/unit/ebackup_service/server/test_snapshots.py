@@ -269,6 +269,40 @@ class TestAnchor(SnapshotsTestCase):
         self.assertEqual(image.id, spec.base.image_id)
         self.assertEqual(messages.SnapshotSpec('lun', name, '1'), spec.anchor)
 
+    def test_storage_is_not_told_of_one_on_another(self):
+        """Which has keys of its own, such as the numbers of its LUNs."""
+        first, _ = self.back_up()
+        snapshot = {'id': catalog_fixture.new_id(), 'name': 's', 'size': 5}
+        spec = self.begin(snapshot=snapshot)
+        newest = spec.image.id
+        self.fixture.commit(spec)
+        self.fixture.finish(spec, result={'kind': 'incremental'})
+        other = 'node@other'
+        storages.create(
+            *(self.catalog, self.conf, 'two', folder.KIND),
+            backends=[other],
+            settings={'directory': '/elsewhere'},
+        )
+        spec = self.begin(host=f'{other}#pool')
+        self.assertEqual('two', spec.storage.name)
+        self.assertEqual(newest, spec.base.image_id)
+        self.assertIsNone(spec.anchor)
+        self.fixture.finish(spec, 'failed')
+        for host, held in ((folder.HOST, first.id), (f'{other}#pool', None)):
+            job = self.fixture.restore(
+                *(first, self.volume_id),
+                volume={
+                    **folder.volume('volume'),
+                    'host': host,
+                    'size': first.size,
+                },
+                volume_is_new=False,
+            )
+            spec = self.renew(self.assign(job))
+            self.assertEqual(held, spec.base and spec.base.image_id)
+            self.assertIs(held is None, spec.anchor is None)
+            self.fixture.finish(spec, 'failed')
+
     def test_newer_one_takes_its_place(self):
         self.back_up('1')
         self.back_up('2')
