@@ -117,7 +117,12 @@ class RepositoryTestCase(CauseTestCase):
         kept = self.succeeds(self.volume, container=self.name)
         elsewhere = self.repository.with_suffix('.elsewhere')
         self.repository.rename(elsewhere)
-        self.fails(f'.*{self.repository}', self.volume, container=self.name)
+        self.fails(
+            "The repository's directory is missing or no directory: "
+            f'{self.repository};',
+            self.volume,
+            container=self.name,
+        )
         elsewhere.rename(self.repository)
         self.assertEqual(self.digest, self.sha256(self.restore(kept)))
         self.succeeds(self.volume, container=self.name)

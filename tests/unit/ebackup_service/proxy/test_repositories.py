@@ -21,9 +21,13 @@ class TestOpened(base.BaseTestCase):
 
     def refused(self, error, **values):
         spec = dataclasses.replace(self.spec, **values)
-        with self.assertRaisesRegex(error, '.'):
-            with repositories.opened(spec):
-                pass
+        found = self.assertRaises(error, self.open, spec)
+        self.assertIs(error, type(found))
+        return found
+
+    def open(self, spec):
+        with repositories.opened(spec):
+            pass
 
     def test_right_one_opens(self):
         with repositories.opened(self.spec) as repo:
@@ -48,9 +52,10 @@ class TestOpened(base.BaseTestCase):
         self.refused(repository_errors.ForeignOwner)
 
     def test_place_that_is_not_mounted_is_refused(self):
-        self.refused(
-            repository_errors.RepositoryError, url='file:///no/such/place'
+        error = self.refused(
+            repository_errors.StorageUnavailable, url='file:///no/such/place'
         )
+        self.assertIn('missing or no directory: /no/such/place;', str(error))
 
     def test_floor(self):
         with repositories.opened(self.spec) as repo:
