@@ -52,8 +52,11 @@ OPTS: list[cfg.Opt] = [
         'minimum_free',
         default=GIB,
         min=0,
-        help='Bytes that have to be free in a repository; with less than '
-        'that backups are refused, while restores and deletions go on.',
+        help='Bytes that have to be free in a repository when a backup '
+        'begins; with less than that it is refused, while restores and '
+        'deletions go on. It is not looked at again: if the storage is full '
+        'before the backup ends, that fails, and what it has stored is '
+        'removed.',
     ),
 ]
 
