@@ -275,10 +275,10 @@ def _commit(task: proxy_task.Task, root: repository_root.Root) -> None:
     )
     # Asked again after a lost answer it is the same commit.
     decision = patience.until_answered(
+        task,
         lambda: task.server.commit_image(
             task.spec.id, task.spec.token, commit
         ),
-        task.control.check,
     )
     if not decision.accepted:
         raise errors.Fenced(

@@ -173,7 +173,7 @@ class _Catalog:
             self._check(decision.accepted)
 
     def _ask(self, ask: Callable[[], _Answer]) -> _Answer:
-        return patience.until_answered(ask, self._task.control.check)
+        return patience.until_answered(self._task, ask)
 
     def _check(self, accepted: bool) -> None:
         if not accepted:

@@ -18,6 +18,12 @@ class Fenced(ProxyError):
     retryable = True
 
 
+class ServerFailed(ProxyError):
+    """The server fails each time that it is asked; see its log."""
+
+    kind = 'internal-error'
+
+
 class RepositoryFull(ProxyError):
     """Less is free than the floor below which backups are refused."""
 

@@ -106,8 +106,8 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
 
     def live(image_ids: list[str]) -> liveness.Live:
         answer = patience.until_answered(
+            task,
             lambda: task.server.live(task.spec.id, task.spec.token, image_ids),
-            task.control.check,
         )
         if not answer.accepted:
             raise errors.Fenced(

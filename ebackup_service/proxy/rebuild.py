@@ -7,7 +7,6 @@ catalog knows by then is only compared.
 
 from collections.abc import Callable
 import json
-import time
 from typing import Any, TypeVar
 
 from oslo_log import log
@@ -33,8 +32,6 @@ _BATCH = 200
 _BATCH_BYTES = 1024 * 1024
 # More sentences than that would be more than a result should carry.
 _MOST_SENTENCES = 100
-# Seconds after which another run may have better luck with the server.
-_PATIENCE = 120.0
 
 
 def run(task: proxy_task.Task) -> dict[str, Any]:
@@ -274,15 +271,7 @@ class _Report:
             self.send()
 
     def _ask(self, ask: Callable[[], _Answer]) -> _Answer:
-        """:raises errors.Fenced: no server answers; another run may go on"""
-        end = time.monotonic() + _PATIENCE
-
-        def check() -> None:
-            self._task.control.check()
-            if time.monotonic() > end:
-                raise errors.Fenced('The server does not answer.')
-
-        return patience.until_answered(ask, check)
+        return patience.until_answered(self._task, ask)
 
     def _check(self, accepted: bool) -> None:
         if not accepted:

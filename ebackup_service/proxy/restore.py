@@ -126,10 +126,10 @@ def _tell(task: proxy_task.Task, lost: extents.Extents) -> None:
     assert spec.tree is not None
     report = damage.Report([damage.Image(spec.tree.image_id, lost.to_json())])
     decision = patience.until_answered(
+        task,
         functools.partial(
             task.server.take_damage, spec.id, spec.token, report
         ),
-        task.control.check,
     )
     if not decision.accepted:
         raise errors.Fenced(f'The server gave restore {spec.id} up.')

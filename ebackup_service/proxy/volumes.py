@@ -198,21 +198,22 @@ def _check_still(task: proxy_task.Task) -> None:
 
 
 def _take(task: proxy_task.Task, lun: production.Lun) -> production.Snapshot:
-    spec, check = task.spec, task.control.check
+    spec = task.spec
     plan = patience.until_answered(
-        lambda: task.server.plan_snapshot(spec.id, spec.token, lun.key), check
+        task,
+        lambda: task.server.plan_snapshot(spec.id, spec.token, lun.key),
     )
     if not plan.accepted:
         raise errors.Fenced(f'The server refused a snapshot for job {spec.id}')
-    check()
+    task.control.check()
     snapshot = lun.take_snapshot(plan.name)
     LOG.info('Job %s has taken snapshot %s', spec.id, snapshot.name)
     # Asked again after a lost answer it is the same snapshot.
     decision = patience.until_answered(
+        task,
         lambda: task.server.snapshot_taken(
             spec.id, spec.token, snapshot.name, snapshot.id
         ),
-        check,
     )
     if not decision.accepted:
         raise errors.Fenced(

@@ -217,11 +217,15 @@ class ServerClient:
                 {}, method, **arguments
             )
         except Exception as error:
-            if _is_of_version(error):
+            if _is(error, oslo_messaging.UnsupportedVersion):
                 raise errors.PeerUnreachable(
                     f'The server does not understand {method!r}: it is older '
                     'than this proxy, whose messages are of version '
                     f'{topics.VERSION}; upgrade the servers first'
+                ) from error
+            if _is(error, errors.PeerFailed):
+                raise errors.PeerErred(
+                    f'The server has an error: {_brief(error)}'
                 ) from error
             # not only MessagingException: what the driver below raises when
             # its broker goes away in the middle comes through as it is
@@ -287,10 +291,10 @@ def _cast(client: Any, method: str, **arguments: Any) -> None:
         ) from error
 
 
-def _is_of_version(error: Exception) -> bool:
-    """Whether the other side does not know messages of our version."""
-    kind = oslo_messaging.UnsupportedVersion.__name__
-    return kind in (type(error).__name__, getattr(error, 'exc_type', ''))
+def _is(error: Exception, kind: type[Exception]) -> bool:
+    """Whether the other side has raised that; a bus may only tell its name."""
+    names = (type(error).__name__, getattr(error, 'exc_type', ''))
+    return kind.__name__ in names
 
 
 def _brief(error: Exception) -> str:

@@ -12,6 +12,10 @@ class PeerUnreachable(Exception):
     """No answer, or the other side failed to answer; may be tried again."""
 
 
+class PeerErred(PeerUnreachable):
+    """The other side answered that it failed; it may do so each time."""
+
+
 # untyped base
 class PeerFailed(oslo_messaging.MessagingException):  # type: ignore[misc]
     """The other side failed in a way it did not expect; see its log."""

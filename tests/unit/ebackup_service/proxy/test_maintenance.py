@@ -4,17 +4,22 @@ import errno
 import os
 from unittest import mock
 
+import fixtures
+
 from ebackup_service.engine import control
 from ebackup_service.proxy import backup
 from ebackup_service.proxy import check
 from ebackup_service.proxy import errors
+from ebackup_service.proxy import failures
 from ebackup_service.proxy import maintenance
+from ebackup_service.proxy import patience
 from ebackup_service.proxy import restore
 from ebackup_service.repository import collector
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import markers
 from ebackup_service.server.catalog import image as image_rows
+from ebackup_service.server import collection
 from ebackup_service.server import images
 from ebackup_service.server import repositories
 from tests import base
@@ -158,6 +163,19 @@ class TestCollect(UpkeepTestCase):
         self.assertEqual(set(), self.packs())
         self.assertEqual(0, result['usage']['packs'])
         self.assertGreater(result['bytes_removed'], 2 * CHUNK)
+
+    def test_server_that_always_fails_to_say_what_lives_ends_it(self):
+        task = self.collect()
+        self.useFixture(fixtures.MockPatchObject(patience, '_LEASES', 0))
+        self.useFixture(
+            fixtures.MockPatchObject(collection, 'live', side_effect=KeyError)
+        )
+        error = self.assertRaises(
+            errors.ServerFailed, maintenance.collect, task
+        )
+        self.assertIn('live failed: KeyError', str(error))
+        outcome = failures.outcome(task.spec, error, None)
+        self.assertEqual('failed', outcome.state)
 
     def test_what_is_in_use_is_kept(self):
         image = self.fixture.backup(self.path)

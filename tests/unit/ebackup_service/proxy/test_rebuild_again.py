@@ -7,6 +7,7 @@ import fixtures
 
 from ebackup_service.engine import control
 from ebackup_service.proxy import errors
+from ebackup_service.proxy import patience
 from ebackup_service.proxy import rebuild
 from ebackup_service.repository import layout
 from ebackup_service.server import images
@@ -71,7 +72,7 @@ class TestAgain(test_rebuild.RebuildTestCase):
         self.assertEqual({i.id for i in self.made}, self.known())
 
     def test_server_that_never_answers_ends_the_run(self):
-        self.useFixture(fixtures.MockPatchObject(rebuild, '_PATIENCE', 0.1))
+        self.useFixture(fixtures.MockPatchObject(patience, '_SILENCE', 0.1))
         task = self.begin()
         self.new.bus.break_down()
         self.assertRaises(errors.Fenced, rebuild.run, task)

@@ -161,6 +161,33 @@ class TestOtherVersions(ClientsTestCase):
         self.assertEqual('run_job', heard.get(timeout=10)[0])
 
 
+class TestErrors(ClientsTestCase):
+    """The server itself fails: that is told from one that is away."""
+
+    def check(self):
+        error = self.assertRaises(
+            errors.PeerErred, self.bus.server_client().live, 'j', 1, []
+        )
+        self.assertIn('live failed: KeyError', str(error))
+
+    def test_what_the_server_raised(self):
+        played = PlayedServer()
+        played.live = listeners.answered(self.live)
+        self.bus.listen(topics.SERVER, 'any', played)
+        self.check()
+
+    def live(self, context, **arguments):
+        raise KeyError('nobody expected it')
+
+    live.__name__ = 'live'
+
+    def test_across_a_real_bus_as_well(self):
+        self.bus.break_down(
+            oslo_messaging.RemoteError('PeerFailed', 'live failed: KeyError')
+        )
+        self.check()
+
+
 class TestSilence(ClientsTestCase):
     def test_nobody_answers(self):
         client = self.bus.server_client()
