@@ -231,13 +231,13 @@ def _checkpoint(task: proxy_task.Task, reached: engine.Checkpoint) -> None:
     does not count before that.
 
     :raises: errors.Fenced, the job is another proxy's, or nobody's, by now;
-        JobStopped
+        and what until_answered() raises
     """
     tree = None if reached.tree is None else reached.tree.to_json()
     told = messages.Checkpoint(tree, reached.leaf, reached.total)
     decision = patience.until_answered(
+        task,
         lambda: task.server.checkpoint(task.spec.id, task.spec.token, told),
-        task.control.check,
     )
     if not decision.accepted:
         raise errors.Fenced(
