@@ -184,7 +184,7 @@ def anchors_of_volume(
     """Those on a storage of all a volume's chains, with their images' ids."""
     rows = snapshot_rows.find(
         session,
-        _of_volume(volume_id),
+        _of_volumes([volume_id]),
         storage_id=storage_id,
         state=snapshot_rows.ANCHOR,
     )
@@ -252,13 +252,15 @@ def forsake(session: orm.Session, image_id: str) -> None:
 def forsake_volume(session: orm.Session, volume_id: str) -> None:
     """Let the anchors go of all chains of a volume."""
     snapshot_rows.condemn(
-        session, (snapshot_rows.ANCHOR,), 0, _of_volume(volume_id)
+        session, (snapshot_rows.ANCHOR,), 0, _of_volumes([volume_id])
     )
 
 
-def _of_volume(volume_id: str) -> sa.ColumnElement[bool]:
+def _of_volumes(volume_ids: Iterable[str]) -> sa.ColumnElement[bool]:
     return models.Snapshot.chain_id.in_(
-        sa.select(models.Chain.id).where(models.Chain.volume_id == volume_id)
+        sa.select(models.Chain.id).where(
+            models.Chain.volume_id.in_([*volume_ids])
+        )
     )
 
 
@@ -293,14 +295,24 @@ def _due(session: orm.Session) -> dict[tuple[str, str], list[str]]:
         for job in unfinished
         if job.kind == job_rows.RELEASE
     }
-    used = {
-        job.volume_id for job in unfinished if job.kind in job_rows.DATA_KINDS
-    }
-    due: dict[tuple[str, str], list[str]] = {}
-    for row in snapshot_rows.releasable(session, _BATCH):
-        key = (row.storage_id, row.repository_id)
-        if key not in busy and row.volume['id'] not in used:
-            due.setdefault(key, []).append(row.id)
+    used = [
+        job.volume_id
+        for job in unfinished
+        if job.kind in job_rows.DATA_KINDS and job.volume_id is not None
+    ]
+    due = {}
+    for storage_id, repository_id in snapshot_rows.releasing(session):
+        if (storage_id, repository_id) in busy:
+            continue
+        rows = snapshot_rows.releasable(
+            session,
+            _BATCH,
+            sa.not_(_of_volumes(used)),
+            storage_id=storage_id,
+            repository_id=repository_id,
+        )
+        if rows:
+            due[storage_id, repository_id] = [row.id for row in rows]
     return due
 
 

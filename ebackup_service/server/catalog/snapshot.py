@@ -125,25 +125,43 @@ def condemn(
     )
 
 
-def releasable(session: orm.Session, limit: int) -> list[Snapshot]:
-    """Those that may be removed now, the oldest first.
+def releasing(session: orm.Session) -> list[tuple[str, str]]:
+    """Storages, with repositories, of those that may be removed now."""
+    query = (
+        sa.select(models.Snapshot.storage_id, models.Snapshot.repository_id)
+        .where(*_releasable())
+        .distinct()
+    )
+    return [row._tuple() for row in session.execute(query)]
 
-    What waits for longer than anything does is of a clock that was set back.
-    """
-    latest = clock.now() + clock.milliseconds(_LONGEST)
+
+def releasable(
+    session: orm.Session,
+    limit: int,
+    *conditions: sa.ColumnElement[bool],
+    **values: Any,
+) -> list[Snapshot]:
+    """Those of find() that may be removed now, the longest due first."""
     query = (
         sa.select(models.Snapshot)
-        .where(models.Snapshot.state == CONDEMNED)
-        .where(
-            sa.or_(
-                models.Snapshot.release_after <= clock.now(),
-                models.Snapshot.release_after > latest,
-            )
-        )
+        .where(*_releasable(), *conditions)
+        .filter_by(**values)
         .order_by(models.Snapshot.release_after, models.Snapshot.id)
         .limit(limit)
     )
     return [_snapshot(model) for model in session.scalars(query)]
+
+
+def _releasable() -> tuple[sa.ColumnElement[bool], ...]:
+    """What waits for longer than anything does is of a clock set back."""
+    latest = clock.now() + clock.milliseconds(_LONGEST)
+    return (
+        models.Snapshot.state == CONDEMNED,
+        sa.or_(
+            models.Snapshot.release_after <= clock.now(),
+            models.Snapshot.release_after > latest,
+        ),
+    )
 
 
 def remove(session: orm.Session, ids: Collection[str]) -> None:

@@ -591,6 +591,52 @@ class TestRelease(SnapshotsTestCase):
         self.assertEqual([plan.name], names)
         self.assertIsNone(release.release[0].snapshot_id)
 
+    def condemn_many(self):
+        """On a storage, as many as one job removes, and longer than others."""
+        self.condemn()
+        [row] = self.rows()
+        values = dataclasses.asdict(row) | {'release_after': 1}
+        with self.catalog.writer() as session:
+            for number in range(snapshots._BATCH):
+                values.update(id=catalog_fixture.new_id(), name=f'{number}')
+                snapshot_rows.insert(session, **values)
+
+    def condemn_elsewhere(self):
+        storages.create(
+            *(self.catalog, self.conf, 'two', folder.KIND),
+            backends=['node@other'],
+            settings={'directory': '/elsewhere'},
+        )
+        spec = self.begin(host='node@other#pool')
+        name = self.take(spec, '2')
+        self.fixture.finish(spec, 'failed')
+        return name
+
+    def test_no_storage_waits_for_another(self):
+        self.condemn_many()
+        name = self.condemn_elsewhere()
+        released = {
+            spec.storage.name: names for spec, names in self.schedule()
+        }
+        self.assertEqual(snapshots._BATCH, len(released['one']))
+        self.assertEqual([name], released['two'])
+
+    def test_no_storage_waits_for_one_that_is_busy(self):
+        self.condemn_many()
+        self.schedule()
+        name = self.condemn_elsewhere()
+        [(_, names)] = self.schedule()
+        self.assertEqual([name], names)
+
+    def test_no_volume_waits_for_another(self):
+        self.condemn_many()
+        used, self.volume_id = self.volume_id, catalog_fixture.new_id()
+        name = self.condemn('2')
+        self.volume_id = used
+        self.begin()
+        [(_, names)] = self.schedule()
+        self.assertEqual([name], names)
+
     def test_not_while_the_volume_is_backed_up(self):
         self.condemn('1')
         spec = self.begin()

@@ -59,10 +59,16 @@ class SnapshotTests:
         with self.catalog.writer() as session:
             return snapshot_rows.condemn(session, states, HOUR, *conditions)
 
-    def releasable(self, limit=10):
+    def releasable(self, limit=10, *conditions, **values):
         with self.catalog.reader() as session:
-            found = snapshot_rows.releasable(session, limit)
+            found = snapshot_rows.releasable(
+                session, limit, *conditions, **values
+            )
         return [row.name for row in found]
+
+    def releasing(self):
+        with self.catalog.reader() as session:
+            return snapshot_rows.releasing(session)
 
     def pass_time(self, seconds):
         """Let all that is awaited be that much nearer."""
@@ -103,6 +109,19 @@ class SnapshotTests:
         self.pass_time(HOUR + 1)
         self.assertEqual({'exists', 'unknown'}, {*self.releasable()})
         self.assertEqual(1, len(self.releasable(1)))
+
+    def test_storages_of_what_may_be_removed(self):
+        for name in 'abc':
+            self.insert(name, snapshot_id=name)
+        self.assertEqual([], self.releasing())
+        self.condemn(models.Snapshot.name != 'c')
+        self.assertEqual(
+            [(self.storage_id, self.repository_id)], self.releasing()
+        )
+        self.assertEqual(
+            ['b'], self.releasable(10, models.Snapshot.name != 'a')
+        )
+        self.assertEqual([], self.releasable(storage_id='other'))
 
     def test_condemned_again_it_waits_no_longer(self):
         self.insert('unknown')
