@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """One job at its proxy, as the functions that do the work see it."""
 
+from collections.abc import Callable
 from collections.abc import Iterator
 import contextlib
 from typing import Any, Protocol
@@ -75,9 +76,12 @@ class Task:
         return self.spec.image
 
     @contextlib.contextmanager
-    def storage(self) -> Iterator[production.ProductionStorage]:
+    def storage(
+        self, check: Callable[[], None] | None = None
+    ) -> Iterator[production.ProductionStorage]:
         """What the volume lives on; registered, or the attachment's.
 
+        :param check: see ProductionStorage.from_conf; None: the job's own
         :raises: ProductionError
         """
         known, attachment = self.spec.storage, self.spec.attachment
@@ -87,7 +91,7 @@ class Task:
                 self.conf,
                 known.settings,
                 known.credentials or {},
-                self.control.check,
+                check or self.control.check,
             )
         elif attachment is not None:
             kind = str(attachment.get('kind'))

@@ -208,19 +208,51 @@ def _take(task: proxy_task.Task, lun: production.Lun) -> production.Snapshot:
     task.control.check()
     snapshot = lun.take_snapshot(plan.name)
     LOG.info('Job %s has taken snapshot %s', spec.id, snapshot.name)
-    # Asked again after a lost answer it is the same snapshot.
-    decision = patience.until_answered(
-        task,
-        lambda: task.server.snapshot_taken(
+    asked = 0
+
+    def tell() -> messages.Decision:
+        nonlocal asked
+        asked += 1
+        return task.server.snapshot_taken(
             spec.id, spec.token, snapshot.name, snapshot.id
-        ),
-    )
+        )
+
+    # Asked again after a lost answer it is the same snapshot.
+    decision = patience.until_answered(task, tell)
     if not decision.accepted:
+        if asked == 1:
+            # Else it may have been accepted, and another run may read it.
+            _drop(task, lun.key, snapshot)
         raise errors.Fenced(
             f'The server refused the snapshot of job {spec.id}: '
             f'{decision.reason}'
         )
     return snapshot
+
+
+def _drop(
+    task: proxy_task.Task, key: str, snapshot: production.Snapshot
+) -> None:
+    """Remove what was refused; its row may be gone if this proxy was paused.
+
+    Also if the job has to stop, which is why it was refused.
+    """
+    volume = task.spec.volume
+    assert volume is not None
+    reference = proxy_task.reference(volume, of_snapshot=False)
+    try:
+        with task.storage(production.no_check) as storage:
+            found = storage.find_kept(reference, key)
+            if found is not None:
+                with contextlib.closing(found) as lun:
+                    lun.drop_snapshot(snapshot)
+    except production_errors.ProductionError as error:
+        LOG.warning(
+            'Snapshot %s of volume %s was refused, and stays: %s',
+            snapshot.name,
+            volume.id,
+            error,
+        )
 
 
 def _open(
