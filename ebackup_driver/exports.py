@@ -67,16 +67,18 @@ class Exports:
     def finish(self, client: clients.Client, job: resources.Job) -> None:
         """End what is exported for a job that has ended, and say so.
 
-        Also for earlier jobs of the volume, whose driver did not get to it.
-        Whatever goes wrong is logged: how the job ended matters more, and the
-        next job of the volume tries again.
+        Also for earlier jobs of the volume, whose driver did not get to it,
+        unless another job uses it by then. Whatever goes wrong is logged: how
+        the job ended matters more, and the next job of the volume tries
+        again.
         """
         self._end()
         if self._made and not self._stuck:
             _forget(client, job.id)
         ended: dict[str, bool] = {}
         for left in job.connections or ():
-            done = self._end_left(left)
+            # Another job may have begun to use it since.
+            done = _is_left(client, job, left) and self._end_left(left)
             ended[left['job_id']] = ended.get(left['job_id'], True) and done
         for job_id, done in ended.items():
             if done:
@@ -167,6 +169,26 @@ def _warn(exported: Mapping[str, Any], error: Exception) -> None:
         'why.',
         {'what': _name(exported), 'error': type(error).__name__},
     )
+
+
+def _is_left(
+    client: clients.Client, job: resources.Job, left: Mapping[str, Any]
+) -> bool:
+    """Return whether it may be ended, as of now; False if that is unknown."""
+    try:
+        return left in (client.job(job.id).connections or ())
+    except errors.EBackupError as error:
+        LOG.warning(
+            'The eBackup service does not tell whether the export of %(what)s '
+            'for job %(job)s may be ended; the next backup or restore of the '
+            'volume asks again: %(error)s',
+            {
+                'what': _name(left['exported']),
+                'job': left['job_id'],
+                'error': error,
+            },
+        )
+        return False
 
 
 def _forget(client: clients.Client, job_id: str) -> None:

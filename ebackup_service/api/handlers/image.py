@@ -47,7 +47,7 @@ def reserve_image(req: request.Request, image_id: str) -> webob.Response:
         200 if job is None else 202,
         {
             'image': views.show(image),
-            'job': None if job is None else job_views.reserved(job, left),
+            'job': None if job is None else job_views.with_left(job, left),
         },
     )
 

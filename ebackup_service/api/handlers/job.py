@@ -31,9 +31,10 @@ def show_job(req: request.Request, job_id: str) -> webob.Response:
     project_id = req.confined_to(policies.SHOW)
     validation.query(req, types.EMPTY_QUERY)
     job = jobs.show(req.catalog, job_id, project_id)
-    may_attach = req.may(policies.ATTACH, job.project_id)
-    view = views.to_driver if may_attach else views.show
-    return answer.json(200, {'job': view(job)})
+    if not req.may(policies.ATTACH, job.project_id):
+        return answer.json(200, {'job': views.show(job)})
+    left = connections.left(req.catalog, job.volume_id)
+    return answer.json(200, {'job': views.with_left(job, left)})
 
 
 def attach_job(req: request.Request, job_id: str) -> webob.Response:

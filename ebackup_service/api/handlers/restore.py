@@ -20,4 +20,4 @@ def reserve_restore(req: request.Request, job_id: str) -> webob.Response:
     job = restores.reserve(req.catalog, req.conf, job_id, asked)
     left = connections.left(req.catalog, asked['volume']['id'])
     req.notify()
-    return answer.json(202, {'job': views.reserved(job, left)})
+    return answer.json(202, {'job': views.with_left(job, left)})

@@ -56,10 +56,10 @@ def to_driver(job: job_rows.Job) -> dict[str, Any]:
     return show(job) | {'connector': connector}
 
 
-def reserved(
+def with_left(
     job: job_rows.Job, left: Iterable[connection_rows.Connection]
 ) -> dict[str, Any]:
-    """With what Cinder may still export for earlier jobs of the volume."""
+    """With what Cinder may still export for ended jobs of the volume."""
     return to_driver(job) | {
         'connections': [connection.show(one) for one in left]
     }

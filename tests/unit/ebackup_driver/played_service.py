@@ -63,7 +63,7 @@ class PlayedService:
         self.reaches_volumes = False
         # the proxy that volumes have to be exported to, if they have to be
         self.exported_to = None
-        # what may still be exported for earlier jobs
+        # what may still be exported for ended jobs
         self.connections = []
         self.hooks = []
         self.repositories = {}
@@ -248,7 +248,7 @@ class PlayedService:
         return job
 
     def _wait_for_attachment(self, job):
-        job['connections'] = self.connections
+        job['connections'] = list(self.connections)
         if self.exported_to is not None:
             # It comes with the first beat: a proxy has to have the job.
             self.export(job, self.exported_to)
@@ -284,7 +284,7 @@ class PlayedService:
                 self._end(job, 'cancelled', 'cancelled', 'On request.')
         elif job['kind'] not in ('backup', 'restore'):
             self._advance(job)
-        return 200, {'job': job}
+        return 200, {'job': {**job, 'connections': self.connections}}
 
     def _list_jobs(self, request):
         return 200, self._page(request, 'jobs', list(self.jobs.values()))

@@ -272,6 +272,38 @@ class TestLeft(ExportsTestCase):
         self.assertEqual([], self.cinder.exports)
         self.assertEqual([self.earlier], self.forgotten())
 
+    def test_not_what_another_job_has_begun_to_use(self):
+        self.at('POST', base.BEAT, self.service.connections.clear, nth=2)
+        self.make()
+        self.assertEqual([(self.volume.id, 'node1')], self.cinder.exports)
+        self.assertNotIn(self.earlier, self.forgotten())
+
+    def test_nor_what_one_has_begun_to_use_while_another_was_ended(self):
+        another = {**self.left, 'connector': {'host': 'node2'}}
+        self.service.connections.append(another)
+        self.cinder.exports.append((self.volume.id, 'node2'))
+
+        def terminate(context, volume, connector, force):
+            self.service.connections.clear()
+            self.cinder.exports.remove((volume.id, connector['host']))
+
+        self.service.exported_to = None
+        self.service.reaches_volumes = True
+        self.cinder.terminate_connection = terminate
+        self.make()
+        self.assertEqual([(self.volume.id, 'node2')], self.cinder.exports)
+        self.assertEqual([], self.forgotten())
+
+    def test_service_does_not_tell(self):
+        def refuse():
+            raise played_service.Refusal(500, 'any', 'Broken.')
+
+        self.at('GET', base.JOB, refuse)
+        self.make()
+        self.assertIn('Broken.', self.log.output)
+        self.assertEqual([(self.volume.id, 'node1')], self.cinder.exports)
+        self.assertNotIn(self.earlier, self.forgotten())
+
     def test_what_it_was_is_gone(self):
         gone = {'type': 'snapshot', 'id': str(uuid.uuid4())}
         self.service.connections = [{**self.left, 'exported': gone}]

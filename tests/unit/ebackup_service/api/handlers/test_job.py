@@ -290,6 +290,19 @@ class ConnectTest(base.ApiTestCase):
         )
         self.assertEqual('here', left['connector']['host'])
 
+    def test_a_job_tells_it_as_of_now(self):
+        self._hand_out()
+        self.path = f'/v1/jobs/{self._reserve()["id"]}'
+        self.assertEqual([], self._show()['connections'])
+        self.end_jobs('failed')
+        (left,) = self._show()['connections']
+        self.assertEqual(self.job, left['job_id'])
+        for caller in ('reader', 'admin'):
+            self.assertNotIn('connections', self._show(caller))
+        self._reserve()
+        self._hand_out()
+        self.assertEqual([], self._show()['connections'])
+
     def test_until_it_is_ended(self):
         self._hand_out()
         path = f'{self.path}/attachment'
