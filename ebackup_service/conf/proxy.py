@@ -80,12 +80,14 @@ OPTS: list[cfg.Opt] = [
         'checkpoint_size',
         default=1 << 30,
         min=1 << 20,
-        max=1 << 30,
+        max=16 << 30,
         help='Bytes that a backup reads again, at most, after an '
         'interruption: those since its last checkpoint, and 256 chunks that '
         'each worker may be ahead of the next one. There are at least 256 '
         'chunks from a checkpoint to the next: if 256 chunks for each worker, '
-        'and 256 more, are more than this, that is what is read again.',
+        'and 256 more, are more than this, that is what is read again. With '
+        'many workers or large chunks, more of it makes checkpoints, each of '
+        'which takes some of a tenth of a second, less frequent.',
     ),
     cfg.IntOpt(
         'max_bytes_per_second',

@@ -127,6 +127,13 @@ class Cluster:
         answer = self._ask_header(image_id, 'get_size', _HEAD)
         return None if answer is None else int(_SIZE.unpack_from(answer)[1])
 
+    def has_pool(self, pool_id: int) -> bool:
+        """Ids are of one pool for ever."""
+        found = self.calls.run(
+            lambda: self._rados.pool_reverse_lookup(pool_id)
+        )
+        return found is not None
+
     def ask(
         self, name: str, method: str, question: bytes, room: int = 4096
     ) -> bytes | None:

@@ -58,6 +58,8 @@ def find_kept(
     """
     place, _, image_id = key.rpartition('/')
     if place != cluster.key:
+        if _is_of_lost_pool(cluster, place):
+            return None
         raise errors.SourceUnavailable(
             f'image {image_id} is in {place} (cluster/pool/namespace), and '
             f"{cluster.key} is reached: correct the storage's mon_host, or "
@@ -69,6 +71,13 @@ def find_kept(
         if cluster.image_size(image_id) is None:
             return None
     return RbdLun(cluster, name, image_id, lock_timeout)
+
+
+def _is_of_lost_pool(cluster: rbd_cluster.Cluster, place: str) -> bool:
+    """Whether it was in this cluster, in a pool that is gone."""
+    known, pool_id, _ = place.split('/', 2)
+    reached, *_ = cluster.key.split('/', 1)
+    return known == reached and not cluster.has_pool(int(pool_id))
 
 
 def _shown(cluster: rbd_cluster.Cluster, name: str) -> str:

@@ -235,10 +235,16 @@ def _checkpoint(task: proxy_task.Task, reached: engine.Checkpoint) -> None:
     """
     tree = None if reached.tree is None else reached.tree.to_json()
     told = messages.Checkpoint(tree, reached.leaf, reached.total)
-    decision = patience.until_answered(
-        task,
-        lambda: task.server.checkpoint(task.spec.id, task.spec.token, told),
-    )
+    try:
+        decision = patience.until_answered(
+            task,
+            lambda: task.server.checkpoint(
+                task.spec.id, task.spec.token, told
+            ),
+        )
+    except errors.ServerFailed as error:
+        # What is stored stays for another run, from the last checkpoint on.
+        raise errors.Fenced(str(error)) from error
     if not decision.accepted:
         raise errors.Fenced(
             f'The server refused a checkpoint of job {task.spec.id}: '

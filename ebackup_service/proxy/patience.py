@@ -57,7 +57,7 @@ def until_answered(
                 raise errors.ServerFailed(
                     f'{error}: see the log of the servers'
                 ) from error
-            if now - began >= _SILENCE:
+            if failing is None and now - began >= _SILENCE:
                 raise errors.Fenced('The server does not answer.') from error
         for _ in range(pauses):
             pause(_PAUSE)

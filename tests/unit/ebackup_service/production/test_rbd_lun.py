@@ -128,9 +128,12 @@ class FindKeptTest(rbd_case.RbdTestCase):
 
     def test_another_cluster_or_pool_may_have_it(self):
         cluster, pool, namespace, image_id = self.key.split('/')
+        other = self.ceph.ioctx(ceph.OTHER_POOL)
+        self.addCleanup(other.close)
         for place in (
             ('00000000-0000-0000-0000-000000000000', pool),
-            (cluster, '4711'),
+            ('00000000-0000-0000-0000-000000000000', '4711'),
+            (cluster, str(other.get_pool_id())),
         ):
             key = '/'.join((*place, namespace, image_id))
             error = self.assertRaises(
@@ -140,6 +143,11 @@ class FindKeptTest(rbd_case.RbdTestCase):
             self.assertIn('/'.join(place), str(error))
             self.assertIn(f'{cluster}/{pool}', str(error))
             self.assertLess(len(str(error)), 255)
+
+    def test_pool_that_was_made_anew_has_it_no_more(self):
+        cluster, _, namespace, image_id = self.key.split('/')
+        key = '/'.join((cluster, '4711', namespace, image_id))
+        self.assertIsNone(self.found(key))
 
     def test_missing_pool_may_have_it(self):
         self.assertRaises(errors.VolumeUnknown, self.found, pool='tapes')

@@ -10,6 +10,7 @@ from ebackup_service.proxy import backup
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import failures
 from ebackup_service.proxy import maintenance
+from ebackup_service.proxy import patience
 from ebackup_service.proxy import restore
 from ebackup_service.repository import errors as repository_errors
 from ebackup_service.repository import session as repository_session
@@ -314,6 +315,15 @@ class TestResume(BackupTestCase):
         outage.left = 0
         self.assertLessEqual(task.snapshot()['bytes_read'], 32 * MIB)
         self.assertIsNone(self.fixture.job(task.spec.id).checkpoint)
+
+    def test_what_is_stored_stays_where_the_server_fails(self):
+        failed = errors.ServerFailed('checkpoint failed: KeyError')
+        with mock.patch.object(patience, 'until_answered', side_effect=failed):
+            error = self.assertRaises(
+                errors.Fenced, backup.run, self.task(self.content)
+            )
+        self.assertIn('KeyError', str(error))
+        self.assertTrue(error.retryable)
 
     def test_lost_before_the_commit_takes_its_root_over(self):
         first = self.task(self.content)

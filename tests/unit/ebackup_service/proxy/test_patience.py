@@ -21,7 +21,7 @@ class TestUntilAnswered(base.BaseTestCase):
     def pause(self, seconds):
         self.time += seconds
 
-    def until_answered(self, times, error=None, silence=0.0):
+    def until_answered(self, times, error=None, silence=0.0, lease=LEASE):
         """Of a server that fails so many times.
 
         :param silence: seconds before it raises the error
@@ -35,7 +35,7 @@ class TestUntilAnswered(base.BaseTestCase):
             return 'answer'
 
         task = mock.Mock(control=self.control)
-        task.spec.lease = LEASE
+        task.spec.lease = lease
         return patience.until_answered(
             task, ask, self.pause, lambda: self.time
         )
@@ -72,6 +72,14 @@ class TestUntilAnswered(base.BaseTestCase):
         self.assertIn('live failed: KeyError', str(error))
         self.assertFalse(error.retryable)
         self.assertEqual(2 * LEASE + 1.5, self.time)
+
+    def test_of_a_long_lease_as_well(self):
+        failed = rpc_errors.PeerErred('live failed: KeyError')
+        self.assertRaises(
+            errors.ServerFailed,
+            *(self.until_answered, 999, failed),
+            lease=100.0,
+        )
 
     def test_it_fails_from_its_first_error_on(self):
         failed = rpc_errors.PeerErred('live failed: DBDeadlock')
