@@ -72,9 +72,13 @@ class TestImage(base.SqliteTestCase):
 
     def test_states_of_known_images(self):
         image, _ = self.fixture.reserve()
+        made = self.fixture.make_image()
         self.assertEqual(
-            {image.id: 'creating'},
-            self.read(image_rows.states, self.repository_id, [image.id, 'x']),
+            {image.id: ('creating', False), made.id: ('available', True)},
+            self.read(
+                image_rows.states,
+                *(self.repository_id, [image.id, made.id, 'x']),
+            ),
         )
 
     def test_missed_are_the_available_ones_that_are_not_named(self):
