@@ -3,6 +3,8 @@ import contextlib
 import random
 from unittest import mock
 
+from testtools import content as details
+
 from ebackup_service.production import base as production
 from ebackup_service.production import errors
 from ebackup_service.production import rbd_calls
@@ -134,10 +136,11 @@ class ChangedTest(rbd_case.RbdTestCase):
         self.assertIn(40 * MIB // 4096, told)
 
     def test_whatever_happened_between_two_snapshots(self):
-        for seed in range(4):
-            with self.subTest(seed=seed):
-                self._happen(random.Random(seed))
-                self.remove()
+        for number in range(4):
+            seed = random.randrange(2**32)
+            self.addDetail(f'seed {number}', details.text_content(str(seed)))
+            self._happen(random.Random(seed))
+            self.remove()
 
     def _happen(self, choice):
         size = choice.choice([8 * MIB, 8 * MIB + 512])

@@ -5,6 +5,7 @@ Whatever happens, a backup fails or is right, the next one is right, and of
 what was taken nothing is left that nobody knows.
 """
 
+import queue
 import threading
 
 from ebackup_service.production import base as production
@@ -15,6 +16,7 @@ from ebackup_service.proxy import restore
 from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server import images
 from ebackup_service.server import snapshots
+from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.production import faulty
 from tests.unit.ebackup_service.production import folder
 from tests.unit.ebackup_service.proxy import volumes_case
@@ -144,17 +146,37 @@ class TestFailing(FaultsTestCase):
 
 class TestSlow(FaultsTestCase):
     def test_it_is_waited_for(self):
-        answers = threading.Event()
+        """Whatever it is asked; meanwhile the job makes nothing of it."""
+        asked = queue.SimpleQueue()
+
+        def late(verb):
+            answers = threading.Event()
+
+            def fault(call, *arguments):
+                asked.put((verb, answers))
+                answers.wait()
+                return call(*arguments)
+
+            return fault
+
         task = self.task()
         for verb in CALLS:
-            self.faults.at(verb, 1, faulty.hang(answers))
+            self.faults.at(verb, 1, late(verb))
         results = []
         job = threading.Thread(
             target=lambda: results.append(backup.run(task)), daemon=True
         )
         job.start()
-        answers.set()
-        job.join(30)
+        waited = []
+        for _ in CALLS:
+            verb, answers = asked.get(timeout=catalog_fixture.PATIENCE)
+            self.assertTrue(asked.empty())
+            job.join(0.1)
+            self.assertTrue(job.is_alive())
+            answers.set()
+            waited.append(verb)
+        job.join(catalog_fixture.PATIENCE)
+        self.assertEqual(set(CALLS), set(waited))
         self.fixture.finish(task.spec, result=results[0])
         self.assertEqual('named', results[0]['changes'])
         self.assert_right_again()
