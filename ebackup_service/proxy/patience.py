@@ -23,7 +23,7 @@ _PAUSES = 8
 # Seconds after which another run may have better luck with the server.
 _SILENCE = 120.0
 # Leases. Who still has one after two of them was heard by the server, and by
-# its database, meanwhile: so it is neither away, but fails each time.
+# its database, meanwhile: neither is away, it fails each time.
 _LEASES = 2
 
 
