@@ -90,8 +90,8 @@ def owners(
 def _outdated(image_id: str) -> errors.CatalogOutdated:
     return errors.CatalogOutdated(
         f'Image {image_id} was committed, which the catalog does not know: it '
-        'has lost what it knew. No data was removed. Stop the servers and '
-        'follow "After a disaster": ebackup-manage repository takeover, '
+        'has lost what it knew. Nothing of it was removed. Stop the servers '
+        'and follow "After a disaster": ebackup-manage repository takeover, '
         'then rebuild-catalog'
     )
 
