@@ -15,6 +15,7 @@ from ebackup_service.production import base
 from ebackup_service.production import errors
 from ebackup_service.production import rbd_calls
 from ebackup_service.production import rbd_reads
+from ebackup_service.production import rbd_size
 from ebackup_service.production import rbd_writes
 
 
@@ -145,10 +146,6 @@ class ImageLun(attached.WithoutSnapshots):
         self._detach()
 
     def _opened(self, size: int) -> ImageVolume:
-        found = self._image.size()
-        if found != size:
-            raise errors.SizeMismatch(
-                f'image {self.key} has {found} bytes, the volume {size}: is '
-                'it the right volume?'
-            )
-        return ImageVolume(self._image, f'image {self.key}', size, self._calls)
+        name = f'image {self.key}'
+        size = rbd_size.of_volume(self._image, name, size)
+        return ImageVolume(self._image, name, size, self._calls)

@@ -11,8 +11,7 @@ from ebackup_service.production import rbd_cluster
 from ebackup_service.production import rbd_extents
 from ebackup_service.production import rbd_io
 from ebackup_service.production import rbd_lock
-
-_GIB = 1 << 30
+from ebackup_service.production import rbd_size
 
 
 def find(
@@ -158,7 +157,7 @@ class RbdLun:
             # told. A volume could be removed while it is read; not if that is
             # known to Ceph.
             view = self._at(opened, snapshot, snapshot is not None)
-            size = self._size(view.image, size)
+            size = rbd_size.of_volume(view.image, self._name, size)
             lister: rbd_extents.Lister = rbd_extents.Allocated(
                 self._cluster, view
             )
@@ -177,7 +176,7 @@ class RbdLun:
         ):
             view = self._at(opened, None, False)
             image = view.image
-            size = self._size(image, size)
+            size = rbd_size.of_volume(image, self._name, size)
             rbd_lock.take(self._cluster, image, self._name, self._lock_timeout)
             return rbd_io.RbdTarget(
                 *(self._cluster, image, self._name, size),
@@ -241,20 +240,6 @@ class RbdLun:
             for snapshot in found
             if snapshot['namespace'] == user
         ]
-
-    def _size(self, image: rbd_cluster.Image, size: int) -> int:
-        """The image's, if it can be that of Cinder, which counts whole GiB.
-
-        Of an encrypted volume it has the header besides; one that was managed
-        may have had less.
-        """
-        found = int(image.size())
-        if abs(found - size) >= _GIB:
-            raise errors.SizeMismatch(
-                f'{self._name} has {found} bytes, the volume {size}: '
-                'is it the right volume?'
-            )
-        return found
 
     def _check_free(
         self, image: rbd_cluster.Image, snapshot: base.Snapshot

@@ -52,6 +52,11 @@ class RbdTestCase(ebackup_case.EBackupTestCase):
         self.assertEqual('succeeded', job['state'], job)
         return job['result']
 
+    def size_of(self, volume: str) -> int:
+        """Bytes of the volume's image."""
+        printed = self.lab.rbd('info', '--format', 'json', f'volume-{volume}')
+        return int(json.loads(printed)['size'])
+
     def snapshots(self, volume: str) -> list[str]:
         """Names of the snapshots that the volume's image has."""
         done = self.lab.rbd(
@@ -185,9 +190,7 @@ class TestBackup(RbdTestCase):
         """It has the header of LUKS besides what Cinder says."""
         kind = 'rbd-encrypted'
         volume = self.create_volume(volume_type=kind)
-        size = json.loads(
-            self.lab.rbd('info', '--format', 'json', f'volume-{volume}')
-        )['size']
+        size = self.size_of(volume)
         self.assertGreater(size, base.GIB)
         self.fill(volume)
         self.write(volume, size - 9, self.random.randbytes(9))

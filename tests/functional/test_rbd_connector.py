@@ -142,3 +142,22 @@ class TestRbdConnector(connector_case.ConnectorCase, test_rbd.RbdTestCase):
 
         [key] = re.findall(r'key = (\S+)', self.keyring.read_text())
         self.assert_nowhere(key)
+
+    def test_encrypted_volume(self) -> None:
+        """It has the header of LUKS besides what Cinder says."""
+        kind = 'rbd-encrypted'
+        volume = self.create_volume(volume_type=kind)
+        size = self.size_of(volume)
+        self.assertGreater(size, GIB)
+        self.fill(volume)
+        self.write(volume, size - 9, self.random.randbytes(9))
+        digest = self.sha256(volume)
+        backup = self.backup(volume)
+        self.assertEqual(size, self.result(backup)['bytes_read'])
+        other = self.create_volume(volume_type=kind)
+        self.restore(backup, other)
+        self.assertEqual(digest, self.sha256(other))
+        self.change(volume)
+        self.restore(backup, volume)
+        self.assertEqual(digest, self.sha256(volume))
+        self.assert_nothing_left(volume, 3)

@@ -25,6 +25,7 @@ class RbdConformanceTest(
     """By os-brick's own connector ``rbd``, on a real Ceph."""
 
     UNKNOWN = errors.SourceUnavailable
+    OTHER_SIZES = (rbd_case.GIB + conformance.ConformanceTests.SIZE,)
 
     def make_volume(self):
         # Where Ceph's modules are was not known when os-brick looked.
@@ -94,3 +95,14 @@ class RbdConformanceTest(
         lun.close()
         lun.close()
         self.assertEqual([], os.listdir(self.kept))
+
+    def test_image_with_a_header_besides_is_read_and_written_whole(self):
+        content = conformance.noise(self.SIZE)
+        self.fill(content)
+        size = self.SIZE - 16 * conformance.PAGE
+
+        for opener in self.openers():
+            volume = opener(size=size)
+            self.assertEqual(self.SIZE, volume.size)
+            self.assertEqual(content, self.read(volume, 0, self.SIZE))
+            volume.close()
