@@ -4,6 +4,9 @@
 A codec context belongs to one thread at a time.
 """
 
+from collections.abc import Callable
+import functools
+
 import lz4.block
 import zstandard
 
@@ -21,6 +24,12 @@ DEFAULT_LEVEL = 1
 # Stored as it is unless it shrinks below this part of its length: what
 # decompression costs at every restore isn't worth less.
 WORTH_IT = 0.98
+
+# Bytes of a sample, and of the shortest plain text that is worth two of them.
+# (Measured: of 1 GiB of random bytes 0.06 CPU seconds instead of 0.16; of a
+# file system full of programs one chunk in 2000 isn't compressed that could.)
+_SAMPLE = 2048
+_SAMPLED = 64 * 1024
 
 # Bytes of a window, at most: as many as the longest plain text has.
 _LARGEST = 4 << 20
@@ -48,27 +57,42 @@ class Encoder:
             )
         if compression == 'zstd' and not -7 <= level <= 22:
             raise ValueError(f'zstd has no level {level}')
-        self._zstd = (
-            zstandard.ZstdCompressor(level=level)
-            if compression == 'zstd'
-            else None
-        )
-        self._lz4 = compression == 'lz4'
+        self._compress: Callable[[base.Buffer], bytes] | None = None
+        self._encoding = STORED
+        if compression == 'zstd':
+            self._encoding = ZSTD
+            self._compress = zstandard.ZstdCompressor(level=level).compress
+        elif compression == 'lz4':
+            self._encoding = LZ4
+            self._compress = functools.partial(
+                lz4.block.compress, store_size=False
+            )
+        # Whether what came last did.
+        self._shrinks = True
 
     def encode(self, plain: base.Buffer) -> tuple[int, base.Buffer]:
-        """(encoding, payload) of some bytes."""
-        payload: bytes
-        if self._zstd is not None:
-            payload = self._zstd.compress(plain)
-            encoding = ZSTD
-        elif self._lz4:
-            payload = lz4.block.compress(plain, store_size=False)
-            encoding = LZ4
-        else:
+        """(encoding, payload) of some bytes.
+
+        After some that didn't shrink come more of that kind, mostly: those
+        are compressed only if a sample of them shrinks.
+        """
+        if self._compress is None or not (self._shrinks or self._may(plain)):
             return STORED, plain
-        if len(payload) > len(plain) * WORTH_IT:
-            return STORED, plain
-        return encoding, payload
+        payload = self._compress(plain)
+        self._shrinks = len(payload) <= len(plain) * WORTH_IT
+        return (self._encoding, payload) if self._shrinks else (STORED, plain)
+
+    def _may(self, plain: base.Buffer) -> bool:
+        """Whether the middle of either half shrinks, of more than a little."""
+        length = len(plain)
+        if self._compress is None or length < _SAMPLED:
+            return True
+        view = memoryview(plain)
+        return any(
+            len(self._compress(view[middle : middle + _SAMPLE]))
+            <= _SAMPLE * WORTH_IT
+            for middle in (length // 4, length // 4 * 3)
+        )
 
 
 class Decoder:

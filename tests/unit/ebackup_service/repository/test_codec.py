@@ -70,6 +70,46 @@ class EncodeTestCase(base.BaseTestCase):
 
         self.assertEqual(codec.STORED, encoding)
 
+    def test_after_what_did_not_shrink_a_sample_decides(self):
+        half = 65536
+        noise = os.urandom(half)
+        text = b'ab' * (half // 2)
+
+        for name, expected in (('zstd', codec.ZSTD), ('lz4', codec.LZ4)):
+            encoder = codec.Encoder(name)
+            for plain, encoding in (
+                (noise + noise[::-1], codec.STORED),
+                # In either half there is something to be seen.
+                (noise + text, expected),
+                (noise + noise[::-1], codec.STORED),
+                (text + noise, expected),
+                (noise + noise[::-1], codec.STORED),
+                (text + text, expected),
+                # Too little for samples.
+                (noise[:1000], codec.STORED),
+                (text[:1000], expected),
+            ):
+                self.assertEqual(
+                    encoding, encoder.encode(memoryview(plain))[0]
+                )
+
+    def test_what_would_not_shrink_is_not_compressed_again_and_again(self):
+        lengths = []
+        encoder = codec.Encoder('zstd')
+        compress = encoder._compress
+
+        def counting(plain):
+            lengths.append(len(plain))
+            return compress(plain)
+
+        encoder._compress = counting
+        for _ in range(3):
+            encoder.encode(os.urandom(131072))
+
+        self.assertEqual(131072, lengths[0])
+        self.assertEqual(4, len(lengths[1:]))
+        self.assertLess(sum(lengths[1:]), 10000)
+
     def test_unknown_ones_are_refused(self):
         self.assertRaises(ValueError, codec.Encoder, 'zip')
         self.assertRaises(ValueError, codec.Encoder, 'zstd', 23)
