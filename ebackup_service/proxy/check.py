@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finds damage in a repository, and tells the server which images it touches.
 
-Besides the sample that the job names, what was damaged before is read again:
-so what is reported is all that is known to be damaged.
+What is stored elsewhere, too, is repaired before. Besides the sample that the
+job names, what was damaged before is read again: so what is reported is all
+that is known to be damaged.
 """
 
 from collections.abc import Callable
 import dataclasses
 import functools
 from typing import Any, TypeVar
+
+from oslo_log import log
 
 from ebackup_service.engine import progress as job_progress
 from ebackup_service.engine import verify
@@ -20,10 +23,13 @@ from ebackup_service.repository import checker
 from ebackup_service.repository import damage as repository_damage
 from ebackup_service.repository import extents
 from ebackup_service.repository import location
+from ebackup_service.repository import repair
 from ebackup_service.repository import repository
 from ebackup_service.repository import sample
 from ebackup_service.repository import suspects
 from ebackup_service.rpc import damage
+
+LOG = log.getLogger(__name__)
 
 _Answer = TypeVar('_Answer')
 
@@ -44,6 +50,7 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
         catalog = _Catalog(task)
         known = catalog.known()
         records, read = _read(task, repo, known)
+        repaired = _repair(task, repo, records)
         report = checker.check(
             repo,
             records,
@@ -58,6 +65,7 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
         result['damaged_images'] = report.damaged_images[:_MOST_IMAGES]
         return {
             **result,
+            'repaired_chunks': repaired,
             'bytes_read': read,
             'usage': dataclasses.asdict(repo.usage()),
         }
@@ -87,6 +95,31 @@ def _read(
         task.share,
     )
     return records, progress.total()['bytes_read']
+
+
+def _repair(
+    task: proxy_task.Task,
+    repo: repository.Repository,
+    records: repository_damage.DamagedRecords,
+) -> int:
+    """How many of these are whole again."""
+    spec = task.spec.repository
+    repaired = repair.repair(
+        repo,
+        records,
+        task.control.check,
+        task.control.throttle,
+        lambda: repositories.check_owner(repo, spec),
+    )
+    if repaired.records:
+        LOG.info(
+            '%d damaged chunks of repository %s were repaired',
+            repaired.records,
+            spec.id,
+        )
+    for problem in repaired.problems:
+        LOG.warning('Repository %s can not be repaired: %s', spec.id, problem)
+    return repaired.records
 
 
 class _Reading:

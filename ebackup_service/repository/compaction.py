@@ -252,18 +252,8 @@ class Compaction:
             # More is needed than it seemed; or less is there.
             return False
         data = list(self._read(address, wanted, records))
-        number = max(
-            (layout.compacted_name(key)[0] for key in keys), default=0
-        )
-        parts = compacted_pack.seal(
-            address, self._repo.uuid_bytes, wanted, data
-        )
-        key = layout.compacted_key(
-            address, number + 1, compacted_pack.digest(parts)
-        )
-        with contextlib.suppress(errors.ObjectExists):
-            self._repo.storage.create(key, parts)
-        self.written += sum(map(len, parts))
+        _, size = copies.write(self._repo, address, wanted, data)
+        self.written += size
         return True
 
     def _size(self, address: location.PackAddress, keys: list[str]) -> int:
@@ -284,7 +274,7 @@ class Compaction:
 
         :raises Corrupt: one can't be read
         """
-        for run in _runs(_locators(address, table)):
+        for run in _runs(pack_table.locators(address, table)):
             begin = run[0].offset
             length = run[-1].offset + run[-1].length - begin
             self._limits.pace(length)
@@ -348,7 +338,9 @@ def _whole(
             return None
         records = reader.RecordReader(repo)
         for where, begin in zip(
-            _locators(address, found.table), found.begins.tolist(), strict=True
+            pack_table.locators(address, found.table),
+            found.begins.tolist(),
+            strict=True,
         ):
             one = memoryview(data)[begin : begin + where.length]
             records.decode(one, where)
@@ -360,19 +352,6 @@ def _whole(
     ):
         return None
     return data
-
-
-def _locators(
-    address: location.PackAddress, table: pack_table.Table
-) -> Iterator[location.Locator]:
-    for row in table:
-        yield location.Locator(
-            row['id'].tobytes(),
-            address,
-            int(row['offset']),
-            int(row['length']),
-            0,
-        )
 
 
 def _runs(

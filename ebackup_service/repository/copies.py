@@ -6,6 +6,7 @@ There may be several of these for a while; each one will do.
 """
 
 import collections
+from collections.abc import Sequence
 import contextlib
 
 from ebackup_service.repository import compacted_pack
@@ -64,6 +65,35 @@ def scan(
         return pack_table.scan(repo, address)
     except errors.ObjectMissing:
         return _scanned(repo, address).table
+
+
+def write(
+    repo: opened.OpenRepository,
+    address: location.PackAddress,
+    table: pack_table.Table,
+    records: Sequence[base.Buffer],
+) -> tuple[str, int]:
+    """Write records of a pack to a new object, which comes after all others.
+
+    :param table: rows of the pack's table
+    :param records: the bytes of each
+    :returns: the object's key and size, bytes
+    :raises RepositoryError: the storage's
+    """
+    number = max(
+        (
+            layout.compacted_name(key)[0]
+            for key in compacted_keys(repo.storage, address)
+        ),
+        default=0,
+    )
+    parts = compacted_pack.seal(address, repo.uuid_bytes, table, records)
+    key = layout.compacted_key(
+        address, number + 1, compacted_pack.digest(parts)
+    )
+    with contextlib.suppress(errors.ObjectExists):
+        repo.storage.create(key, parts)
+    return key, sum(map(len, parts))
 
 
 class PackReader:

@@ -46,6 +46,13 @@ class DamagedRecords:
             if len(self.told) < TOLD:
                 self.told[where.pack, where.offset] = Told(where.id, error)
 
+    def forget(self, address: location.PackAddress) -> None:
+        """A pack is whole again."""
+        with self._lock:
+            self._offsets.pop(address, None)
+            for place in [p for p in self.told if p[0] == address]:
+                del self.told[place]
+
     def of(self, source: page.Page) -> page.Mask:
         """Which slots of a page hold one of these records."""
         mask = np.zeros(page.FANOUT, dtype=np.bool_)

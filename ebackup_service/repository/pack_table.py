@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a pack holds: from its footer, or by a scan if that is lost."""
 
+from collections.abc import Iterator
 from typing import TypeAlias
 import zlib
 
@@ -86,6 +87,19 @@ def scan(repo: opened.OpenRepository, address: location.PackAddress) -> Table:
             header.encoding,
         )
         position += header.length
+
+
+def locators(
+    address: location.PackAddress, table: Table
+) -> Iterator[location.Locator]:
+    """Of the rows of a pack's table; nobody says of which generation."""
+    for record_id, offset, length in zip(
+        table['id'],
+        table['offset'].tolist(),
+        table['length'].tolist(),
+        strict=True,
+    ):
+        yield location.Locator(record_id.tobytes(), address, offset, length, 0)
 
 
 def footer(

@@ -8,6 +8,7 @@ from ebackup_service.repository import damage
 from ebackup_service.repository import errors
 from ebackup_service.repository import location
 from ebackup_service.repository import opened
+from ebackup_service.repository import pack_table
 from ebackup_service.repository import reader
 
 # Bytes read at a time, unless a single record is longer.
@@ -57,15 +58,7 @@ class PackVerifier:
             table = copies.load(self._repo, address)
         except errors.Corrupt:
             table = copies.scan(self._repo, address)
-        return [
-            location.Locator(row['id'].tobytes(), address, offset, length, 0)
-            for row, offset, length in zip(
-                table,
-                table['offset'].tolist(),
-                table['length'].tolist(),
-                strict=True,
-            )
-        ]
+        return [*pack_table.locators(address, table)]
 
     def _records(self, run: list[location.Locator], length: int) -> None:
         begin = run[0].offset

@@ -2,6 +2,7 @@
 
 import errno
 import os
+from unittest import mock
 
 from ebackup_service.engine import control
 from ebackup_service.proxy import backup
@@ -82,13 +83,45 @@ class TestCheck(base.BaseTestCase):
         self.assertEqual([lost] * 2, [self.damage(image) for image in both])
         third = self.backup()
         self.assertEqual('incremental', third.kind)
+        # What it has stored again is put back where the others need it.
+        result = self.check()
+        self.assertEqual(2, result['repaired_chunks'])
+        self.assertEqual((0, []), (result['damaged'], result['problems']))
+        for image in *both, third:
+            self.assertEqual([], self.damage(image))
+        self.assertEqual(0, self.check(1.0)['repaired_chunks'])
+        for number, image in enumerate([*both, third]):
+            target = self.fixture.write_volume(b'', f'target{number}')
+            restore.run(self.fixture.restore_task(image, target))
+            with open(self.path, 'rb') as old, open(target, 'rb') as new:
+                self.assertEqual(old.read(), new.read())
+
+    def test_what_the_volume_has_no_longer_stays_damaged(self):
+        image = self.backup()
+        self.fixture.flip(3)
+        self.fixture.flip(4)
         self.check(1.0)
-        self.assertEqual([], self.damage(third))
-        self.assertEqual([lost] * 2, [self.damage(image) for image in both])
-        target = self.fixture.write_volume(b'', 'target')
-        restore.run(self.fixture.restore_task(third, target))
-        with open(self.path, 'rb') as old, open(target, 'rb') as new:
-            self.assertEqual(old.read(), new.read())
+        with open(self.path, 'r+b') as file:
+            file.seek(4 * CHUNK)
+            file.write(os.urandom(CHUNK))
+        self.backup()
+        result = self.check()
+        self.assertEqual(0, result['repaired_chunks'])
+        self.assertEqual([[3 * CHUNK, 2 * CHUNK]], self.damage(image))
+
+    def test_repository_that_is_taken_while_it_is_repaired(self):
+        self.backup()
+        self.fixture.flip(3)
+        self.check(1.0)
+        self.backup()
+        task = self.task(0.0)
+        taken = mock.patch.object(
+            check.repositories,
+            'check_owner',
+            side_effect=[None, repository_errors.ForeignOwner('another')],
+        )
+        with taken:
+            self.assertRaises(repository_errors.ForeignOwner, check.run, task)
 
     def test_what_is_well_again_is_no_longer_damaged(self):
         image = self.backup()
@@ -251,9 +284,13 @@ class TestCheckOfBadSector(base.BaseTestCase):
 
         self.assertEqual('incremental', second.kind)
         self.assertEqual(self.content, self.restored(second))
-        self.assertEqual(1, self.check()['damaged'])
-        self.assertEqual([], self.damage(second))
-        self.assertEqual(self.lost, self.damage(self.image))
+        result = self.check()
+        self.assertEqual(
+            (1, 0), (result['repaired_chunks'], result['damaged'])
+        )
+        for image in self.image, second:
+            self.assertEqual([], self.damage(image))
+            self.assertEqual(self.content, self.restored(image))
 
     def test_storage_that_is_away_is_not_damaged(self):
         for number in (errno.EIO, errno.ESTALE):

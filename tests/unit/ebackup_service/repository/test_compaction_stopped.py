@@ -157,8 +157,8 @@ class StoppedTestCase(test_compaction.CompactionTestCase):
         """Before it has done what it was asked for, or after that."""
         for late in (False, True):
             for writes in range(100):
-                repo = self.copied()
-                with _failing(repo.storage, writes, late):
+                repo = copied(self)
+                with failing(repo.storage, writes, late):
                     try:
                         self.collect_in(repo)
                         break
@@ -177,17 +177,6 @@ class StoppedTestCase(test_compaction.CompactionTestCase):
                     self.second.data, self.restore(self.second.id, repo)
                 )
             self.assertLess(2 * len(self.packs), writes)
-
-    def copied(self):
-        """A copy of the repository."""
-        path = os.path.join(
-            self.useFixture(fixtures.TempDir(os.path.dirname(self.path))).path,
-            'copy',
-        )
-        shutil.copytree(self.path, path)
-        storage = nas.NasStorage(path)
-        self.addCleanup(storage.close)
-        return repository.Repository.open(storage)
 
     def collect_in(self, repo):
         collector.collect(
@@ -213,8 +202,20 @@ class StoppedTestCase(test_compaction.CompactionTestCase):
         self.assertEqual(self.packs, self.data_packs(self.first))
 
 
+def copied(case):
+    """A copy of a case's repository."""
+    path = os.path.join(
+        case.useFixture(fixtures.TempDir(os.path.dirname(case.path))).path,
+        'copy',
+    )
+    shutil.copytree(case.path, path)
+    storage = nas.NasStorage(path)
+    case.addCleanup(storage.close)
+    return repository.Repository.open(storage)
+
+
 @contextlib.contextmanager
-def _failing(storage, writes, late):
+def failing(storage, writes, late):
     """After some writes one fails, which may have been done all the same."""
     create, delete = storage.create, storage.delete
     left = iter(range(writes))

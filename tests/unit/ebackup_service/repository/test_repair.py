@@ -1,0 +1,373 @@
+# SPDX-License-Identifier: Apache-2.0
+import os
+import random
+from unittest import mock
+
+import fixtures
+from testtools import content
+
+from ebackup_service.repository import damage
+from ebackup_service.repository import errors
+from ebackup_service.repository import layout
+from ebackup_service.repository import repair
+from ebackup_service.repository import sample
+from ebackup_service.repository import verifier
+from ebackup_service.repository import writer
+from tests.unit.ebackup_service.repository import base
+from tests.unit.ebackup_service.repository import test_compaction
+from tests.unit.ebackup_service.repository import test_compaction_stopped
+
+CHUNKS = 100
+
+
+class RepairTestCase(base.RepositoryTestCase):
+    """Two images of a chain; a third one has all of the first once more."""
+
+    def setUp(self):
+        super().setUp()
+        # As in life, packs are half as large as they may be.
+        sizes = dict.fromkeys(writer._LARGEST, base.PACK_SIZE // 2)
+        self.useFixture(
+            fixtures.MonkeyPatch(f'{writer.__name__}._LARGEST', sizes)
+        )
+        self.repo.claim('service', 1)
+        self.first = self.backup(os.urandom(CHUNKS * base.CHUNK))
+        data = bytearray(self.first.data)
+        data[0] ^= 1
+        self.second = self.backup(bytes(data), base=self.first, generation=2)
+        self.third = self.backup(self.first.data, generation=3)
+        self.images = [self.first, self.second, self.third]
+
+    def locator(self, number, image=None):
+        tree = self.repo.tree((image or self.first).root)
+        return tree.leaf(number // 256).locator(number % 256)
+
+    def flip_chunk(self, number, image=None):
+        """The key of the pack that has it, and as often as that it is."""
+        where = self.locator(number, image)
+        key = layout.pack_key(where.pack)
+        self.flip(key, where.offset + 99)
+        return key
+
+    def found(self, repo=None):
+        """What is damaged of all packs."""
+        repo = repo or self.repo
+        records = damage.DamagedRecords()
+        reader = verifier.PackVerifier(repo, records)
+        everything = sample.Sample()
+        for pack, _ in everything.packs(repo.storage, base.nothing_to_check):
+            reader.verify(pack, lambda length: None)
+        return records
+
+    def repair(
+        self, check=base.nothing_to_check, owner=None, repo=None, found=None
+    ):
+        repo = repo or self.repo
+        return repair.repair(
+            repo,
+            self.found(repo) if found is None else found,
+            check,
+            lambda length: None,
+            owner or base.nothing_to_check,
+        )
+
+    def assert_whole(self, *images):
+        for image in images or self.images:
+            self.assertEqual(image.data, self.restore(image.id))
+        self.assertEqual([], self.check().problems)
+
+    def assert_left(self):
+        """Nothing is done."""
+        before = self.keys()
+        found = self.found()
+        told = dict(found.told)
+
+        repaired = self.repair(found=found)
+
+        self.assertEqual(0, repaired.records)
+        self.assertEqual(told, found.told)
+        self.assertEqual(before, self.keys())
+        return repaired
+
+
+class ElsewhereTestCase(RepairTestCase):
+    def test_nothing_is_damaged(self):
+        self.assert_left()
+
+    def test_chunk_that_is_stored_elsewhere(self):
+        key = self.flip_chunk(7)
+        found = self.found()
+
+        repaired = self.repair(found=found)
+
+        self.assertEqual((1, []), (repaired.records, repaired.problems))
+        self.assertEqual({}, found.told)
+        self.assertEqual(0, len(found))
+        self.assertNotIn(key, self.keys())
+        self.assert_whole()
+
+    def test_it_stays_when_the_other_one_is_deleted(self):
+        self.flip_chunk(7)
+        self.repair()
+
+        self.repo.delete_image(self.third.id)
+        self.compact()
+
+        self.assertEqual(
+            set(), self.keys(layout.session_prefix(self.third.session.id))
+        )
+        self.assert_whole(self.first, self.second)
+
+    def test_all_that_a_pack_has_stays(self):
+        """What nobody needs, too: there may be a backup that is about to."""
+        where = self.locator(8)
+        self.flip_chunk(7)
+        self.repo.delete_image(self.first.id)
+
+        self.repair()
+
+        table = verifier.PackVerifier(self.repo, damage.DamagedRecords())
+        self.assertIn(where[:4], [w[:4] for w in table._table(where.pack)])
+        self.assert_whole(self.second, self.third)
+
+    def test_chunk_that_is_stored_nowhere_else(self):
+        self.flip_chunk(0, self.second)
+
+        self.assert_left()
+
+    def test_pack_of_which_more_is_damaged_than_is_elsewhere(self):
+        data = bytearray(self.third.data)
+        data[9 * base.CHUNK] ^= 1
+        self.repo.delete_image(self.third.id)
+        self.backup(bytes(data), generation=4)
+        for number in 8, 9:
+            key = self.flip_chunk(number)
+        self.assertEqual(key, self.flip_chunk(9))  # it was the same pack
+        self.flip_chunk(9)
+
+        self.assert_left()
+
+    def test_other_one_that_is_damaged_as_well(self):
+        self.flip_chunk(7)
+        self.flip_chunk(7, self.third)
+        self.assert_left()
+
+        fourth = self.backup(self.first.data, generation=4)
+
+        self.assertEqual(2, self.repair().records)
+        self.assert_whole(*self.images, fourth)
+
+    def test_other_one_that_nobody_has_read_and_is_damaged(self):
+        self.flip_chunk(7)
+        found = self.found()
+        self.flip_chunk(7, self.third)
+
+        self.assertEqual(0, self.repair(found=found).records)
+        self.assertEqual(1, len(found))
+
+    def test_packs_that_have_what_the_other_one_lacks(self):
+        keys = {self.flip_chunk(7), self.flip_chunk(8, self.third)}
+
+        self.assertEqual(2, self.repair().records)
+
+        self.assertEqual(set(), keys & self.keys())
+        self.assert_whole()
+
+    def test_other_one_of_another_length(self):
+        data = b'ab' * (base.CHUNK // 2)
+        chain = base.image_root.Chain('project', 'other')
+        image = self.backup(data, chain=chain)
+        session = self.repo.session
+        with mock.patch.object(
+            self.repo,
+            'session',
+            lambda *args, **kwargs: session(*args, 'none', **kwargs),
+        ):
+            self.backup(data, chain=chain, generation=2)
+        self.flip_chunk(0, image)
+
+        self.assert_left()
+
+    def test_footer_that_is_damaged(self):
+        key = self.flip_chunk(7)
+        self.flip(key, self.storage.size(key) - 1)
+
+        self.assert_left()
+
+    def test_record_that_can_not_be_read(self):
+        where = self.locator(7)
+        read_into = self.storage.read_into
+
+        def bad_sector(key, offset, buffer):
+            if (
+                key == layout.pack_key(where.pack)
+                and offset < where.offset + where.length
+                and offset + len(buffer) > where.offset
+            ):
+                self.storage.size(key)  # while it is there
+                raise errors.ObjectUnreadable(key)
+            read_into(key, offset, buffer)
+
+        with mock.patch.object(self.storage, 'read_into', bad_sector):
+            self.assertEqual(1, self.repair().records)
+
+            self.assert_whole()
+
+    def test_any_damage(self):
+        seed = random.randrange(1 << 32)
+        self.addDetail('seed', content.text_content(str(seed)))
+        draw = random.Random(seed)
+        for _ in range(10):
+            lost = [
+                set(draw.sample(range(1, CHUNKS), draw.randrange(20)))
+                for _ in range(2)
+            ]
+            for image, numbers in zip(
+                (self.first, self.third), lost, strict=True
+            ):
+                for number in numbers:
+                    self.damage_chunk(number, image)
+
+            self.repair()
+
+            both = lost[0] & lost[1]
+            left = {
+                number
+                for image in (self.first, self.third)
+                for number in range(CHUNKS)
+                if not self.is_whole(number, image)
+            }
+            if both:
+                self.assertLessEqual(both, left)
+                self.assertLessEqual(left, lost[0] | lost[1])
+                break
+            self.assert_whole()
+
+    def damage_chunk(self, number, image):
+        """Of whatever object has it."""
+        where = self.locator(number, image)
+        data = self.read_record(where)
+        [key] = [
+            key
+            for key in self.keys()
+            if where.pack
+            in (layout.parse_pack(key), layout.parse_compacted(key))
+        ]
+        with open(os.path.join(self.path, key), 'rb') as file:
+            place = file.read().find(data)
+        self.flip(key, place + 99)
+
+    def is_whole(self, number, image):
+        where = self.locator(number, image)
+        reader = base.reader.RecordReader(self.repo)
+        try:
+            reader.read(where)
+        except errors.Corrupt:
+            return False
+        return True
+
+    def read_record(self, where):
+        reader = base.reader.RecordReader(self.repo)
+        return bytes(reader.fetch(where.pack, where.offset, where.length))
+
+
+class CompactedTestCase(test_compaction.CompactionTestCase):
+    def test_what_compaction_has_left(self):
+        again = self.backup(self.second.data, generation=3)
+        where = self.repo.tree(self.second.root).leaf(0).locator(0)
+        self.repo.delete_image(self.first.id)
+        self.compact()
+        [key] = self.compacted()[layout.pack_key(where.pack)]
+        self.flip(key, 128 + 16 + 99)
+        self.assertNotEqual([], self.check().problems)
+        found = damage.DamagedRecords()
+        verifier.PackVerifier(self.repo, found).verify(
+            where.pack, lambda length: None
+        )
+
+        repaired = repair.repair(
+            self.repo,
+            found,
+            base.nothing_to_check,
+            lambda length: None,
+            base.nothing_to_check,
+        )
+
+        self.assertEqual(1, repaired.records)
+        self.assertNotIn(key, self.keys())
+        self.assert_restores(self.second, again)
+
+
+class StoppedTestCase(RepairTestCase):
+    def setUp(self):
+        super().setUp()
+        self.key = self.flip_chunk(7)
+
+    def test_told_to_stop_at_any_time(self):
+        class Stopped(Exception):
+            pass
+
+        for calls in range(1000):
+            left = iter(range(calls))
+
+            def check(left=left):
+                if next(left, None) is None:
+                    raise Stopped
+
+            try:
+                self.repair(check)
+                break
+            except Stopped:
+                self.assertIn(self.key, self.keys())
+        self.assertLess(5, calls)
+        self.assert_whole()
+
+    def test_storage_that_fails_at_any_write(self):
+        for late in (False, True):
+            for writes in range(100):
+                repo = test_compaction_stopped.copied(self)
+                with test_compaction_stopped.failing(
+                    repo.storage, writes, late
+                ):
+                    problems = self.repair(repo=repo).problems
+                self.assertEqual(
+                    self.third.data, self.restore(self.third.id, repo)
+                )
+                if not problems:
+                    break
+                self.assertIn('away', problems[0])
+                self.assertIn(self.key, problems[0])
+                # If it was done all the same, nothing is damaged any more.
+                self.repair(repo=repo)
+                for image in self.images:
+                    self.assertEqual(image.data, self.restore(image.id, repo))
+            self.assertEqual(3, writes)
+
+    def test_no_room(self):
+        with mock.patch.object(
+            self.storage, 'create', side_effect=errors.StorageFull('full')
+        ):
+            repaired = self.assert_left()
+
+        [problem] = repaired.problems
+        self.assertIn('full', problem)
+
+    def test_repository_of_another_service(self):
+        owner = mock.Mock(side_effect=errors.ForeignOwner('another'))
+
+        self.assertRaises(
+            errors.ForeignOwner, self.repair, base.nothing_to_check, owner
+        )
+
+        self.assertIn(self.key, self.keys())
+        self.assertEqual(1, len(self.found().told))
+
+    def test_repository_that_takes_more_to_write(self):
+        with mock.patch.object(
+            type(self.repo.config),
+            'require_write',
+            side_effect=errors.UnsupportedFormat('newer'),
+        ):
+            repaired = self.assert_left()
+
+        self.assertIn('newer', repaired.problems[0])
