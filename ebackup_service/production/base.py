@@ -360,7 +360,8 @@ class ProductionStorage(Protocol):
         :raises AttachmentInvalid: not what this storage understands
         :raises PathUnknown, VolumeUnknown: no such volume is reached from here
         :raises SnapshotUnknown: the volume has no such snapshot
-        :raises AccessDenied: the credentials are refused; never retried here
+        :raises CredentialsRefused: whoever comes with them; never retried here
+        :raises AccessDenied: it is this that they do not allow
         :raises SourceUnavailable: the storage can't be reached now
         """
         ...

@@ -127,6 +127,16 @@ class AccessDenied(ProductionError):
     kind = 'access-denied'
 
 
+class CredentialsRefused(AccessDenied):
+    """The storage does not let in who it was registered with.
+
+    Before it knows what is asked for: nobody else is let in with the same
+    credentials, and who tries may get an account locked.
+    """
+
+    kind = 'credentials-refused'
+
+
 class SnapshotUnknown(ProductionError):
     """The volume has no such snapshot, or none any more."""
 

@@ -31,6 +31,8 @@ _DEPTH = 8
 _ZEROED = 32 << 20
 # Words in what libnbd says when it is not let in; there is no number for it.
 _NOT_ALLOWED = ('TLS', 'gnutls', 'policy')
+# What it says when the two do not agree on the keys that they have.
+_HANDSHAKE = 'gnutls_handshake'
 _LINGER = struct.Struct('ii')  # struct linger: whether, and for how many s
 
 
@@ -64,6 +66,11 @@ class Security:
         self._certificates = certificates
         self._identity = identity
         self._key = key
+
+    @property
+    def by_key(self) -> bool:
+        """Whether it is a pre-shared key by which they do."""
+        return self._key is not None
 
     @contextlib.contextmanager
     def applied(self, handle: Any, require: int) -> Iterator[None]:
@@ -104,7 +111,8 @@ class Connection:
     :param check: called while waiting; what it raises is passed on
     :raises Lost: nobody answers
     :raises VolumeUnknown: the server has no such export
-    :raises AccessDenied: it doesn't let us in
+    :raises CredentialsRefused: our key is not the one that it knows
+    :raises AccessDenied: it doesn't let us in for another reason
 
     :ivar contexts: those of the contexts that the server has
     :ivar minimum: bytes; offsets and lengths are multiples of it
@@ -152,7 +160,7 @@ class Connection:
                     handle.aio_connect_socket(self._dial())
                 self._drive(lambda: not handle.aio_is_connecting())
             except self._library.Error as e:
-                raise self._turned_away(e) from e
+                raise self._turned_away(e, security) from e
         if not handle.aio_is_ready():
             raise Lost('the server hung up')
         # From now on, whoever closes it: what TCP still has to send could
@@ -185,10 +193,15 @@ class Connection:
         except OSError as e:
             raise Lost(e.strerror or str(e)) from e
 
-    def _turned_away(self, error: Any) -> Exception:
+    def _turned_away(self, error: Any, security: Security) -> Exception:
         if error.errno == 'ENOENT':
             return errors.VolumeUnknown(
                 f'{self._address} is no export of that server'
+            )
+        if security.by_key and _HANDSHAKE in error.string:
+            return errors.CredentialsRefused(
+                f'the server of {self._address} does not take the pre-shared '
+                'key: compare psk_identity and psk_key with what it knows'
             )
         if any(word in error.string for word in _NOT_ALLOWED):
             return errors.AccessDenied(

@@ -185,7 +185,12 @@ def connect(
     settings: Mapping[str, Any],
     credentials: Mapping[str, Any],
 ) -> Cluster:
-    """:raises: AccessDenied, SourceUnavailable, VolumeUnknown: no such pool"""
+    """Log in, and open the pool.
+
+    :raises CredentialsRefused: the monitors do not let the user in
+    :raises AccessDenied: there is no key, or it is none
+    :raises: SourceUnavailable, VolumeUnknown: no such pool
+    """
     user, pool = settings.get('user', 'ebackup'), settings['pool']
     place = settings.get('mon_host') or f'{settings.get("cluster", "ceph")!r}'
     with library.explained(f'connecting to cluster {place}'):
@@ -198,7 +203,7 @@ def connect(
             library.rados.PermissionDeniedError,
             library.rados.PermissionError,
         ) as e:
-            raise errors.AccessDenied(
+            raise errors.CredentialsRefused(
                 f'Ceph ({place}) does not let client.{user} in: check the '
                 "storage's user and key, or the keyring on the proxy's host"
             ) from e

@@ -335,18 +335,25 @@ class TlsTest(base.BaseTestCase):
             ('other', self.KEY),
         ):
             error = self.assertRaises(
-                errors.AccessDenied, self.connection, True, identity, key
+                errors.CredentialsRefused, self.connection, True, identity, key
             )
             self.assertNotIn(key, str(error))
 
+    def denied(self, *arguments):
+        """Refused, but not the key."""
+        error = self.assertRaises(
+            errors.AccessDenied, self.connection, *arguments
+        )
+        self.assertEqual('access-denied', error.kind)
+
     def test_no_key(self):
-        self.assertRaises(errors.AccessDenied, self.connection, False)
+        self.denied(False)
 
     def test_server_without_tls(self):
         self.server.stop()
         self.server.arguments = ()
         self.server.start()
-        self.assertRaises(errors.AccessDenied, self.connection)
+        self.denied()
 
 
 class CertificateTest(base.BaseTestCase):
@@ -412,9 +419,11 @@ class CertificateTest(base.BaseTestCase):
             errors.AccessDenied, self.connection, 'localhost', other
         )
         self.make('ca', '-subj', '/CN=another')
-        self.assertRaises(
+        error = self.assertRaises(
             errors.AccessDenied, self.connection, 'localhost', self.directory
         )
+        # It is the certificates of this host that do not fit.
+        self.assertEqual('access-denied', error.kind)
 
     def test_certificate_of_another_host(self):
         self.assertRaises(

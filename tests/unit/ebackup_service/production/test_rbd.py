@@ -134,7 +134,7 @@ class ConnectionTest(rbd_case.RbdTestCase):
         before = len(os.listdir('/proc/self/task'))
         key = self.ceph.key('admin')
         error = self.assertRaises(
-            errors.AccessDenied, self.find_with, {'key': key}
+            errors.CredentialsRefused, self.find_with, {'key': key}
         )
         self.assertFalse(error.retryable)
         self.assertIn('client.ebackup', str(error))
@@ -162,6 +162,7 @@ class ConnectionTest(rbd_case.RbdTestCase):
             self.storage('stranger').find,
             self.reference(),
         )
+        self.assertEqual('access-denied', error.kind)
         self.assertIn('capabilities', str(error))
 
     def test_unknown_pool(self):
