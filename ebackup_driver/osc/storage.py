@@ -16,6 +16,7 @@ _COLUMNS = {
     'Back Ends': 'backends',
     'Trust': 'trust',
     'Anchors': 'anchors',
+    'Refused Since': 'refused_since',
     'ID': 'id',
 }
 

@@ -74,6 +74,17 @@ OPTS: list[cfg.Opt] = [
         'say where the data can be reached, before it fails.',
     ),
     cfg.FloatOpt(
+        'login_pause',
+        default=300.0,
+        min=0,
+        help='Seconds for which nobody logs in to a production storage that '
+        'has refused its credentials from the catalog, so that no account '
+        'gets locked: jobs of its volumes fail at once. Each further time '
+        'twice as many, up to an hour. Let it be longer than the time in '
+        'which the storage counts failed logins, divided by how many of them '
+        'it allows. 0 means that each job logs in.',
+    ),
+    cfg.FloatOpt(
         'gc_interval',
         default=3600.0,
         min=0,

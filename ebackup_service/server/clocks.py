@@ -20,11 +20,13 @@ from oslo_log import log
 from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import future
+from ebackup_service.server import refusals
 
 LOG = log.getLogger(__name__)
 
-# Seconds beyond a lease that nothing is ever noted ahead; what is meant to
-# come last, another collection after one that failed, comes in a minute.
+# Seconds beyond a lease that nothing is ever noted ahead, but for the next
+# login to a storage; what else is meant to come last, another collection after
+# one that failed, comes in a minute.
 _AHEAD = 120.0
 # Seconds that the database's clock may gain between two looks.
 _GAIN = 1.0
@@ -34,15 +36,16 @@ _GAIN = 1.0
 def bring_back(catalog: database.Catalog, conf: cfg.ConfigOpts) -> None:
     """Let nothing be due later than it can be meant to be."""
     limit = clock.milliseconds(conf.server.lease + _AHEAD)
+    far = clock.milliseconds(refusals.longest(conf))
     with catalog.reader() as session:
-        if not future.beyond(session, limit):
+        if not future.beyond(session, limit, far):
             return
     with catalog.writer() as session:
         LOG.warning(
             "The database's clock was set back: leases, beats and delays "
             'that would last too long are shortened.'
         )
-        future.bring_back(session, limit)
+        future.bring_back(session, limit, far)
 
 
 class Watch:

@@ -23,6 +23,7 @@ from ebackup_service.server import connections
 from ebackup_service.server import handout
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
+from ebackup_service.server import refusals
 from ebackup_service.server import volume_storages
 
 LOG = log.getLogger(__name__)
@@ -98,9 +99,17 @@ def assign(
         proxies = proxy_rows.every(session, latest)
         kinds = volume_storages.kinds(session, unfinished)
         board = _Board(conf, proxies, unfinished, kinds, now)
+        resting = refusals.resting(session)
         assigned = []
         for job in unfinished:
             if not board.ready(job):
+                continue
+            storage = resting.get(job.parameters.get('storage', ''))
+            if storage is not None:
+                failure = jobs.failure(
+                    refusals.KIND, refusals.explain(storage)
+                )
+                jobs.end(session, job, job_rows.FAILED, failure)
                 continue
             host = board.host(job)
             if host is None:

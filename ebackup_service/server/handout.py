@@ -68,6 +68,7 @@ def hand_out(
         proxy=host,
         pin=pin,
         token=job.token + 1,
+        handed_at=clock.now(),
         lease_until=now + clock.milliseconds(seconds),
         begun=False,
         needs=needs,

@@ -23,6 +23,7 @@ from ebackup_service.server import damage
 from ebackup_service.server import jobs
 from ebackup_service.server import leases
 from ebackup_service.server import rebuild
+from ebackup_service.server import refusals
 from ebackup_service.server import snapshots
 from ebackup_service.server import verification
 
@@ -129,6 +130,7 @@ def finish(
         ended = _end(session, conf, job, outcome)
         if ended:
             _account(session, job, outcome)
+            refusals.learn(session, conf, job, outcome)
     return _ACCEPTED if ended else _FENCED
 
 

@@ -23,6 +23,7 @@ from ebackup_service.server.catalog import service
 from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import proxies
+from ebackup_service.server import refusals
 from ebackup_service.server import volume_storages
 
 LOG = log.getLogger(__name__)
@@ -57,6 +58,8 @@ def plan(
         storage = volume_storages.of_job(session, job)
         if not image or not storage or image.chain_id is None:
             return _FENCED
+        # Who knows the LUN has been let in.
+        refusals.admitted(session, storage, job)
         # What Cinder's own driver for RBD calls those of its backups: it
         # removes them when the volume is deleted.
         instant = clock.read(session) / 1000
@@ -287,8 +290,10 @@ def _due(session: orm.Session) -> dict[tuple[str, str], list[str]]:
     """What is to be removed, by storage and repository.
 
     Nothing of a volume that is just backed up, or restored to: its snapshots
-    are compared with all the time.
+    are compared with all the time. Nor of a storage that has just refused its
+    credentials.
     """
+    resting = refusals.resting(session)
     unfinished = job_rows.unfinished(session)
     busy = {
         (job.parameters['storage'], job.repository_id)
@@ -302,7 +307,7 @@ def _due(session: orm.Session) -> dict[tuple[str, str], list[str]]:
     ]
     due = {}
     for storage_id, repository_id in snapshot_rows.releasing(session):
-        if (storage_id, repository_id) in busy:
+        if (storage_id, repository_id) in busy or storage_id in resting:
             continue
         rows = snapshot_rows.releasable(
             session,

@@ -129,6 +129,9 @@ def update(
             for name in cls.PLACE
         ):
             _check_bare(session, storage)
+        if checked.keys() & {'settings', 'credentials'}:
+            # Whoever sets them, though they be the same, wants them tried.
+            checked.update(storage_rows.ADMITTED)
         storage_rows.update(
             session, storage.id, configured=configured, **checked
         )

@@ -18,6 +18,8 @@ def show(storage: storage_rows.Storage) -> dict[str, Any]:
         'trust': storage.trust,
         'anchors': storage.anchors,
         'configured': storage.configured,
+        'refused_since': instant.text(storage.refused_since),
+        'login_after': instant.text(storage.login_after),
         'created_at': instant.text(storage.created_at),
         'updated_at': instant.text(storage.updated_at),
     }

@@ -15,7 +15,15 @@ from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import credentials
 from ebackup_service.server import storages
 
-COLUMNS = ('name', 'kind', 'backends', 'trust', 'anchors', 'configured')
+COLUMNS = (
+    'name',
+    'kind',
+    'backends',
+    'trust',
+    'anchors',
+    'configured',
+    'refused_since',
+)
 
 
 def add_to(nouns: command.Nouns) -> None:

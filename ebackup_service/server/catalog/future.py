@@ -20,46 +20,58 @@ _Bound = tuple[
 
 _UNFINISHED = models.Job.state.in_(job_rows.UNFINISHED)
 # Columns, and the rows that matter: instants that have passed already, such as
-# will in a moment if they haven't, and such as may be some time ahead.
+# will in a moment if they haven't, such as may be some time ahead, and such as
+# may be far ahead.
 _PAST = (
     (models.Job.beat_at, _UNFINISHED),
     (models.Repository.collected_at, sa.true()),
     (models.Proxy.announced_at, sa.true()),
+    (models.Storage.updated_at, sa.true()),
+    (models.Storage.refused_since, sa.true()),
 )
 _SOON = ((models.Job.ready_at, _UNFINISHED),)
 _AHEAD = (
     (models.Job.lease_until, _UNFINISHED),
     (models.Repository.collect_after, sa.true()),
 )
+_FAR = ((models.Storage.login_after, sa.true()),)
 # Milliseconds that the past may seem ahead without that the clock was set: a
 # statement's instant is when it began, and others write until it reads.
 _SLACK = 1000
 
 
-def _bounds(limit: int) -> tuple[_Bound, ...]:
-    """:param limit: how far what is to come may be ahead, in ms"""
+def _bounds(limit: int, far: int) -> tuple[_Bound, ...]:
+    """How far what is to come may be ahead, in ms.
+
+    :param limit: of what comes soon, as most does
+    :param far: of the rest
+    """
     now = clock.now()
     then = now + limit
     return (
         (_PAST, now + _SLACK, now),
         (_SOON, then, now),
         (_AHEAD, then, then),
+        (_FAR, now + far, now + far),
     )
 
 
-def beyond(session: orm.Session, limit: int) -> bool:
+def beyond(session: orm.Session, limit: int, far: int) -> bool:
     """Whether anything is further ahead than it can be meant to be."""
     found = [
         sa.select(column).where(column > latest, matters).exists()
-        for columns, latest, _ in _bounds(limit)
+        for columns, latest, _ in _bounds(limit, far)
         for column, matters in columns
     ]
     return bool(session.scalar(sa.select(sa.or_(*found))))
 
 
-def bring_back(session: orm.Session, limit: int) -> None:
-    """Let what has passed, or soon will, be now, the rest in ``limit`` ms."""
-    for columns, latest, value in _bounds(limit):
+def bring_back(session: orm.Session, limit: int, far: int) -> None:
+    """Let what has passed, or soon will, be now.
+
+    The rest in ``limit`` ms, or ``far``.
+    """
+    for columns, latest, value in _bounds(limit, far):
         for column, matters in columns:
             statement.changed(
                 session,

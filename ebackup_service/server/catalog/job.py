@@ -63,9 +63,10 @@ class Job:
     """One job as it was when read.
 
     ``runs`` counts those that have begun; ``begun`` tells whether that of the
-    newest token has. ``token`` counts the hand-outs. ``lease_until``,
-    ``beat_at`` and ``ready_at`` are milliseconds by the database's clock, to
-    be compared with ``clock.read`` only.
+    newest token has. ``token`` counts the hand-outs, the newest of which was
+    at ``handed_at``. That, ``lease_until``, ``beat_at`` and ``ready_at`` are
+    milliseconds by the database's clock, to be compared with ``clock.read``
+    only.
     """
 
     id: str
@@ -82,6 +83,7 @@ class Job:
     attachment: dict[str, Any] | None
     pin: dict[str, Any] | None
     token: int
+    handed_at: int | None
     runs: int
     begun: bool
     checkpoint: dict[str, Any] | None

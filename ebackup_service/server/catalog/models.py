@@ -199,6 +199,8 @@ class Job(Base):
     proxy: orm.Mapped[str | None] = orm.mapped_column(NAME)
     # counts the hand-outs; the newest alone may renew, commit and finish
     token: orm.Mapped[int] = orm.mapped_column(sa.Integer, default=0)
+    # the newest of them
+    handed_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     lease_until: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     # runs that have begun, and whether that of the newest token has
     runs: orm.Mapped[int] = orm.mapped_column(sa.Integer, default=0)
@@ -234,6 +236,11 @@ class Storage(Base):
     anchors: orm.Mapped[bool] = orm.mapped_column(sa.Boolean)
     # whether the service's configuration says what it is
     configured: orm.Mapped[bool] = orm.mapped_column(sa.Boolean)
+    # its credentials are refused: since when, how often in a row, and when
+    # they may be tried again; see server.refusals
+    refused_since: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
+    refusals: orm.Mapped[int] = orm.mapped_column(sa.Integer, default=0)
+    login_after: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
     updated_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
 

@@ -10,10 +10,20 @@ from sqlalchemy import orm
 
 from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import statement
 
 TRUSTED = 'trusted'
 SHADOW = 'shadow'
 TRUSTS = (TRUSTED, SHADOW)
+
+# What of a storage is as long as its credentials are not refused.
+ADMITTED: dict[str, Any] = {
+    'refused_since': None,
+    'refusals': 0,
+    'login_after': None,
+}
+
+_INSTANTS = ('refused_since', 'login_after', 'created_at', 'updated_at')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +39,9 @@ class Storage:
     trust: str
     anchors: bool
     configured: bool
+    refused_since: datetime.datetime | None
+    refusals: int
+    login_after: datetime.datetime | None
     created_at: datetime.datetime
     updated_at: datetime.datetime
 
@@ -38,7 +51,7 @@ def _storage(model: models.Storage) -> Storage:
         field.name: getattr(model, field.name)
         for field in dataclasses.fields(Storage)
     }
-    for name in ('created_at', 'updated_at'):
+    for name in _INSTANTS:
         values[name] = clock.instant(values[name])
     return Storage(**values)
 
@@ -78,6 +91,41 @@ def update(session: orm.Session, storage_id: str, **values: Any) -> None:
         .values(updated_at=clock.now(), **values),
         execution_options={'synchronize_session': False},
     )
+
+
+def refused(
+    session: orm.Session, storage: Storage, count: int, pause: float
+) -> bool:
+    """Note that the credentials are refused; whether they are still these.
+
+    :param storage: as it was read, with the credentials that were refused
+    :param count: of refusals in a row, with this one
+    :param pause: seconds for which nobody shall log in
+    """
+    now = clock.read(session)
+    since = now
+    if storage.refused_since is not None:
+        since = clock.to_milliseconds(storage.refused_since)
+    changed = clock.to_milliseconds(storage.updated_at)
+    query = sa.update(models.Storage).where(
+        models.Storage.id == storage.id, models.Storage.updated_at == changed
+    )
+    return bool(
+        statement.changed(
+            session,
+            query.values(
+                refused_since=since,
+                refusals=count,
+                login_after=now + clock.milliseconds(pause),
+            ),
+        )
+    )
+
+
+def admitted(session: orm.Session, storage_id: str) -> None:
+    """Forget that the credentials were refused."""
+    query = sa.update(models.Storage).where(models.Storage.id == storage_id)
+    statement.changed(session, query.values(ADMITTED))
 
 
 def remove(session: orm.Session, storage_id: str) -> None:

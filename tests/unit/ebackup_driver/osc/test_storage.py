@@ -109,6 +109,11 @@ class TestExisting(StorageTestCase):
         )
         self.assertIn('node@one', self.text(storage.ListStorages))
 
+    def test_that_one_refuses_its_credentials_is_listed(self):
+        self.service.storages['ceph1']['refused_since'] = '2026-11-23T00:00Z'
+        [row] = self.json(storage.ListStorages)
+        self.assertEqual('2026-11-23T00:00Z', row['Refused Since'])
+
     def test_are_shown(self):
         shown = self.json(storage.ShowStorage, 'ceph1')
         self.assertTrue(shown['has_credentials'])

@@ -11,11 +11,13 @@ import threading
 from ebackup_service.production import base as production
 from ebackup_service.production import errors as production_errors
 from ebackup_service.proxy import backup
+from ebackup_service.proxy import failures
 from ebackup_service.proxy import release
 from ebackup_service.proxy import restore
 from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server import images
 from ebackup_service.server import snapshots
+from ebackup_service.server import storages
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.production import faulty
 from tests.unit.ebackup_service.production import folder
@@ -141,6 +143,43 @@ class TestFailing(FaultsTestCase):
         self.assertRaises(type(AWAY), release.run, task)
         self.fixture.finish(spec, 'failed')
         self.assertEqual(1, len(self.known(state='condemned')))
+        self.assert_right_again()
+
+
+class TestRefused(FaultsTestCase):
+    """Somebody changed the key, which is in the catalog."""
+
+    values = {'credentials': {'key': 'old'}}
+
+    def setUp(self):
+        super().setUp()
+        task = self.task()
+        error = production_errors.CredentialsRefused('the key was changed')
+        self.faults.always('find', faulty.fail(error))
+        raised = self.assertRaises(type(error), backup.run, task)
+        self.fixture.finish(
+            task.spec, 'failed', error=failures.describe(task.spec, raised)
+        )
+
+    def ask(self):
+        """What becomes of another backup."""
+        _, job = self.fixture.reserve(
+            size=SIZE, volume=folder.volume('volume')
+        )
+        self.announce()
+        self.fixture.assign()
+        return self.fixture.job(job.id)
+
+    def test_others_do_not_try_it(self):
+        for _ in range(3):
+            job = self.ask()
+            self.assertEqual('failed', job.state)
+            self.assertEqual('credentials-refused', job.error['kind'])
+
+    def test_with_the_right_key_all_is_well(self):
+        storages.update(
+            self.catalog, self.conf, 'one', credentials={'key': 'new'}
+        )
         self.assert_right_again()
 
 

@@ -5,11 +5,12 @@ from ebackup_service.api.views import storage
 from ebackup_service.server.catalog import storage as storage_rows
 from tests import base
 
+MINUTE = datetime.timedelta(minutes=1)
 MOMENT = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC)
 
 
 class StorageTest(base.BaseTestCase):
-    def show(self, credentials):
+    def show(self, credentials, refused_since=None):
         return storage.show(
             storage_rows.Storage(
                 id='s',
@@ -21,6 +22,9 @@ class StorageTest(base.BaseTestCase):
                 trust='trusted',
                 anchors=True,
                 configured=False,
+                refused_since=refused_since,
+                refusals=0 if refused_since is None else 1,
+                login_after=refused_since and refused_since + MINUTE,
                 created_at=MOMENT,
                 updated_at=MOMENT,
             )
@@ -38,10 +42,19 @@ class StorageTest(base.BaseTestCase):
                 'trust': 'trusted',
                 'anchors': True,
                 'configured': False,
+                'refused_since': None,
+                'login_after': None,
                 'created_at': '2026-11-23T00:00:00.000000Z',
                 'updated_at': '2026-11-23T00:00:00.000000Z',
             },
             self.show('token'),
+        )
+
+    def test_that_its_credentials_are_refused(self):
+        shown = self.show('token', MOMENT)
+        self.assertEqual(
+            ('2026-11-23T00:00:00.000000Z', '2026-11-23T00:01:00.000000Z'),
+            (shown['refused_since'], shown['login_after']),
         )
 
     def test_whether_there_are_any(self):

@@ -5,6 +5,7 @@ import os
 
 import fixtures
 
+from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import credentials
 from ebackup_service.server import storages
 from tests.unit.ebackup_service.cmd.manage import base
@@ -131,6 +132,15 @@ class ExistingTest(StorageTestCase):
         self.assertEqual([shown], listed)
         _code, out, _err = self.run_command('storage', 'list')
         self.assertIn('trusted', out)
+
+    def test_that_its_credentials_are_refused(self):
+        with self.catalog.writer() as session:
+            [known] = storage_rows.every(session)
+            storage_rows.refused(session, known, 1, 60.0)
+        shown = self.ask('storage', 'show', 'ceph1')['storage']
+        self.assertLess(shown['refused_since'], shown['login_after'])
+        _code, out, _err = self.run_command('storage', 'list')
+        self.assertIn(shown['refused_since'], out)
 
     def test_set_changes_what_is_named(self):
         changed = self.set('--trust', 'shadow', '--backend', 'node@two')

@@ -4,6 +4,8 @@ import sqlalchemy as sa
 from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import future
 from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import storage as storage_rows
+from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.server.catalog import base
 
 HOUR = 3600 * 1000
@@ -12,6 +14,8 @@ PAST = (
     models.Job.beat_at,
     models.Repository.collected_at,
     models.Proxy.announced_at,
+    models.Storage.updated_at,
+    models.Storage.refused_since,
 )
 
 
@@ -22,6 +26,18 @@ class Future:
         _, job = self.fixture.reserve()
         self.job_id = job.id
         self.fixture.run(job.id)
+        with self.catalog.writer() as session:
+            storage_rows.insert(
+                session,
+                id=catalog_fixture.new_id(),
+                name='a',
+                kind='rbd',
+                backends=[],
+                settings={},
+                trust=storage_rows.TRUSTED,
+                anchors=True,
+                configured=False,
+            )
 
     def shift(self, column, by):
         with self.catalog.writer() as session:
@@ -37,8 +53,8 @@ class Future:
 
     def bring_back(self):
         with self.catalog.writer() as session:
-            found = future.beyond(session, MINUTE)
-            future.bring_back(session, MINUTE)
+            found = future.beyond(session, MINUTE, HOUR)
+            future.bring_back(session, MINUTE, HOUR)
         return found
 
     def test_what_is_past_is_now(self):
@@ -63,6 +79,13 @@ class Future:
             self.shift(column, HOUR)
             self.assertTrue(self.bring_back(), column)
             self.assertEqual(1, self.ahead(column), column)
+
+    def test_what_is_far_ahead_is_no_further_than_it_may_be(self):
+        self.shift(models.Storage.login_after, HOUR - 1000)
+        self.assertFalse(self.bring_back())
+        self.shift(models.Storage.login_after, 2 * HOUR)
+        self.assertTrue(self.bring_back())
+        self.assertEqual(60, self.ahead(models.Storage.login_after))
 
     def test_what_comes_soon_stays(self):
         self.assertFalse(self.bring_back())
