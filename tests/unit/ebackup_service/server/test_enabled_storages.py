@@ -10,6 +10,7 @@ from oslo_config import cfg
 from ebackup_service import conf as service_conf
 from ebackup_service.conf import storage as storage_conf
 from ebackup_service.production import registry
+from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import credentials
 from ebackup_service.server import enabled_storages
 from ebackup_service.server import errors
@@ -111,6 +112,14 @@ class TestEnsure(EnabledStoragesTestCase):
         self.assertEqual(
             ('other', False), (after.settings['pool'], after.anchors)
         )
+
+    def test_refused_credentials_are_tried_again_at_the_next_start(self):
+        self.ensure(ceph1=SECTION)
+        with self.catalog.writer() as session:
+            storage_rows.refused(session, self.show(), 1, 60.0)
+        self.assertIsNotNone(self.show().refused_since)
+        self.ensure(ceph1=SECTION)
+        self.assertIsNone(self.show().refused_since)
 
     def test_one_that_was_registered_by_hand_is_configured_then(self):
         storages.create(
