@@ -253,7 +253,10 @@ def settle(session: orm.Session, job: job_rows.Job, error: Failure) -> None:
 
 
 def take_back(
-    session: orm.Session, job: job_rows.Job, pause: float = 0.0
+    session: orm.Session,
+    job: job_rows.Job,
+    pause: float = 0.0,
+    in_vain: bool = False,
 ) -> bool:
     """Let a job that was handed out wait again.
 
@@ -261,6 +264,7 @@ def take_back(
     hand-out has another token. The caller knows that he has stopped.
 
     :param pause: seconds before it may be handed out
+    :param in_vain: nobody has taken it up, nor said that he does not
     """
     # A run that has begun may have left a checkpoint or a candidate root, or
     # leave one yet, which refer to its base; the next run goes on with them.
@@ -279,6 +283,7 @@ def take_back(
         proxy=None,
         lease_until=None,
         begun=False,
+        vain=job.vain + in_vain,
         ready_at=clock.now() + clock.milliseconds(pause),
         pin=job.pin if keeps_pin else None,
         **values,

@@ -245,11 +245,11 @@ def _expire_running(
             True,
         )
         jobs.end(session, job, job_rows.FAILED, error)
-    elif not job.begun and job.token - job.runs > conf.server.max_runs:
+    elif not job.begun and job.vain >= conf.server.max_runs:
         error = jobs.failure(
             'proxy-lost',
             f'Proxy {job.proxy} did not take up job {job.id}, which was '
-            f'handed out in vain {job.token - job.runs} times. Does an '
+            f'handed out in vain {job.vain + 1} times. Does an '
             'earlier run of it hang there? See the log of ebackup-proxy.',
             True,
         )
@@ -262,4 +262,4 @@ def _expire_running(
             job.kind,
             job.id,
         )
-        jobs.take_back(session, job)
+        jobs.take_back(session, job, in_vain=not job.begun)

@@ -29,9 +29,11 @@ from ebackup_service.server import verification
 
 LOG = log.getLogger(__name__)
 
-# Seconds before a job that broke is begun again.
+# Seconds before a job that broke is begun again, or one handed out again that
+# was given back before it began: that does not count, so it must not be quick.
 _PAUSE = 5.0
-# Kinds of errors after which a job is handed out again without a pause.
+# Kinds of errors after which a run that had begun is followed by another one
+# without a pause.
 _AT_ONCE = ('proxy-stopping', 'lease-lost', 'heartbeat-lost')
 
 _ACCEPTED = messages.Decision(accepted=True)
@@ -143,8 +145,10 @@ def _return(
     """Let another run have the job, if there may be one."""
     if job.begun and job.runs >= conf.server.max_runs:
         return False
-    away = outcome.error and outcome.error.kind not in _AT_ONCE
-    if not jobs.take_back(session, job, _PAUSE if away else 0.0):
+    waits = outcome.error and (
+        not job.begun or outcome.error.kind not in _AT_ONCE
+    )
+    if not jobs.take_back(session, job, _PAUSE if waits else 0.0):
         return False
     _progress(session, job, outcome)
     LOG.warning(

@@ -64,7 +64,8 @@ class Job:
 
     ``runs`` counts those that have begun; ``begun`` tells whether that of the
     newest token has. ``token`` counts the hand-outs, the newest of which was
-    at ``handed_at``. That, ``lease_until``, ``beat_at`` and ``ready_at`` are
+    at ``handed_at``; ``vain`` those that were neither taken up nor given back.
+    ``handed_at``, ``lease_until``, ``beat_at`` and ``ready_at`` are
     milliseconds by the database's clock, to be compared with ``clock.read``
     only.
     """
@@ -86,6 +87,7 @@ class Job:
     handed_at: int | None
     runs: int
     begun: bool
+    vain: int
     checkpoint: dict[str, Any] | None
     lease_until: int | None
     beat_at: int | None

@@ -205,6 +205,8 @@ class Job(Base):
     # runs that have begun, and whether that of the newest token has
     runs: orm.Mapped[int] = orm.mapped_column(sa.Integer, default=0)
     begun: orm.Mapped[bool] = orm.mapped_column(sa.Boolean, default=False)
+    # hand-outs of which nobody was heard before their lease ended
+    vain: orm.Mapped[int] = orm.mapped_column(sa.Integer, default=0)
     # where the next run goes on: {tree, leaf, total}
     checkpoint: orm.Mapped[Any | None] = orm.mapped_column(Document)
     # last sign of the driver; null when no driver stands behind the job

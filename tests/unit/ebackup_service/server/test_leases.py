@@ -299,6 +299,26 @@ class TestExpire(LeasesTestCase):
         self.assertIn('in vain 3 times', error['message'])
         self.assertTrue(error['retryable'])
 
+    def test_what_a_stopping_proxy_gives_back_is_not_in_vain(self):
+        self.conf.set_override('max_runs', 2, 'server')
+        gc = self.collect()
+        self.fixture.announce()
+        stopping = messages.JobError('proxy-stopping', 'Stopped.', True)
+        for _ in range(5):
+            spec = self.fixture.assign()[gc.id]
+            self.fixture.finish(spec, 'returned', error=stopping)
+            self.assertEqual(('pending', None), self.state(gc))
+            # That it counts for nothing must not make it endless at once.
+            self.assertEqual({}, self.fixture.assign())
+            self.fixture.age(gc.id, 6)
+        for _ in range(2):
+            self.hand_out_in_vain(gc)
+            self.assertEqual(('pending', None), self.state(gc))
+        self.hand_out_in_vain(gc)
+        self.assertEqual(('failed', 'proxy-lost'), self.state(gc))
+        error = self.fixture.job(gc.id).error
+        self.assertIn('in vain 3 times', error['message'])
+
 
 class TestOutage(LeasesTestCase):
     """Of the database, or of all APIs: nobody could beat or renew.
