@@ -117,9 +117,19 @@ class Client:
         state: str | None = None,
         kind: str | None = None,
         image_id: str | None = None,
+        exported: bool = False,
     ) -> Iterator[resources.Job]:
-        """Yield jobs, fetched page by page."""
-        query = {'state': state, 'kind': kind, 'image_id': image_id}
+        """Yield jobs, newest first, fetched page by page.
+
+        exported: only those that ended a while ago, and for which Cinder may
+            still export something
+        """
+        query = {
+            'state': state,
+            'kind': kind,
+            'image_id': image_id,
+            'exported': 'true' if exported else None,
+        }
         return map(resources.Job.from_dict, self._pages('jobs', query))
 
     def job(self, job_id: str) -> resources.Job:

@@ -107,6 +107,8 @@ class Job(_Resource):
     proxy: str | None = None
     # To what a volume is to be exported, if the job needs that.
     connector: Mapping[str, Any] | None = None
+    # What Cinder may export for it: type, id and proxy of each.
+    exported: Any = None
     # What may still be exported for ended jobs of its volume, at its
     # reservation and when it is asked for.
     connections: Any = None

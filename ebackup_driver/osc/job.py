@@ -2,7 +2,10 @@
 """Jobs."""
 
 import argparse
+import itertools
 from typing import Any
+
+from cliff import columns
 
 from ebackup_driver.osc import arguments
 from ebackup_driver.osc import output
@@ -13,12 +16,26 @@ _COLUMNS = ('ID', 'Kind', 'State', 'Progress', 'Image', 'Volume', 'Created At')
 _LONG_COLUMNS = ('Repository', 'Proxy', 'Rate', 'Remaining', 'Error')
 
 
+class Exports(columns.FormattableColumn[Any]):
+    """What Cinder may export for a job, and to which proxies."""
+
+    def human_readable(self) -> str:
+        return ', '.join(
+            f'{one["type"]} {one["id"]} to {one["proxy"]}'
+            for one in self._value or ()
+        )
+
+    def machine_readable(self) -> Any:
+        return self._value
+
+
 def show(job: resources.Job) -> output.Fields:
     """Return a job with its progress and error in fields of their own."""
     fields = job.to_dict()
     for name, value in (fields.pop('progress') or {}).items():
         fields[f'progress_{name}'] = value
     sizes = [name for name in fields if name.startswith('progress_bytes')]
+    fields['exported'] = Exports(fields['exported'])
     return output.fields(fields, sizes)
 
 
@@ -40,6 +57,13 @@ class ListJobs(output.Lister):
             '--image', metavar='<image-id>', help='of this image only'
         )
         parser.add_argument(
+            '--exported',
+            action='store_true',
+            help='of those that ended a while ago only such for which Cinder '
+            'may still export a volume or snapshot to a proxy, since their '
+            'driver did not get to ending that',
+        )
+        parser.add_argument(
             '--long', action='store_true', help='show more columns'
         )
         return parser
@@ -49,10 +73,19 @@ class ListJobs(output.Lister):
             state=parsed_args.state,
             kind=parsed_args.kind,
             image_id=parsed_args.image,
+            exported=parsed_args.exported,
         )
+        headings, parts = [*_COLUMNS], [_row]
+        if parsed_args.exported:
+            headings.append('Exported')
+            parts.append(_exported)
         if parsed_args.long:
-            return _COLUMNS + _LONG_COLUMNS, (_row(j) + _more(j) for j in jobs)
-        return _COLUMNS, map(_row, jobs)
+            headings.extend(_LONG_COLUMNS)
+            parts.append(_more)
+        return headings, (
+            tuple(itertools.chain.from_iterable(part(j) for part in parts))
+            for j in jobs
+        )
 
 
 def _row(job: resources.Job) -> tuple[Any, ...]:
@@ -65,6 +98,10 @@ def _row(job: resources.Job) -> tuple[Any, ...]:
         job.volume_id,
         job.created_at,
     )
+
+
+def _exported(job: resources.Job) -> tuple[Any, ...]:
+    return (Exports(job.exported),)
 
 
 def _more(job: resources.Job) -> tuple[Any, ...]:

@@ -7,9 +7,11 @@ it: it goes to the proxy, and is kept nowhere.
 """
 
 from collections.abc import Callable
+from collections.abc import Iterable
 import json
 from typing import Any
 
+from oslo_config import cfg
 from sqlalchemy import orm
 
 from ebackup_service.rpc import errors as rpc_errors
@@ -158,6 +160,28 @@ def _handed_over(
             needs=None,
         )
         return jobs.find(session, job_id)
+
+
+def patience(conf: cfg.ConfigOpts) -> float:
+    """Seconds after its end for which a job's driver may be about its exports.
+
+    It has to notice first, by its next beat, and then may have to wait for
+    Cinder.
+    """
+    seconds: float = conf.server.heartbeat_timeout
+    return seconds + conf.server.attachment_timeout
+
+
+def of_jobs(
+    catalog: database.Catalog, jobs_: Iterable[job_rows.Job]
+) -> dict[str, list[connection_rows.Connection]]:
+    """What Cinder may export for some jobs, by the id of each."""
+    found: dict[str, list[connection_rows.Connection]]
+    found = {job.id: [] for job in jobs_}
+    with catalog.reader() as session:
+        for one in connection_rows.of_jobs(session, found):
+            found[one.job_id].append(one)
+    return found
 
 
 def left(

@@ -73,10 +73,15 @@ def list(
     state: str | None = None,
     kind: str | None = None,
     image_id: str | None = None,
+    exported: float | None = None,
     limit: int = 1000,
     marker: str | None = None,
 ) -> tuple[builtins.list[job_rows.Job], str | None]:
-    """Jobs, newest first, and the marker of the next page if any."""
+    """Jobs, newest first, and the marker of the next page if any.
+
+    :param exported: only those that ended longer ago than so many seconds,
+        and for which Cinder may still export something
+    """
     asked = {
         'project_id': project_id,
         'state': state,
@@ -84,8 +89,12 @@ def list(
         'image_id': image_id,
     }
     filters = {key: value for key, value in asked.items() if value}
+    conditions = []
+    if exported is not None:
+        over = job_rows.over(clock.milliseconds(exported))
+        conditions = [over, job_rows.exported()]
     with catalog.reader() as session:
-        found = job_rows.page(session, filters, limit + 1, marker)
+        found = job_rows.page(session, filters, limit + 1, marker, *conditions)
     more = len(found) > limit
     return found[:limit], found[limit - 1].id if more else None
 

@@ -21,9 +21,16 @@ def list_jobs(req: request.Request) -> webob.Response:
     if not req.may(policies.LIST_ALL, req.caller.project_id):
         query.setdefault('project_id', req.caller.project_id)
     req.authorize_listing(policies.LIST_ALL, query)
+    if query.pop('exported', False):
+        query['exported'] = connections.patience(req.conf)
     found, marker = jobs.list(req.catalog, **req.paged(query))
+    exported = connections.of_jobs(req.catalog, found)
     return answer.json(
-        200, {'jobs': [views.show(job) for job in found], 'next': marker}
+        200,
+        {
+            'jobs': [views.listed(job, exported[job.id]) for job in found],
+            'next': marker,
+        },
     )
 
 
@@ -31,10 +38,12 @@ def show_job(req: request.Request, job_id: str) -> webob.Response:
     project_id = req.confined_to(policies.SHOW)
     validation.query(req, types.EMPTY_QUERY)
     job = jobs.show(req.catalog, job_id, project_id)
-    if not req.may(policies.ATTACH, job.project_id):
-        return answer.json(200, {'job': views.show(job)})
-    left = connections.left(req.catalog, job.volume_id)
-    return answer.json(200, {'job': views.with_left(job, left)})
+    exported = connections.of_jobs(req.catalog, [job])
+    view = views.listed(job, exported[job.id])
+    if req.may(policies.ATTACH, job.project_id):
+        left = connections.left(req.catalog, job.volume_id)
+        view |= views.with_left(job, left)
+    return answer.json(200, {'job': view})
 
 
 def attach_job(req: request.Request, job_id: str) -> webob.Response:

@@ -22,6 +22,7 @@ LIST_QUERY = types.strict(
         'state': {'type': 'string', 'enum': STATES},
         'kind': {'type': 'string', 'enum': KINDS},
         'image_id': types.UUID,
+        'exported': {'type': 'boolean'},
         'limit': types.LIMIT,
         'marker': types.MARKER,
     },

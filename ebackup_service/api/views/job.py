@@ -45,6 +45,15 @@ def show(job: job_rows.Job) -> dict[str, Any]:
     }
 
 
+def listed(
+    job: job_rows.Job, exported: Iterable[connection_rows.Connection]
+) -> dict[str, Any]:
+    """With what Cinder may export for it."""
+    return show(job) | {
+        'exported': [connection.listed(one) for one in exported]
+    }
+
+
 def to_driver(job: job_rows.Job) -> dict[str, Any]:
     """With what the volume is to be exported to, if it is.
 

@@ -9,7 +9,9 @@ from ebackup_service.api.schemas import job as schemas
 from ebackup_service.api.views import job as views
 from ebackup_service.cmd.manage import command
 from ebackup_service.cmd.manage import waiting
+from ebackup_service.server.catalog import connection as connection_rows
 from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server import connections
 from ebackup_service.server import jobs
 
 COLUMNS = (
@@ -31,6 +33,11 @@ def add_to(nouns: command.Nouns) -> None:
     parser.add_argument('--state', choices=schemas.STATES)
     parser.add_argument('--kind', choices=schemas.KINDS)
     parser.add_argument('--image-id', metavar='ID')
+    parser.add_argument(
+        '--exported',
+        action='store_true',
+        help='ended ones for which Cinder may still export something',
+    )
     parser = command.verb(verbs, 'show', show, 'show a job and its progress')
     parser.add_argument('id', metavar='ID')
     parser = command.verb(verbs, 'cancel', cancel, 'cancel a job')
@@ -39,8 +46,11 @@ def add_to(nouns: command.Nouns) -> None:
 
 
 def list_jobs(context: command.Context, asked: argparse.Namespace) -> int:
-    found = [_row(job) for job in _every(context, asked)]
-    context.out.many('jobs', found, COLUMNS)
+    found = list(_every(context, asked))
+    exported = connections.of_jobs(context.catalog, found)
+    rows = [_row(job, exported[job.id]) for job in found]
+    more = ('exported',) if asked.exported else ()
+    context.out.many('jobs', rows, COLUMNS + more)
     return 0
 
 
@@ -48,12 +58,14 @@ def _every(
     context: command.Context, asked: argparse.Namespace
 ) -> Iterator[job_rows.Job]:
     marker = None
+    since = connections.patience(context.conf) if asked.exported else None
     while True:
         found, marker = jobs.list(
             context.catalog,
             state=asked.state,
             kind=asked.kind,
             image_id=asked.image_id,
+            exported=since,
             marker=marker,
         )
         yield from found
@@ -61,14 +73,17 @@ def _every(
             return
 
 
-def _row(job: job_rows.Job) -> dict[str, Any]:
-    shown = views.show(job)
+def _row(
+    job: job_rows.Job, exported: list[connection_rows.Connection]
+) -> dict[str, Any]:
+    shown = views.listed(job, exported)
     return shown | {'percent': shown['progress']['percent']}
 
 
 def show(context: command.Context, asked: argparse.Namespace) -> int:
     job = jobs.show(context.catalog, asked.id)
-    context.out.one(job=views.show(job))
+    exported = connections.of_jobs(context.catalog, [job])
+    context.out.one(job=views.listed(job, exported[job.id]))
     return 0
 
 

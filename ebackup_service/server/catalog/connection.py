@@ -5,6 +5,7 @@ A row is there before the export can be asked for, and goes when the driver
 says that it has ended all of the job's.
 """
 
+from collections.abc import Collection
 import dataclasses
 from typing import Any
 import uuid
@@ -43,9 +44,22 @@ def insert(session: orm.Session, connection: Connection) -> None:
 
 def of_volume(session: orm.Session, volume_id: str) -> list[Connection]:
     """Those for jobs of a volume, the oldest first."""
+    return _found(session, models.Connection.volume_id == volume_id)
+
+
+def of_jobs(
+    session: orm.Session, job_ids: Collection[str]
+) -> list[Connection]:
+    """Those for some jobs, the oldest first."""
+    return _found(session, models.Connection.job_id.in_(job_ids))
+
+
+def _found(
+    session: orm.Session, condition: sa.ColumnElement[bool]
+) -> list[Connection]:
     found = session.scalars(
         sa.select(models.Connection)
-        .where(models.Connection.volume_id == volume_id)
+        .where(condition)
         .order_by(models.Connection.created_at, models.Connection.id)
     )
     fields = dataclasses.fields(Connection)

@@ -150,6 +150,7 @@ def page(
     filters: dict[str, Any],
     limit: int,
     marker: str | None,
+    *conditions: sa.ColumnElement[bool],
 ) -> list[Job]:
     """Jobs, newest first, after the job ``marker``."""
     query = _select().order_by(
@@ -157,6 +158,7 @@ def page(
     )
     for column, value in filters.items():
         query = query.where(getattr(models.Job, column) == value)
+    query = query.where(*conditions)
     if marker is not None:
         query = query.where(image_rows.after(models.Job, marker))
     return [_job(row) for row in session.execute(query.limit(limit))]
@@ -213,6 +215,20 @@ def leased() -> sa.ColumnElement[bool]:
     return models.Job.lease_until > clock.now()
 
 
+def exported() -> sa.ColumnElement[bool]:
+    """The condition that Cinder may export something for a job."""
+    return (
+        sa.select(models.Connection.id)
+        .where(models.Connection.job_id == models.Job.id)
+        .exists()
+    )
+
+
+def over(age: int) -> sa.ColumnElement[bool]:
+    """The condition that a job has ended more than ``age`` ms ago."""
+    return models.Job.finished_at < clock.now() - age
+
+
 def unmoved(job: Job) -> tuple[sa.ColumnElement[bool], ...]:
     """The conditions that nobody renewed, took or gave a job since."""
     return (
@@ -245,14 +261,17 @@ def end(
 
 
 def ended(session: orm.Session, age: int, limit: int) -> list[str]:
-    """Ids of jobs that ended more than ``age`` ms ago, oldest first."""
-    then = clock.now() - age
+    """Ids of jobs that ended more than ``age`` ms ago, oldest first.
+
+    Without those for which Cinder may still export something.
+    """
     return [
         *session.scalars(
             sa.select(models.Job.id)
             # it has an index, and no job ends before it begins
-            .where(models.Job.created_at < then)
-            .where(models.Job.finished_at < then)
+            .where(models.Job.created_at < clock.now() - age)
+            .where(over(age))
+            .where(~exported())
             .order_by(models.Job.created_at)
             .limit(limit)
         )

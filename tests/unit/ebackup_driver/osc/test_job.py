@@ -33,6 +33,18 @@ class TestList(JobTestCase):
         self.assertEqual(6, row['Remaining'])
         self.assertEqual('Because.', row['Error'])
 
+    def test_what_is_left_exported(self):
+        left = {'type': 'volume', 'id': 'v1', 'proxy': 'node7'}
+        self.job['exported'] = [left, {**left, 'proxy': 'node8'}]
+        (row,) = self.json(job.ListJobs, '--exported')
+        self.assertIn('exported=true', self.service.requests[-1].query)
+        self.assertEqual(self.job['exported'], row['Exported'])
+        shown = self.text(job.ListJobs, '--exported', '--long')
+        self.assertIn('volume v1 to node7, volume v1 to node8', shown)
+        (row,) = self.json(job.ListJobs)
+        self.assertNotIn('exported', self.service.requests[-1].query)
+        self.assertNotIn('Exported', row)
+
     def test_filters_are_the_services(self):
         self.json(
             job.ListJobs,
@@ -57,6 +69,17 @@ class TestShow(JobTestCase):
 
     def test_people_get_units(self):
         self.assertIn('4.0 MiB', self.text(job.ShowJob, self.job['id']))
+
+    def test_what_is_exported(self):
+        self.assertIsNone(self.json(job.ShowJob, self.job['id'])['exported'])
+        self.job['exported'] = [
+            {'type': 'snapshot', 'id': 's1', 'proxy': 'node7'}
+        ]
+        shown = self.json(job.ShowJob, self.job['id'])
+        self.assertEqual(self.job['exported'], shown['exported'])
+        self.assertIn(
+            'snapshot s1 to node7', self.text(job.ShowJob, self.job['id'])
+        )
 
     def test_an_error_stays_whole_for_programs(self):
         self.job['error'] = {'kind': 'k', 'message': 'Because.'}

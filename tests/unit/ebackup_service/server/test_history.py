@@ -2,7 +2,9 @@
 import fixtures
 import sqlalchemy as sa
 
+from ebackup_service.server.catalog import connection as connection_rows
 from ebackup_service.server.catalog import models
+from ebackup_service.server import connections
 from ebackup_service.server import errors
 from ebackup_service.server import history
 from ebackup_service.server import images
@@ -56,6 +58,24 @@ class TestForget(base.BaseTestCase):
         old = self.ended(10000)
         self.forget(days=0)
         self.assertEqual({old.job_id}, self.known())
+
+    def test_what_is_still_exported_stays_known(self):
+        old = self.ended(91)
+        export = connection_rows.Connection(
+            job_id=old.job_id,
+            volume_id=old.volume_id,
+            exported_type='volume',
+            exported_id=old.volume_id,
+            proxy='here',
+            connector={},
+        )
+        with self.fixture.catalog.writer() as session:
+            connection_rows.insert(session, export)
+        self.forget()
+        self.assertEqual({old.job_id}, self.known())
+        connections.forget(self.fixture.catalog, old.job_id)
+        self.forget()
+        self.assertEqual(set(), self.known())
 
     def test_unfinished_jobs_stay_however_old(self):
         _, job = self.fixture.reserve()

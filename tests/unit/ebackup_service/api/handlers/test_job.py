@@ -4,6 +4,7 @@ import uuid
 from ebackup_service.rpc import errors as rpc_errors
 from ebackup_service.rpc import messages
 from ebackup_service.rpc import topics
+from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import proxy as proxy_rows
 from ebackup_service.server import dispatch
@@ -302,6 +303,49 @@ class ConnectTest(base.ApiTestCase):
         self._reserve()
         self._hand_out()
         self.assertEqual([], self._show()['connections'])
+
+    def _listed(self, caller='admin', query='exported=true'):
+        answer = self.request('GET', f'/v1/jobs?{query}', caller=caller)
+        self.assertNotIn(connector_fixture.CONNECTOR['initiator'], answer.text)
+        return answer.json['jobs']
+
+    def _age(self, seconds):
+        with self.catalog.writer() as session:
+            job_rows.update(
+                session,
+                self.job,
+                job_rows.STATES,
+                finished_at=clock.now() - clock.milliseconds(seconds),
+            )
+
+    def test_operator_sees_what_is_left_exported(self):
+        self._hand_out()
+        exported = [
+            {'type': 'snapshot', 'id': self.volume_id, 'proxy': 'node1'}
+        ]
+        self.assertEqual(exported, self._show('admin')['exported'])
+        # Not what is in use.
+        self.assertEqual([], self._listed())
+        self.end_jobs('failed')
+        # Nor what its driver may be about to end.
+        self._age(69)
+        self.assertEqual([], self._listed())
+        self._age(71)
+        (job,) = self._listed()
+        self.assertEqual(self.job, job['id'])
+        self.assertEqual(exported, job['exported'])
+        self.assertEqual([], self._listed('stranger'))
+        self.answer(204, 'DELETE', f'{self.path}/attachment')
+        self.assertEqual([], self._listed())
+        self.assertEqual([], self._show('admin')['exported'])
+
+    def test_all_jobs_tell_what_is_exported(self):
+        self._hand_out()
+        found = self._listed('service', 'exported=false&limit=100')
+        exported = {job['id']: len(job['exported']) for job in found}
+        self.assertEqual(1, exported.pop(self.job))
+        self.assertNotEqual([], list(exported))
+        self.assertEqual({0}, set(exported.values()))
 
     def test_until_it_is_ended(self):
         self._hand_out()

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+from ebackup_service.server.catalog import connection as connection_rows
+from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server import images
+from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.cmd.manage import base
 
 
@@ -25,6 +28,37 @@ class JobTest(base.ManageTestCase):
         ):
             found = self.ask('job', 'list', *words)['jobs']
             self.assertEqual([self.job], [job['id'] for job in found])
+
+    def _export(self):
+        volume_id = catalog_fixture.new_id()
+        export = connection_rows.Connection(
+            job_id=self.job,
+            volume_id=volume_id,
+            exported_type='volume',
+            exported_id=volume_id,
+            proxy='node7',
+            connector={'initiator': 'iqn.secret'},
+        )
+        with self.catalog.writer() as session:
+            connection_rows.insert(session, export)
+        return [{'type': 'volume', 'id': volume_id, 'proxy': 'node7'}]
+
+    def test_list_of_what_is_left_exported(self):
+        exported = self._export()
+        job = self.ask('job', 'show', self.job)['job']
+        self.assertEqual(exported, job['exported'])
+        self.assertEqual([], self.ask('job', 'list', '--exported')['jobs'])
+        self.ask('job', 'cancel', self.job)
+        with self.catalog.writer() as session:
+            job_rows.update(
+                session, self.job, job_rows.STATES, finished_at=1000
+            )
+        (job,) = self.ask('job', 'list', '--exported')['jobs']
+        self.assertEqual(self.job, job['id'])
+        self.assertEqual(exported, job['exported'])
+        shown = self.run_command('job', 'list', '--exported')[1]
+        self.assertIn('proxy: node7', shown)
+        self.assertNotIn('iqn.secret', shown)
 
     def test_show(self):
         job = self.ask('job', 'show', self.job)['job']

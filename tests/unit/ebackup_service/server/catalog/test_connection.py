@@ -37,6 +37,14 @@ class TestConnection(base.BaseTestCase):
         self.insert(one, other, made(volume_id=VOLUMES[1]))
         self.assertCountEqual([one, other], self.found())
 
+    def test_those_of_jobs_are_found(self):
+        one, other = made(), made(JOBS[1], VOLUMES[1])
+        self.insert(one, other, made(catalog_fixture.new_id()))
+        with self.catalog.reader() as session:
+            found = connection.of_jobs(session, JOBS)
+            self.assertEqual([], connection.of_jobs(session, []))
+        self.assertCountEqual([one, other], found)
+
     def test_those_of_a_job_are_removed(self):
         self.insert(made(), made(proxy='there'), made(JOBS[1]))
         with self.catalog.writer() as session:
