@@ -145,6 +145,17 @@ class Client:
         )
         return resources.Job.from_dict(_part(answer, 'job'))
 
+    def begin_to_detach(self, job_id: str) -> list[dict[str, Any]]:
+        """Return what may be exported still for a job that has ended.
+
+        No other job has it exported while it is being ended; after that,
+        detach.
+
+        :raises Conflict: another job uses it, or another driver is about it
+        """
+        answer = self._post(None, 'jobs', job_id, 'detach')
+        return _objects(_part(answer, 'connections'))
+
     def detach(self, job_id: str) -> None:
         """Say that nothing is exported any more for a job that has ended."""
         self._transport.send('DELETE', _path('jobs', job_id, 'attachment'))

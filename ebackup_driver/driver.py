@@ -25,6 +25,7 @@ from ebackup_driver import encryption
 from ebackup_driver import errors
 from ebackup_driver import exports
 from ebackup_driver import hold
+from ebackup_driver import leftovers
 from ebackup_driver import metadata
 from ebackup_driver import opts
 from ebackup_driver import resources
@@ -296,9 +297,12 @@ class EBackupDriver(driver.BackupDriver):
         """
         made = exports.Exports(self.context, exported)
         try:
-            return self._attached(waiter, job, volume_file, made, more)
+            ended = self._attached(waiter, job, volume_file, made, more)
         finally:
             made.finish(client, job)
+            leftovers.end_of_volume(self.context, client, job)
+        leftovers.end_another(self.context, client)
+        return ended
 
     @staticmethod
     def _attached(

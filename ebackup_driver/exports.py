@@ -67,29 +67,19 @@ class Exports:
     def finish(self, client: clients.Client, job: resources.Job) -> None:
         """End what is exported for a job that has ended, and say so.
 
-        Also for earlier jobs of the volume, whose driver did not get to it,
-        unless another job uses it by then. Whatever goes wrong is logged: how
-        the job ended matters more, and the next job of the volume tries
-        again.
+        Whatever goes wrong is logged: how the job ended matters more, and the
+        next job of the volume tries again.
         """
         self._end()
         if self._made and not self._stuck:
-            _forget(client, job.id)
-        ended: dict[str, bool] = {}
-        for left in job.connections or ():
-            # Another job may have begun to use it since.
-            done = _is_left(client, job, left) and self._end_left(left)
-            ended[left['job_id']] = ended.get(left['job_id'], True) and done
-        for job_id, done in ended.items():
-            if done:
-                _forget(client, job_id)
+            forget(client, job.id)
 
     def _begin(self, job: resources.Job) -> None:
         connector = dict(job.connector or {})
         # Before it is asked for: it may be made and the answer get lost.
         self._connector, self._made = connector, True
         try:
-            found, is_snapshot = _find(self._context, self._exported)
+            found, is_snapshot = find(self._context, self._exported)
             api = rpcapi.VolumeAPI()
             ask = (
                 api.initialize_connection_snapshot
@@ -114,44 +104,43 @@ class Exports:
         self._connection = {}
         if connector is not None:
             try:
-                self._terminate(self._exported, connector)
+                terminate(self._context, self._exported, connector)
             except Exception as error:
                 self._stuck = True
-                _warn(self._exported, error)
+                warn(self._exported, error)
 
-    def _end_left(self, left: Mapping[str, Any]) -> bool:
-        """Return whether it is exported no more."""
-        LOG.info(
-            '%s was exported for job %s', left['exported'], left['job_id']
+
+def terminate(
+    context: cinder_context.RequestContext,
+    exported: Mapping[str, Any],
+    connector: Mapping[str, Any],
+    timeout: float | None = None,
+) -> None:
+    """End an export; none is left of what Cinder does not know any more.
+
+    :param timeout: seconds that cinder-volume has; None: as long as Cinder
+        gives it
+    :raises: whatever keeps it from being known that it has ended
+    """
+    with contextlib.suppress(*_GONE):
+        found, is_snapshot = find(context, exported)
+        api = rpcapi.VolumeAPI()
+        if timeout is not None:
+            api.client = api.client.prepare(timeout=timeout)
+        # Without the end of the export itself, which Cinder's own attachment
+        # needs, and which Cinder removes with that.
+        ask = (
+            api.terminate_connection_snapshot
+            if is_snapshot
+            else api.terminate_connection
         )
-        try:
-            self._terminate(left['exported'], left['connector'])
-        except Exception as error:
-            # Perhaps it was never made, but that is not known.
-            _warn(left['exported'], error)
-            return False
-        return True
-
-    def _terminate(
-        self, exported: Mapping[str, Any], connector: Mapping[str, Any]
-    ) -> None:
-        """:raises: whatever keeps it from being known that it has ended"""
-        with contextlib.suppress(*_GONE):
-            found, is_snapshot = _find(self._context, exported)
-            api = rpcapi.VolumeAPI()
-            # Without the end of the export itself, which Cinder's own
-            # attachment needs, and which Cinder removes with that.
-            ask = (
-                api.terminate_connection_snapshot
-                if is_snapshot
-                else api.terminate_connection
-            )
-            ask(self._context, found, dict(connector), force=True)
+        ask(context, found, dict(connector), force=True)
 
 
-def _find(
+def find(
     context: cinder_context.RequestContext, exported: Mapping[str, Any]
 ) -> tuple[Any, bool]:
+    """Return Cinder's volume or snapshot, and whether it is a snapshot."""
     if exported['type'] == 'snapshot':
         found = cinder_snapshot.Snapshot.get_by_id(context, exported['id'])
         return found, True
@@ -162,36 +151,17 @@ def _name(exported: Mapping[str, Any]) -> str:
     return f'{exported["type"]} {exported["id"]}'
 
 
-def _warn(exported: Mapping[str, Any], error: Exception) -> None:
+def warn(exported: Mapping[str, Any], error: Exception) -> None:
     LOG.warning(
-        'The export of %(what)s was not ended (%(error)s): the next backup or '
-        'restore of the volume tries again. The log of cinder-volume may say '
+        'The export of %(what)s was not ended (%(error)s): later jobs try '
+        'again, that of the volume first. The log of cinder-volume may say '
         'why.',
         {'what': _name(exported), 'error': type(error).__name__},
     )
 
 
-def _is_left(
-    client: clients.Client, job: resources.Job, left: Mapping[str, Any]
-) -> bool:
-    """Return whether it may be ended, as of now; False if that is unknown."""
-    try:
-        return left in (client.job(job.id).connections or ())
-    except errors.EBackupError as error:
-        LOG.warning(
-            'The eBackup service does not tell whether the export of %(what)s '
-            'for job %(job)s may be ended; the next backup or restore of the '
-            'volume asks again: %(error)s',
-            {
-                'what': _name(left['exported']),
-                'job': left['job_id'],
-                'error': error,
-            },
-        )
-        return False
-
-
-def _forget(client: clients.Client, job_id: str) -> None:
+def forget(client: clients.Client, job_id: str) -> None:
+    """Say that nothing is exported any more for a job."""
     try:
         client.detach(job_id)
     except errors.EBackupError as error:

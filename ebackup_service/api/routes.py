@@ -50,6 +50,9 @@ ROUTES: router.Table = {
         'PUT': job.attach_job,
         'DELETE': job.detach_job,
     },
+    '/v1/jobs/{job_id}/detach': {
+        'POST': job.begin_to_detach_job,
+    },
     '/v1/jobs/{job_id}/heartbeat': {
         'POST': job.beat_job,
     },

@@ -22,6 +22,7 @@ from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import proxy as proxy_rows
+from ebackup_service.server.catalog import service
 from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import errors
 from ebackup_service.server import jobs
@@ -32,6 +33,10 @@ KIND = 'connector'
 # Bytes of a connection as JSON; the largest known has some KiB, for sixteen
 # paths.
 LARGEST = 64 << 10
+
+# Seconds that a driver has to end what is left of a job. It takes less by
+# itself, but Cinder may do later what it has no answer to.
+_ENDING = 120.0
 
 # Hands a connection over: host, id and token of the job, the connection.
 Connect = Callable[[str, str, int, dict[str, Any]], messages.Decision]
@@ -210,15 +215,72 @@ def _export(row: connection_rows.Connection) -> tuple[str, str, str]:
 
 
 @database.retried
+def claim(
+    catalog: database.Catalog, job_id: str
+) -> list[connection_rows.Connection]:
+    """What is left of an ended job, for a driver that ends it now.
+
+    What that would end is exported to nobody anew before the driver has said
+    that it is done, or its time is over.
+
+    :raises errors.Conflict: the job goes on (``job-unfinished``), another one
+        uses some of it (``export-in-use``), or another driver is about it
+        (``export-ending``).
+    """
+    with catalog.writer() as session:
+        # No job is handed out meanwhile.
+        service.lock(session)
+        _check_ended(session, job_id)
+        found = connection_rows.of_jobs(session, [job_id])
+        if any(connection_rows.in_use(session, one) for one in found):
+            raise errors.Conflict(
+                'export-in-use',
+                f'Another job uses what was exported for job {job_id}.',
+            )
+        if any(one.job_id == job_id for one in _ending(session)):
+            raise errors.Conflict(
+                'export-ending',
+                f'A driver is ending what was exported for job {job_id}, or '
+                'was just about it.',
+            )
+        connection_rows.begin_to_end(session, job_id)
+    return found
+
+
+def held_back(session: orm.Session, now: int) -> set[str]:
+    """Volumes of which nothing is exported now: some of that is being ended.
+
+    The caller holds ``service.lock``.
+    """
+    return {
+        volume_id
+        for one in _ending(session, now)
+        # What was exported may be a clone, which is a volume by itself.
+        for volume_id in (one.volume_id, one.exported_id)
+    }
+
+
+def _ending(
+    session: orm.Session, now: int | None = None
+) -> list[connection_rows.Connection]:
+    now = clock.read(session) if now is None else now
+    return connection_rows.ending(session, now - clock.milliseconds(_ENDING))
+
+
+@database.retried
 def forget(catalog: database.Catalog, job_id: str) -> None:
     """All that was exported for a job has been ended; may be said again.
 
     :raises errors.Conflict: the job goes on (``job-unfinished``).
     """
     with catalog.writer() as session:
-        job = job_rows.get(session, job_id)
-        if job is not None and not job.finished:
-            raise errors.Conflict(
-                'job-unfinished', f'Job {job_id} is {job.state}.'
-            )
+        _check_ended(session, job_id)
         connection_rows.remove(session, job_id)
+
+
+def _check_ended(session: orm.Session, job_id: str) -> None:
+    job = job_rows.get(session, job_id)
+    if job is not None and not job.finished:
+        raise errors.Conflict(
+            'job-unfinished', f'Job {job_id} is {job.state}.'
+        )

@@ -100,6 +100,7 @@ def assign(
         kinds = volume_storages.kinds(session, unfinished)
         board = _Board(conf, proxies, unfinished, kinds, now)
         resting = refusals.resting(session)
+        held_back = connections.held_back(session, now)
         assigned = []
         for job in unfinished:
             if not board.ready(job):
@@ -110,6 +111,11 @@ def assign(
                     refusals.KIND, refusals.explain(storage)
                 )
                 jobs.end(session, job, job_rows.FAILED, failure)
+                continue
+            if (
+                kinds[job.id] == connections.KIND
+                and job.volume_id in held_back
+            ):
                 continue
             host = board.host(job)
             if host is None:

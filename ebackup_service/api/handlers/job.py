@@ -9,6 +9,7 @@ from ebackup_service.api import request
 from ebackup_service.api.schemas import job as schemas
 from ebackup_service.api.schemas import types
 from ebackup_service.api import validation
+from ebackup_service.api.views import connection as connection_views
 from ebackup_service.api.views import job as views
 from ebackup_service.server import connections
 from ebackup_service.server import jobs
@@ -67,6 +68,18 @@ def attach_job(req: request.Request, job_id: str) -> webob.Response:
         job = jobs.attach(req.catalog, job_id, attachment)
         req.notify()
     return answer.json(202, {'job': views.to_driver(job)})
+
+
+def begin_to_detach_job(req: request.Request, job_id: str) -> webob.Response:
+    """Tell what is to be ended of what was exported for an ended job."""
+    project_id = req.confined_to(policies.DETACH)
+    validation.no_body(req)
+    if project_id is not None:
+        jobs.show(req.catalog, job_id, project_id)
+    left = connections.claim(req.catalog, job_id)
+    return answer.json(
+        200, {'connections': [connection_views.show(one) for one in left]}
+    )
 
 
 def detach_job(req: request.Request, job_id: str) -> webob.Response:

@@ -49,9 +49,12 @@ def list_rules() -> list[policy.RuleDefault]:
         policy.DocumentedRuleDefault(
             DETACH,
             base.SERVICE,
-            "Say that what Cinder exported for a job's proxies is exported "
-            'no more.',
-            [{'method': 'DELETE', 'path': '/v1/jobs/{job_id}/attachment'}],
+            "Ask what Cinder may still export for an ended job's proxies, to "
+            'end it, and say that it is exported no more.',
+            [
+                {'method': 'POST', 'path': '/v1/jobs/{job_id}/detach'},
+                {'method': 'DELETE', 'path': '/v1/jobs/{job_id}/attachment'},
+            ],
             scope_types=base.SCOPE,
         ),
         policy.DocumentedRuleDefault(

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import orm
 
 from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import models
 
 
@@ -69,6 +70,32 @@ def _found(
         )
         for model in found
     ]
+
+
+def in_use(session: orm.Session, connection: Connection) -> bool:
+    """Whether an unfinished job may have the same exported to the same."""
+    found = (
+        sa.select(models.Connection.id)
+        .join(models.Job, models.Job.id == models.Connection.job_id)
+        .where(models.Job.state.in_(job_rows.UNFINISHED))
+        .where(models.Connection.exported_type == connection.exported_type)
+        .where(models.Connection.exported_id == connection.exported_id)
+        .where(models.Connection.proxy == connection.proxy)
+    )
+    return bool(session.scalar(sa.select(found.exists())))
+
+
+def begin_to_end(session: orm.Session, job_id: str) -> None:
+    session.execute(
+        sa.update(models.Connection)
+        .where(models.Connection.job_id == job_id)
+        .values(ending_at=clock.now())
+    )
+
+
+def ending(session: orm.Session, since: int) -> list[Connection]:
+    """Those that somebody has begun to end, after that instant."""
+    return _found(session, models.Connection.ending_at > since)
 
 
 def remove(session: orm.Session, job_id: str) -> None:

@@ -28,6 +28,7 @@ _PAST = (
     (models.Proxy.announced_at, sa.true()),
     (models.Storage.updated_at, sa.true()),
     (models.Storage.refused_since, sa.true()),
+    (models.Connection.ending_at, sa.true()),
 )
 _SOON = ((models.Job.ready_at, _UNFINISHED),)
 _AHEAD = (

@@ -217,11 +217,7 @@ def leased() -> sa.ColumnElement[bool]:
 
 def exported() -> sa.ColumnElement[bool]:
     """The condition that Cinder may export something for a job."""
-    return (
-        sa.select(models.Connection.id)
-        .where(models.Connection.job_id == models.Job.id)
-        .exists()
-    )
+    return models.Job.id.in_(sa.select(models.Connection.job_id))
 
 
 def over(age: int) -> sa.ColumnElement[bool]:

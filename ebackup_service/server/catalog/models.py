@@ -303,6 +303,8 @@ class Connection(Base):
     proxy: orm.Mapped[str] = orm.mapped_column(NAME)
     # os-brick's properties of the proxy's host; no secrets
     connector: orm.Mapped[Any] = orm.mapped_column(Document, nullable=False)
+    # when a driver last began to end what is left
+    ending_at: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
 
 

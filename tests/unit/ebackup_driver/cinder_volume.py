@@ -14,6 +14,7 @@ class CinderVolume(fixtures.Fixture):
     calls: (method, id, host) in order
     fail: {method: exception} that the next calls raise, having done it
     data: what the connections consist of
+    timeouts: seconds that calls were given, where that is not Cinder's matter
     """
 
     def _setUp(self):
@@ -21,12 +22,19 @@ class CinderVolume(fixtures.Fixture):
         self.calls = []
         self.fail = {}
         self.data = {'auth_password': SECRET}
+        self.timeouts = []
+        # of the bus, by which it is asked
+        self.client = self
         self._numbers = itertools.count(1)
         self.useFixture(
             fixtures.MonkeyPatch(
                 'cinder.volume.rpcapi.VolumeAPI', lambda: self
             )
         )
+
+    def prepare(self, timeout):
+        self.timeouts.append(timeout)
+        return self
 
     def _called(self, method, found, connector):
         self.calls.append((method, found.id, connector['host']))

@@ -65,6 +65,8 @@ class PlayedService:
         self.exported_to = None
         # what may still be exported for ended jobs
         self.connections = []
+        # the same of jobs of other volumes
+        self.left_elsewhere = []
         self.hooks = []
         self.repositories = {}
         self.storages = {}
@@ -268,6 +270,13 @@ class PlayedService:
             connector={'host': proxy},
         )
 
+    def _begin_to_detach(self, request, job_id):
+        known = self.connections + self.left_elsewhere
+        left = [one for one in known if one['job_id'] == job_id]
+        if not left:
+            raise Refusal(409, 'export-in-use', 'Another job uses it.')
+        return 200, {'connections': left}
+
     def _detach(self, request, job_id):
         return 204, None
 
@@ -287,7 +296,20 @@ class PlayedService:
         return 200, {'job': {**job, 'connections': self.connections}}
 
     def _list_jobs(self, request):
-        return 200, self._page(request, 'jobs', list(self.jobs.values()))
+        found = list(self.jobs.values())
+        if 'exported=true' in request.query:
+            found = [job for job in found if job.get('exported')]
+            found += map(self._left_job, self.left_elsewhere)
+        return 200, self._page(request, 'jobs', found)
+
+    @staticmethod
+    def _left_job(left):
+        exported = {**left['exported'], 'proxy': left['connector']['host']}
+        return {
+            'id': left['job_id'],
+            'state': 'failed',
+            'exported': [exported],
+        }
 
     def _attach(self, request, job_id):
         job = self._job(job_id)
@@ -455,6 +477,7 @@ _ROUTES = [
     ('GET', f'/v1/jobs/{_ID}', PlayedService._get_job),
     ('PUT', f'/v1/jobs/{_ID}/attachment', PlayedService._attach),
     ('DELETE', f'/v1/jobs/{_ID}/attachment', PlayedService._detach),
+    ('POST', f'/v1/jobs/{_ID}/detach', PlayedService._begin_to_detach),
     ('POST', f'/v1/jobs/{_ID}/heartbeat', PlayedService._beat),
     ('POST', f'/v1/jobs/{_ID}/cancel', PlayedService._cancel),
     ('GET', '/v1/repositories', PlayedService._list_repositories),

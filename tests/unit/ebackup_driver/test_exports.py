@@ -1,13 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 import logging
-import uuid
 
 from cinder import exception
 import fixtures
-from oslo_db import exception as db_exception
-import oslo_messaging
 
-from ebackup_driver import exports
 from tests.unit.ebackup_driver import base
 from tests.unit.ebackup_driver import cinder_records
 from tests.unit.ebackup_driver import cinder_volume
@@ -238,122 +234,3 @@ class TestExports(ExportsTestCase):
         self.at('DELETE', ATTACHMENT, refuse)
         self.make()
         self.assertIn('Broken.', self.log.output)
-
-
-class TestLeft(ExportsTestCase):
-    """What an earlier driver, that was killed, has left exported."""
-
-    def setUp(self):
-        super().setUp()
-        self.earlier = str(uuid.uuid4())
-        self.left = {
-            'job_id': self.earlier,
-            'connector': {'host': 'node1'},
-            'exported': {'type': 'volume', 'id': self.volume.id},
-        }
-        self.service.connections = [self.left]
-        self.cinder.exports.append((self.volume.id, 'node1'))
-
-    def forgotten(self):
-        return [
-            request.path.split('/')[3]
-            for request in self.service.said('DELETE', ATTACHMENT)
-        ]
-
-    def test_it_is_ended(self):
-        self.make()
-        self.assertEqual([], self.cinder.exports)
-        self.assertIn(self.earlier, self.forgotten())
-
-    def test_also_when_proxies_need_nothing_now(self):
-        self.service.exported_to = None
-        self.service.reaches_volumes = True
-        self.make()
-        self.assertEqual([], self.cinder.exports)
-        self.assertEqual([self.earlier], self.forgotten())
-
-    def test_not_what_another_job_has_begun_to_use(self):
-        self.at('POST', base.BEAT, self.service.connections.clear, nth=2)
-        self.make()
-        self.assertEqual([(self.volume.id, 'node1')], self.cinder.exports)
-        self.assertNotIn(self.earlier, self.forgotten())
-
-    def test_nor_what_one_has_begun_to_use_while_another_was_ended(self):
-        another = {**self.left, 'connector': {'host': 'node2'}}
-        self.service.connections.append(another)
-        self.cinder.exports.append((self.volume.id, 'node2'))
-
-        def terminate(context, volume, connector, force):
-            self.service.connections.clear()
-            self.cinder.exports.remove((volume.id, connector['host']))
-
-        self.service.exported_to = None
-        self.service.reaches_volumes = True
-        self.cinder.terminate_connection = terminate
-        self.make()
-        self.assertEqual([(self.volume.id, 'node2')], self.cinder.exports)
-        self.assertEqual([], self.forgotten())
-
-    def test_service_does_not_tell(self):
-        def refuse():
-            raise played_service.Refusal(500, 'any', 'Broken.')
-
-        self.at('GET', base.JOB, refuse)
-        self.make()
-        self.assertIn('Broken.', self.log.output)
-        self.assertEqual([(self.volume.id, 'node1')], self.cinder.exports)
-        self.assertNotIn(self.earlier, self.forgotten())
-
-    def test_what_it_was_is_gone(self):
-        gone = {'type': 'snapshot', 'id': str(uuid.uuid4())}
-        self.service.connections = [{**self.left, 'exported': gone}]
-        self.make()
-        self.assertIn(self.earlier, self.forgotten())
-
-    def fail_to_end(self, failure):
-        """Nothing is made now; what was left is not ended."""
-        self.service.exported_to = None
-        self.service.reaches_volumes = True
-        self.cinder.fail['terminate_connection'] = failure
-        self.make()
-
-    def test_cinder_volume_does_not_answer(self):
-        self.fail_to_end(oslo_messaging.MessagingTimeout())
-        self.assertEqual([], self.forgotten())
-
-    def test_storage_is_away(self):
-        self.fail_to_end(exception.VolumeBackendAPIException(data=SECRET))
-        self.assertEqual([], self.forgotten())
-        self.assertIn(self.volume.id, self.log.output)
-        self.assertNotIn(SECRET, self.log.output)
-
-    def test_database_of_cinder_is_away(self):
-        snapshot = cinder_records.snapshot(self.volume)
-        self.left['exported'] = {'type': 'snapshot', 'id': snapshot.id}
-
-        def away(context, snapshot_id):
-            raise db_exception.DBConnectionError
-
-        target = f'{exports.__name__}.cinder_snapshot.Snapshot.get_by_id'
-        self.useFixture(fixtures.MonkeyPatch(target, away))
-        self.service.exported_to = None
-        self.service.reaches_volumes = True
-        self.make()
-        self.assertEqual([], self.forgotten())
-
-    def test_the_next_job_tries_again(self):
-        self.fail_to_end(exception.VolumeBackendAPIException(data='away'))
-        self.cinder.fail.clear()
-        self.backup = cinder_records.backup(self.volume)
-        self.make()
-        self.assertEqual([self.earlier], self.forgotten())
-        self.assertEqual([], self.cinder.exports)
-
-    def test_volume_vanishes_meanwhile(self):
-        self.fail_to_end(exception.VolumeNotFound(volume_id=self.volume.id))
-        self.assertEqual([self.earlier], self.forgotten())
-
-    def test_what_is_not_found_is_something_else(self):
-        """Such as its cinder-volume, which may be back later."""
-        self.fail_to_end(exception.ServiceNotFound(service_id='x'))
-        self.assertEqual([], self.forgotten())

@@ -347,6 +347,23 @@ class ConnectTest(base.ApiTestCase):
         self.assertNotEqual([], list(exported))
         self.assertEqual({0}, set(exported.values()))
 
+    def test_driver_is_told_what_to_end(self):
+        self._hand_out()
+        path = f'{self.path}/detach'
+        error = self.error(409, 'POST', path)
+        self.assertEqual('job-unfinished', error['kind'])
+        self.end_jobs('failed')
+        (left,) = self.answer(200, 'POST', path)['connections']
+        self.assertEqual(
+            {'type': 'snapshot', 'id': self.volume_id}, left['exported']
+        )
+        self.assertEqual('here', left['connector']['host'])
+        error = self.error(409, 'POST', path)
+        self.assertEqual('export-ending', error['kind'])
+        self.error(400, 'POST', path, {'x': 1})
+        for caller in 'admin', 'reader':
+            self.error(403, 'POST', path, caller=caller)
+
     def test_until_it_is_ended(self):
         self._hand_out()
         path = f'{self.path}/attachment'

@@ -2,6 +2,7 @@
 import sqlalchemy as sa
 
 from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import connection
 from ebackup_service.server.catalog import future
 from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import storage as storage_rows
@@ -16,6 +17,7 @@ PAST = (
     models.Proxy.announced_at,
     models.Storage.updated_at,
     models.Storage.refused_since,
+    models.Connection.ending_at,
 )
 
 
@@ -26,6 +28,14 @@ class Future:
         _, job = self.fixture.reserve()
         self.job_id = job.id
         self.fixture.run(job.id)
+        export = connection.Connection(
+            job_id=job.id,
+            volume_id=job.volume_id,
+            exported_type='volume',
+            exported_id=job.volume_id,
+            proxy='here',
+            connector={},
+        )
         with self.catalog.writer() as session:
             storage_rows.insert(
                 session,
@@ -38,6 +48,7 @@ class Future:
                 anchors=True,
                 configured=False,
             )
+            connection.insert(session, export)
 
     def shift(self, column, by):
         with self.catalog.writer() as session:
