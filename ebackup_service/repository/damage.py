@@ -40,18 +40,21 @@ class DamagedRecords:
         return sum(map(len, self._offsets.values()))
 
     def add(self, where: location.Locator, error: errors.Corrupt) -> None:
-        """Note a record, once."""
+        """Note a record, once: a pack of several objects is read again."""
         with self._lock:
-            self._offsets.setdefault(where.pack, []).append(where.offset)
+            offsets = self._offsets.setdefault(where.pack, [])
+            if where.offset in offsets:
+                return
+            offsets.append(where.offset)
             if len(self.told) < TOLD:
                 self.told[where.pack, where.offset] = Told(where.id, error)
 
-    def forget(self, address: location.PackAddress) -> None:
-        """A pack is whole again."""
+    def forget(self, address: location.PackAddress) -> int:
+        """A pack is whole again; how many records that are."""
         with self._lock:
-            self._offsets.pop(address, None)
             for place in [p for p in self.told if p[0] == address]:
                 del self.told[place]
+            return len(self._offsets.pop(address, ()))
 
     def of(self, source: page.Page) -> page.Mask:
         """Which slots of a page hold one of these records."""

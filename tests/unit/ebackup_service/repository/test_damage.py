@@ -38,6 +38,23 @@ class DamagedRecordsTestCase(base.BaseTestCase):
     def test_nothing_is_damaged(self):
         self.assertFalse(self.records.of(self.leaf).any())
 
+    def test_one_that_is_read_twice_is_one(self):
+        for _ in range(2):
+            self.records.add(locator(0, 100), ERROR)
+
+        self.assertEqual(1, len(self.records))
+
+    def test_pack_that_is_whole_again(self):
+        for where in locator(0, 0), locator(0, 100), locator(1, 300):
+            self.records.add(where, ERROR)
+
+        self.assertEqual(2, self.records.forget(locator(0, 0).pack))
+
+        self.assertEqual([(locator(1, 0).pack, 300)], [*self.records.told])
+        self.assertEqual(1, len(self.records))
+        self.assertEqual([3], self.records.of(self.leaf).nonzero()[0].tolist())
+        self.assertEqual(0, self.records.forget(locator(0, 0).pack))
+
     def test_told_are_bounded(self):
         with mock.patch.object(damage, 'TOLD', 1):
             self.records.add(locator(0, 100), ERROR)
