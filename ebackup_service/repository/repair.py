@@ -32,6 +32,12 @@ from ebackup_service.repository import walk
 # Other places of a record that are remembered; each of them may be damaged.
 _PLACES = 3
 _PREFIX = 8  # bytes of an id that are compared first
+# What says nothing of other objects.
+_OF_THE_OBJECT = (
+    errors.ObjectTruncated,
+    errors.ObjectUnreadable,
+    errors.UnsupportedFormat,
+)
 
 
 @dataclasses.dataclass(slots=True)
@@ -69,27 +75,41 @@ def repair(
     repaired = Repaired()
     if not records.told:
         return repaired
+    try:
+        repo.config.require_write()
+        repo.config.require_check()
+    except errors.UnsupportedFormat as error:
+        repaired.problems.append(str(error))
+        return repaired
     places = _Places(records)
     for leaf in _leaves(repo, check):
         places.add(leaf)
-    if not places.found:
-        return repaired
     repairing = _Repair(repo, places.found, check, pace, check_owner)
-    for address in sorted({address for address, _ in records.told}):
+    for address, wanted in _by_pack(records).items():
         try:
-            repo.config.require_write()
-            count = repairing.run(address)
+            whole = repairing.run(address, wanted)
         except (errors.Corrupt, errors.ObjectMissing):
             continue  # The check tells of it.
         except errors.ForeignOwner:
             raise
         except errors.RepositoryError as error:
             repaired.problems.append(f'{layout.pack_key(address)}: {error}')
-            continue
-        if count:
-            records.forget(address)
-            repaired.records += count
+            if isinstance(error, _OF_THE_OBJECT):
+                continue
+            break  # The others would come to the same, one by one.
+        if whole:
+            repaired.records += records.forget(address)
     return repaired
+
+
+def _by_pack(
+    records: damage.DamagedRecords,
+) -> dict[location.PackAddress, set[bytes]]:
+    """The ids of what is told, by pack."""
+    wanted: dict[location.PackAddress, set[bytes]] = {}
+    for (address, _), told in sorted(records.told.items()):
+        wanted.setdefault(address, set()).add(told.id)
+    return wanted
 
 
 def _leaves(
@@ -166,35 +186,63 @@ class _Repair:
         self._check_owner = check_owner
         self._reader = reader.RecordReader(repo)
 
-    def run(self, address: location.PackAddress) -> int:
-        """How many records of a pack are whole again.
+    def run(self, address: location.PackAddress, wanted: set[bytes]) -> bool:
+        """Whether a pack is whole again.
 
-        All that the pack has, or none: a record that can't be read may be
+        All that the pack has, or nothing: a record that can't be read may be
         back tomorrow, and would be lost with the pack.
 
+        :param wanted: ids of damaged records
         :raises RepositoryError: the storage's
+        """
+        settled = self._has_several(address) and self._settle(address)
+        if not settled and not wanted <= self._places.keys():
+            return False  # Nothing of it has to be read.
+        key = self._write(address)
+        if key is None:
+            return False
+        if key:
+            self._settle(address)
+            settled = self._has_settled(address, key)
+        return settled
+
+    def _write(self, address: location.PackAddress) -> str | None:
+        """Write all that a pack has; the key of that.
+
+        Empty if there is nothing to do, None if it can't be done.
         """
         table = copies.load(self._repo, address).copy()
         most = min(pack.DEFAULT_SIZE, self._repo.config.pack_size)
         if compacted_pack.size(table) > most:
-            return 0
-        count = 0
+            return None
+        damaged = False
         data = []
         for row, where in enumerate(pack_table.locators(address, table)):
             one = self._read(where)
             if one is None:
                 one = self._elsewhere(where)
                 if one is None:
-                    return 0
+                    return None
                 table['encoding'][row] = record.unpack_header(one).encoding
-                count += 1
+                damaged = True
             data.append(one)
-        if not count:
-            return 0
-        key, _ = copies.write(self._repo, address, table, data)
+        if not damaged:
+            return ''
+        return copies.write(self._repo, address, table, data)[0]
+
+    def _has_several(self, address: location.PackAddress) -> bool:
+        """Whether something that was stopped, or a power loss, left more.
+
+        The newest one may have all, of which nothing else is needed then; and
+        while the others can't be deleted nothing should be added to them.
+        """
+        keys = copies.compacted_keys(self._repo.storage, address)
+        return len(keys) > 1 or (bool(keys) and self._has_pack(address))
+
+    def _settle(self, address: location.PackAddress) -> bool:
+        """Whether something was deleted."""
         self._check_owner()
-        compaction.settle(self._repo, address)
-        return count if self._has_settled(address, key) else 0
+        return compaction.settle(self._repo, address) > 0
 
     def _elsewhere(self, where: location.Locator) -> bytes | None:
         """The record as it was, which has to fit into its place."""
@@ -217,11 +265,12 @@ class _Repair:
         return bytes(data)
 
     def _has_settled(self, address: location.PackAddress, key: str) -> bool:
-        storage = self._repo.storage
-        if copies.compacted_keys(storage, address) != [key]:
-            return False
+        keys = copies.compacted_keys(self._repo.storage, address)
+        return keys == [key] and not self._has_pack(address)
+
+    def _has_pack(self, address: location.PackAddress) -> bool:
         try:
-            storage.size(layout.pack_key(address))
+            self._repo.storage.size(layout.pack_key(address))
         except errors.ObjectMissing:
-            return True
-        return False
+            return False
+        return True

@@ -9,13 +9,13 @@ from testtools import content
 from ebackup_service.repository import damage
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
+from ebackup_service.repository import pack_table
 from ebackup_service.repository import repair
 from ebackup_service.repository import sample
 from ebackup_service.repository import verifier
 from ebackup_service.repository import writer
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import test_compaction
-from tests.unit.ebackup_service.repository import test_compaction_stopped
 
 CHUNKS = 100
 
@@ -46,7 +46,7 @@ class RepairTestCase(base.RepositoryTestCase):
         """The key of the pack that has it, and as often as that it is."""
         where = self.locator(number, image)
         key = layout.pack_key(where.pack)
-        self.flip(key, where.offset + 99)
+        self.flip(key, where.offset + where.length - 9)
         return key
 
     def found(self, repo=None):
@@ -60,14 +60,19 @@ class RepairTestCase(base.RepositoryTestCase):
         return records
 
     def repair(
-        self, check=base.nothing_to_check, owner=None, repo=None, found=None
+        self,
+        check=base.nothing_to_check,
+        owner=None,
+        repo=None,
+        found=None,
+        pace=lambda length: None,
     ):
         repo = repo or self.repo
         return repair.repair(
             repo,
             self.found(repo) if found is None else found,
             check,
-            lambda length: None,
+            pace,
             owner or base.nothing_to_check,
         )
 
@@ -135,6 +140,22 @@ class ElsewhereTestCase(RepairTestCase):
 
         self.assert_left()
 
+    def test_what_is_read_is_paced_and_nothing_is_read_in_vain(self):
+        where = self.locator(7)
+        self.flip_chunk(7)
+        self.flip_chunk(0, self.second)  # It is stored nowhere else.
+        records = [
+            one.length
+            for one in pack_table.locators(
+                where.pack, pack_table.load(self.repo, where.pack)
+            )
+        ]
+        lengths = []
+
+        self.repair(pace=lengths.append)
+
+        self.assertEqual(sorted([*records, where.length]), sorted(lengths))
+
     def test_pack_of_which_more_is_damaged_than_is_elsewhere(self):
         data = bytearray(self.third.data)
         data[9 * base.CHUNK] ^= 1
@@ -155,6 +176,16 @@ class ElsewhereTestCase(RepairTestCase):
         fourth = self.backup(self.first.data, generation=4)
 
         self.assertEqual(2, self.repair().records)
+        self.assert_whole(*self.images, fourth)
+
+    def test_third_one_if_the_other_one_is_damaged_as_well(self):
+        fourth = self.backup(self.first.data, generation=4)
+        self.flip_chunk(7)
+        found = self.found()
+        self.flip_chunk(7, self.third)
+
+        self.assertEqual(1, self.repair(found=found).records)
+        self.assertEqual(1, self.repair().records)
         self.assert_whole(*self.images, fourth)
 
     def test_other_one_that_nobody_has_read_and_is_damaged(self):
@@ -185,6 +216,19 @@ class ElsewhereTestCase(RepairTestCase):
         ):
             self.backup(data, chain=chain, generation=2)
         self.flip_chunk(0, image)
+        self.assertEqual(1, len(self.found()))
+
+        self.assert_left()
+
+    def test_pack_that_has_no_room_for_places(self):
+        chain = base.image_root.Chain('project', 'other')
+        data = os.urandom(CHUNKS * base.CHUNK)
+        sizes = dict.fromkeys(writer._LARGEST, base.PACK_SIZE)
+        with mock.patch.dict(writer._LARGEST, sizes):
+            for generation in 1, 2:
+                image = self.backup(data, chain=chain, generation=generation)
+        self.flip_chunk(7, image)
+        self.assertEqual(1, len(self.found()))
 
         self.assert_left()
 
@@ -296,78 +340,3 @@ class CompactedTestCase(test_compaction.CompactionTestCase):
         self.assertEqual(1, repaired.records)
         self.assertNotIn(key, self.keys())
         self.assert_restores(self.second, again)
-
-
-class StoppedTestCase(RepairTestCase):
-    def setUp(self):
-        super().setUp()
-        self.key = self.flip_chunk(7)
-
-    def test_told_to_stop_at_any_time(self):
-        class Stopped(Exception):
-            pass
-
-        for calls in range(1000):
-            left = iter(range(calls))
-
-            def check(left=left):
-                if next(left, None) is None:
-                    raise Stopped
-
-            try:
-                self.repair(check)
-                break
-            except Stopped:
-                self.assertIn(self.key, self.keys())
-        self.assertLess(5, calls)
-        self.assert_whole()
-
-    def test_storage_that_fails_at_any_write(self):
-        for late in (False, True):
-            for writes in range(100):
-                repo = test_compaction_stopped.copied(self)
-                with test_compaction_stopped.failing(
-                    repo.storage, writes, late
-                ):
-                    problems = self.repair(repo=repo).problems
-                self.assertEqual(
-                    self.third.data, self.restore(self.third.id, repo)
-                )
-                if not problems:
-                    break
-                self.assertIn('away', problems[0])
-                self.assertIn(self.key, problems[0])
-                # If it was done all the same, nothing is damaged any more.
-                self.repair(repo=repo)
-                for image in self.images:
-                    self.assertEqual(image.data, self.restore(image.id, repo))
-            self.assertEqual(3, writes)
-
-    def test_no_room(self):
-        with mock.patch.object(
-            self.storage, 'create', side_effect=errors.StorageFull('full')
-        ):
-            repaired = self.assert_left()
-
-        [problem] = repaired.problems
-        self.assertIn('full', problem)
-
-    def test_repository_of_another_service(self):
-        owner = mock.Mock(side_effect=errors.ForeignOwner('another'))
-
-        self.assertRaises(
-            errors.ForeignOwner, self.repair, base.nothing_to_check, owner
-        )
-
-        self.assertIn(self.key, self.keys())
-        self.assertEqual(1, len(self.found().told))
-
-    def test_repository_that_takes_more_to_write(self):
-        with mock.patch.object(
-            type(self.repo.config),
-            'require_write',
-            side_effect=errors.UnsupportedFormat('newer'),
-        ):
-            repaired = self.assert_left()
-
-        self.assertIn('newer', repaired.problems[0])
