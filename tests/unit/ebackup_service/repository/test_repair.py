@@ -188,6 +188,36 @@ class ElsewhereTestCase(RepairTestCase):
         self.assertEqual(1, self.repair().records)
         self.assert_whole(*self.images, fourth)
 
+    def test_many_others_that_are_known_to_be_damaged(self):
+        others = [
+            self.backup(self.first.data, generation=generation)
+            for generation in range(4, 7)
+        ]
+        for image in (self.first, self.third, *others[:-1]):
+            self.flip_chunk(7, image)
+
+        self.assertEqual(4, self.repair().records)
+        self.assert_whole(*self.images, *others)
+
+    def test_many_images_that_have_the_other_one(self):
+        data = bytearray(self.third.data)
+        images = [self.third]
+        for generation in range(4, 7):
+            data[0] ^= generation
+            images.append(
+                self.backup(
+                    bytes(data), base=images[-1], generation=generation
+                )
+            )
+        sound = self.backup(self.first.data, generation=7)
+        self.flip_chunk(7)
+        found = self.found()
+        self.flip_chunk(7, self.third)
+
+        self.assertEqual(1, self.repair(found=found).records)
+        self.assertEqual(1, self.repair().records)
+        self.assert_whole(self.first, *images, sound)
+
     def test_other_one_that_nobody_has_read_and_is_damaged(self):
         self.flip_chunk(7)
         found = self.found()
