@@ -50,6 +50,15 @@ class Refused(Exception):
         super().__init__(os.strerror(getattr(errno, name, errno.EIO)))
 
 
+class KeyRefused(errors.AccessDenied):
+    """The server has ended the TLS handshake with a pre-shared key.
+
+    It says no more than one that is just being killed. Nor is it a refusal of
+    all that the storage has: each volume, and each proxy, may have a server
+    of its own, and none keeps an account that could be locked.
+    """
+
+
 class Security:
     """How the client and the server of nbds:// know each other.
 
@@ -111,7 +120,7 @@ class Connection:
     :param check: called while waiting; what it raises is passed on
     :raises Lost: nobody answers
     :raises VolumeUnknown: the server has no such export
-    :raises CredentialsRefused: our key is not the one that it knows
+    :raises KeyRefused: our key is not the one that it knows, or it has ended
     :raises AccessDenied: it doesn't let us in for another reason
 
     :ivar contexts: those of the contexts that the server has
@@ -199,7 +208,7 @@ class Connection:
                 f'{self._address} is no export of that server'
             )
         if security.by_key and _HANDSHAKE in error.string:
-            return errors.CredentialsRefused(
+            return KeyRefused(
                 f'the server of {self._address} does not take the pre-shared '
                 'key: compare psk_identity and psk_key with what it knows'
             )

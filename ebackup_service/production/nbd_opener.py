@@ -179,6 +179,16 @@ class Opener:
     def _connection(
         self, address: nbd_address.Address, contexts: Sequence[str]
     ) -> nbd_connection.Connection:
+        try:
+            return self._connect(address, contexts)
+        except nbd_connection.KeyRefused:
+            # One that is being ended, or begun again, is not there now, or
+            # does take the key.
+            return self._connect(address, contexts)
+
+    def _connect(
+        self, address: nbd_address.Address, contexts: Sequence[str]
+    ) -> nbd_connection.Connection:
         return nbd_connection.Connection(
             self._library,
             address,

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
+import fixtures
+
 from ebackup_service.production import errors
+from ebackup_service.production import nbd_connection
 from ebackup_service.production import nbd_extents
 from tests.unit.ebackup_service.production import hostile_nbd
 from tests.unit.ebackup_service.production import test_nbd_source
@@ -24,6 +27,39 @@ class OpenerTest(test_nbd_source.HostileTestCase):
             errors.SourceUnavailable, self.opener().probe, self.address
         )
         self.server.start()
+
+    def refuse_key(self, times):
+        """Let the handshake of so many connections be ended."""
+        connection = nbd_connection.Connection
+        refused = iter(range(times))
+
+        def connect(*arguments):
+            if next(refused, None) is not None:
+                raise nbd_connection.KeyRefused('wrong')
+            return connection(*arguments)
+
+        self.useFixture(
+            fixtures.MockPatchObject(nbd_connection, 'Connection', connect)
+        )
+
+    def test_server_that_was_ended_in_a_handshake_is_there_again(self):
+        self.refuse_key(1)
+        self.opener().probe(self.address)
+
+    def test_server_that_was_ended_in_a_handshake_is_away(self):
+        self.refuse_key(1)
+        self.server.stop()
+        self.assertRaises(
+            errors.SourceUnavailable, self.opener().probe, self.address
+        )
+        self.server.start()
+
+    def test_key_that_is_refused_again(self):
+        self.refuse_key(2)
+        error = self.assertRaises(
+            errors.AccessDenied, self.opener().probe, self.address
+        )
+        self.assertFalse(error.retryable)
 
     def test_wrong_size(self):
         for size in (SIZE - 512, 0, 1 << 62):
