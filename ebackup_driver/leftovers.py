@@ -7,6 +7,7 @@ job uses the export, and lets none begin to while it is being ended.
 """
 
 from collections.abc import Iterable, Mapping
+import contextlib
 import itertools
 import random
 import time
@@ -35,6 +36,10 @@ _LISTED = 500
 _LOOKED_AT = 5
 # States of a volume, or snapshot, that nobody has attached, or is about to.
 _IDLE = ('available', 'error', 'error_deleting', 'error_restoring')
+# Of the attachments of a volume, and of its migration: that nobody is about
+# it. A state can be reset, and does not tell of a migration.
+_UNATTACHED = (None, 'detached', 'deleted')
+_UNMOVED = (None, 'success', 'error', 'deleting')
 
 
 def end_of_volume(
@@ -47,9 +52,10 @@ def end_of_volume(
     Whatever goes wrong is logged: how the job ended matters more, and the
     next job of the volume tries again.
     """
+    end = time.monotonic() + _SECONDS
     left = [one['job_id'] for one in job.connections or ()]
     for job_id in dict.fromkeys(left):
-        _end(context.elevated(), client, job_id, _SECONDS)
+        _end(context.elevated(), client, job_id, end)
 
 
 def end_another(
@@ -61,6 +67,7 @@ def end_another(
     none that can not be ended keeps others from it, and drivers are seldom
     about the same. Whatever goes wrong is logged, as above.
     """
+    end = time.monotonic() + _SECONDS_ELSEWHERE
     context = context.elevated()
     try:
         job_id = _choose(context, client)
@@ -71,7 +78,7 @@ def end_another(
         )
         return
     if job_id is not None:
-        _end(context, client, job_id, _SECONDS_ELSEWHERE)
+        _end(context, client, job_id, end)
 
 
 def _choose(
@@ -104,7 +111,25 @@ def _is_ours_to_end(
             continue
         if found.status not in _IDLE or not _is_up(context, found):
             return False
+        if _is_attached(context, one):
+            return False
     return True
+
+
+def _is_attached(
+    context: cinder_context.RequestContext, exported: Mapping[str, Any]
+) -> bool:
+    """Whether a virtual machine has a volume, or Cinder moves it, perhaps.
+
+    To Cinder that is the same export, if it is on the host of the proxy.
+    """
+    with contextlib.suppress(exception.NotFound):
+        found, is_snapshot = exports.find(context, exported)
+        return not is_snapshot and (
+            found.attach_status not in _UNATTACHED
+            or found.migration_status not in _UNMOVED
+        )
+    return False
 
 
 def _is_up(context: cinder_context.RequestContext, found: Any) -> bool:
@@ -120,9 +145,10 @@ def _end(
     context: cinder_context.RequestContext,
     client: clients.Client,
     job_id: str,
-    seconds: float,
+    end: float,
 ) -> None:
-    end = time.monotonic() + seconds
+    if time.monotonic() >= end:
+        return
     try:
         left = client.begin_to_detach(job_id)
     except errors.Conflict as error:
@@ -153,6 +179,9 @@ def _end_one(
         return False
     LOG.info('%s was exported for job %s', left['exported'], job_id)
     try:
+        if _is_attached(context, left['exported']):
+            LOG.info('It stays, as the volume is attached by now')
+            return False
         exports.terminate(
             context, left['exported'], left['connector'], seconds
         )

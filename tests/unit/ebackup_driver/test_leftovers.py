@@ -22,6 +22,26 @@ SECRET = cinder_volume.SECRET
 ATTACHMENT = base.JOB + '/attachment'
 DETACH = base.JOB + '/detach'
 
+# How Cinder says that a virtual machine has a volume, or that it is moved.
+ATTACHED = (
+    {'attach_status': 'attached'},
+    {'attach_status': 'attaching'},
+    {'migration_status': 'migrating'},
+)
+FREE = {'attach_status': 'detached', 'migration_status': None}
+
+
+class Clock(fixtures.Fixture):
+    """By which what is left has its time; now: it stands still."""
+
+    now = 0.0
+
+    def _setUp(self):
+        self.useFixture(fixtures.MockPatchObject(leftovers, 'time', self))
+
+    def monotonic(self):
+        return self.now
+
 
 def left(exported, kind='volume', host='node1'):
     return {
@@ -115,6 +135,35 @@ class TestOfVolume(LeftoversTestCase):
         (seconds,) = self.cinder.timeouts
         self.assertLessEqual(seconds, 60)
         self.assertGreater(seconds, 0)
+
+    def test_several_jobs_have_no_longer_together(self):
+        self.service.connections.append(left(self.volume, host='node2'))
+        ended = []
+
+        def end(context, exported, connector, seconds):
+            ended.append(seconds)
+            # As if all of it had passed.
+            clock.now += seconds
+
+        clock = self.useFixture(Clock())
+        self.useFixture(fixtures.MockPatchObject(exports, 'terminate', end))
+        self.make()
+        self.assertEqual([60], ended)
+        self.assertEqual(1, len(self.service.said('POST', DETACH)))
+
+    def test_not_what_a_virtual_machine_has_now(self):
+        """On the host of the proxy, it is the same export."""
+        for values in ATTACHED:
+            self.volume.update(values)
+            self.volume.save()
+            self.make()
+            self.assertEqual(
+                [(self.volume.id, 'node1')], self.cinder.exports, values
+            )
+            self.assertNotIn(self.earlier, self.forgotten())
+            self.backup = cinder_records.backup(self.volume)
+            self.volume.update(FREE)
+            self.volume.save()
 
     def test_service_does_not_tell(self):
         def refuse():
@@ -268,6 +317,41 @@ class TestElsewhere(LeftoversTestCase):
             other = cinder_records.volume(status=status)
             self.assertFalse(self.is_ended(self.leave(other)), status)
             self.backup = cinder_records.backup(self.volume)
+
+    def test_volume_that_is_used_whatever_its_state_says(self):
+        for values in ATTACHED:
+            other = cinder_records.volume(status='available', **values)
+            self.assertFalse(self.is_ended(self.leave(other)), values)
+            self.backup = cinder_records.backup(self.volume)
+
+    def test_volume_that_was_migrated(self):
+        other = cinder_records.volume(
+            status='available', migration_status='success'
+        )
+        self.assertTrue(self.is_ended(self.leave(other)))
+
+    def test_volume_that_is_attached_just_then(self):
+        self.leave(self.other)
+
+        def attach():
+            self.other.update({'status': 'in-use', **ATTACHED[0]})
+            self.other.save()
+
+        self.at('POST', DETACH, attach)
+        self.make()
+        self.assertEqual([], self.cinder.calls)
+        self.assertEqual([], self.forgotten())
+
+    def test_service_that_takes_its_time_leaves_none_for_it(self):
+        self.leave(self.other)
+        clock = self.useFixture(Clock())
+
+        def wait():
+            clock.now += 10
+
+        self.at('GET', '/v1/jobs', wait)
+        self.make()
+        self.assertEqual([], self.service.said('POST', DETACH))
 
     def test_volume_after_a_restore_that_failed(self):
         other = cinder_records.volume(status='error_restoring')
