@@ -46,9 +46,7 @@ def add_to(nouns: command.Nouns) -> None:
 
 
 def list_jobs(context: command.Context, asked: argparse.Namespace) -> int:
-    found = list(_every(context, asked))
-    exported = connections.of_jobs(context.catalog, found)
-    rows = [_row(job, exported[job.id]) for job in found]
+    rows = list(_every(context, asked))
     more = ('exported',) if asked.exported else ()
     context.out.many('jobs', rows, COLUMNS + more)
     return 0
@@ -56,7 +54,7 @@ def list_jobs(context: command.Context, asked: argparse.Namespace) -> int:
 
 def _every(
     context: command.Context, asked: argparse.Namespace
-) -> Iterator[job_rows.Job]:
+) -> Iterator[dict[str, Any]]:
     marker = None
     since = connections.patience(context.conf) if asked.exported else None
     while True:
@@ -68,7 +66,10 @@ def _every(
             exported=since,
             marker=marker,
         )
-        yield from found
+        # Page by page: a database takes so many ids in a statement only.
+        exported = connections.of_jobs(context.catalog, found)
+        for job in found:
+            yield _row(job, exported[job.id])
         if marker is None:
             return
 

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
+import functools
+
+import fixtures
+
 from ebackup_service.server.catalog import connection as connection_rows
 from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server import connections
 from ebackup_service.server import images
+from ebackup_service.server import jobs
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.cmd.manage import base
 
@@ -59,6 +65,25 @@ class JobTest(base.ManageTestCase):
         shown = self.run_command('job', 'list', '--exported')[1]
         self.assertIn('proxy: node7', shown)
         self.assertNotIn('iqn.secret', shown)
+
+    def test_no_statement_has_more_ids_than_a_page(self):
+        asked = []
+        of_jobs, pages = connections.of_jobs, jobs.list
+
+        def count(catalog, found):
+            asked.append(len(found))
+            return of_jobs(catalog, found)
+
+        self.useFixture(
+            fixtures.MockPatchObject(connections, 'of_jobs', count)
+        )
+        self.useFixture(
+            fixtures.MockPatchObject(
+                jobs, 'list', functools.partial(pages, limit=1)
+            )
+        )
+        self.assertEqual(2, len(self.ask('job', 'list')['jobs']))
+        self.assertEqual([1, 1], asked)
 
     def test_show(self):
         job = self.ask('job', 'show', self.job)['job']
