@@ -224,8 +224,8 @@ def claim(
     that it is done, or its time is over.
 
     :raises errors.Conflict: the job goes on (``job-unfinished``), another one
-        uses some of it (``export-in-use``), or another driver is about it
-        (``export-ending``).
+        uses some of it or waits for the volume (``export-in-use``), or another
+        driver is about it (``export-ending``).
     """
     with catalog.writer() as session:
         # No job is handed out meanwhile.
@@ -236,6 +236,14 @@ def claim(
             raise errors.Conflict(
                 'export-in-use',
                 f'Another job uses what was exported for job {job_id}.',
+            )
+        if _waited_for(session, found):
+            # What can't be ended is tried again and again: a job that was
+            # held back once must not be so for ever.
+            raise errors.Conflict(
+                'export-in-use',
+                'Another job waits for the volume of what was exported for '
+                f'job {job_id}.',
             )
         if any(one.job_id == job_id for one in _ending(session)):
             raise errors.Conflict(
@@ -252,12 +260,29 @@ def held_back(session: orm.Session, now: int) -> set[str]:
 
     The caller holds ``service.lock``.
     """
+    return _volumes(_ending(session, now))
+
+
+def _volumes(found: Iterable[connection_rows.Connection]) -> set[str]:
+    # What was exported may be a clone, which is a volume by itself.
     return {
         volume_id
-        for one in _ending(session, now)
-        # What was exported may be a clone, which is a volume by itself.
+        for one in found
         for volume_id in (one.volume_id, one.exported_id)
     }
+
+
+def _waited_for(
+    session: orm.Session, found: Iterable[connection_rows.Connection]
+) -> bool:
+    """Whether there is a job that would be held back."""
+    volumes = _volumes(found)
+    waiting = [
+        job
+        for job in job_rows.unfinished(session, state=job_rows.PENDING)
+        if job.volume_id in volumes
+    ]
+    return KIND in volume_storages.kinds(session, waiting).values()
 
 
 def _ending(

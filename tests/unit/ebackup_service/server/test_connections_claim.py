@@ -137,8 +137,22 @@ class TestClaim(test_connections.ConnectionsTestCase):
         self.age(2)
         self.assertEqual([True], self.hand_out(user))
 
+    def test_nor_do_several_drivers_one_after_the_other(self):
+        self.claim()
+        user = self.reserve(exported=self.volume_id)
+        self.assertEqual([False], self.hand_out(user))
+        self.age(121)
+        self.assert_refused('export-in-use')
+        self.assertEqual([True], self.hand_out(user))
+
+    def test_other_volumes_do_not_count(self):
+        self.fixture.reserve(volume=connector_fixture.volume())
+        self.assertEqual(1, len(self.claim()))
+
     def test_volume_that_is_attached_waits_for_nothing(self):
         self.claim()
         _, job = self.fixture.reserve(volume_id=self.volume_id)
         self.fixture.attach(job.id)
+        self.age(121)
+        self.assertEqual(1, len(self.claim()))
         self.assertEqual([True], self.hand_out(job))
