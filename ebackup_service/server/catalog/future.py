@@ -53,7 +53,7 @@ def _bounds(limit: int, far: int) -> tuple[_Bound, ...]:
         (_PAST, now + _SLACK, now),
         (_SOON, then, now),
         (_AHEAD, then, then),
-        (_FAR, now + far, now + far),
+        (_FAR, now + far + _SLACK, now + far),
     )
 
 

@@ -91,6 +91,10 @@ class Future:
             self.assertTrue(self.bring_back(), column)
             self.assertEqual(1, self.ahead(column), column)
 
+    def test_what_was_noted_just_now_for_as_long_as_may_be_stays(self):
+        self.shift(models.Storage.login_after, HOUR + 900)
+        self.assertFalse(self.bring_back())
+
     def test_what_is_far_ahead_is_no_further_than_it_may_be(self):
         self.shift(models.Storage.login_after, HOUR - 1000)
         self.assertFalse(self.bring_back())
