@@ -36,6 +36,8 @@ _LISTED = 500
 _LOOKED_AT = 5
 # States of a volume, or snapshot, that nobody has attached, or is about to.
 _IDLE = ('available', 'error', 'error_deleting', 'error_restoring')
+# And those of the volume of a job.
+_OURS = ('backing-up', 'restoring-backup')
 # Of the attachments of a volume, and of its migration: that nobody is about
 # it. A state can be reset, and does not tell of a migration.
 _UNATTACHED = (None, 'detached', 'deleted')
@@ -126,7 +128,8 @@ def _is_attached(
     with contextlib.suppress(exception.NotFound):
         found, is_snapshot = exports.find(context, exported)
         return not is_snapshot and (
-            found.attach_status not in _UNATTACHED
+            found.status not in _IDLE + _OURS
+            or found.attach_status not in _UNATTACHED
             or found.migration_status not in _UNMOVED
         )
     return False

@@ -27,8 +27,13 @@ ATTACHED = (
     {'attach_status': 'attached'},
     {'attach_status': 'attaching'},
     {'migration_status': 'migrating'},
+    {'status': 'reserved'},
 )
-FREE = {'attach_status': 'detached', 'migration_status': None}
+FREE = {
+    'status': 'backing-up',
+    'attach_status': 'detached',
+    'migration_status': None,
+}
 
 
 class Clock(fixtures.Fixture):
@@ -320,7 +325,7 @@ class TestElsewhere(LeftoversTestCase):
 
     def test_volume_that_is_used_whatever_its_state_says(self):
         for values in ATTACHED:
-            other = cinder_records.volume(status='available', **values)
+            other = cinder_records.volume(**{'status': 'available', **values})
             self.assertFalse(self.is_ended(self.leave(other)), values)
             self.backup = cinder_records.backup(self.volume)
 
