@@ -45,6 +45,8 @@ class WriteBehindTestCase(BackgroundTestCase):
         super().setUp()
         self.behind = background.WriteBehind()
         self.addCleanup(self.behind.close)
+        # Before that, which waits for what was started.
+        self.addCleanup(self.goes_on.set)
 
     def start(self, answer):
         self.behind.start(functools.partial(self.wait, answer))
