@@ -23,6 +23,7 @@ from ebackup_service.server.catalog import migration
 from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import proxy as proxy_rows
 from ebackup_service.server.catalog import repository as repository_rows
+from ebackup_service.server.catalog import service as service_rows
 from ebackup_service.server import dispatch
 from ebackup_service.server import images
 from ebackup_service.server import jobs
@@ -99,13 +100,20 @@ def upgraded(conf: Any) -> database.Catalog:
     process: to make them takes longer than most tests.
     """
     url = sa.engine.make_url(conf.database.connection)
+    new = False
     if url.get_backend_name() == 'sqlite':
         assert url.database is not None
         with contextlib.suppress(FileExistsError):
             with open(url.database, 'xb') as file:
                 file.write(_tables())
+                new = True
     catalog = database.Catalog(conf)
-    catalog.upgrade()
+    if new:
+        # All that is missing; to look for migrations takes its time, too.
+        with catalog.writer() as session:
+            service_rows.create(session)
+    else:
+        catalog.upgrade()
     return catalog
 
 
