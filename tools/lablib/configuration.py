@@ -11,6 +11,9 @@ from lablib import system
 
 Sections = dict[str, dict[str, object]]
 HOST = 'lab'
+# Of eBackup's proxies, by their services. Of those that have as much to do the
+# first by this name gets a job; so the second, as HOST's has what is attached.
+PROXIES = {'ebackup-proxy': HOST, 'ebackup-proxy-2': 'another'}
 # Of back ends that keep volumes in files.
 TYPES = ('block', 'file')
 # Of OpenStack's databases on sqlite. What a lab's services commit outlasts
@@ -35,6 +38,9 @@ def write(lab: lab_module.Lab) -> None:
         _write(lab.etc / 'ebackup-proxy.conf', _ebackup_proxy(lab), user)
         second: Sections = {'server': {'host': f'{HOST}-2'}}
         _write(lab.etc / 'ebackup-server-2.conf', second, user)
+        if lab.settings.proxies > 1:
+            file = lab.etc / 'ebackup-proxy-2.conf'
+            _write(file, _second_proxy(lab), user)
         _write_rabbitmq(lab)
         _write_mariadb(lab)
 
@@ -243,6 +249,13 @@ def _ebackup(lab: lab_module.Lab) -> Sections:
 def _ebackup_proxy(lab: lab_module.Lab) -> Sections:
     # Without a database: a proxy must not need one.
     return {**_ebackup_common(lab), 'proxy': _proxy(lab)}
+
+
+def _second_proxy(lab: lab_module.Lab) -> Sections:
+    return {
+        'DEFAULT': {'state_path': lab.state / 'ebackup-proxy-2'},
+        'proxy': {'host': PROXIES['ebackup-proxy-2']},
+    }
 
 
 def _write_rabbitmq(lab: lab_module.Lab) -> None:

@@ -31,6 +31,8 @@ class Settings:
     passwords: dict[str, str]
     # Of Cinder's backup service, in profile processes: eventlet or native.
     backup_threading: str = 'native'
+    # In profile processes, of eBackup: one, or two.
+    proxies: int = 1
 
     @property
     def separate(self) -> bool:

@@ -158,6 +158,7 @@ def ebackup_works(proxy: str) -> Check:
     Without a proxy (the service that holds it is named) nothing can be seen
     of the server; the API has to do then.
     """
+    host = configuration.PROXIES.get(proxy, configuration.HOST)
 
     def check(lab: lab_module.Lab, started: float, proven: bool) -> bool:
         if process.Process(lab.run, proxy).pid is None:
@@ -168,7 +169,7 @@ def ebackup_works(proxy: str) -> Check:
         except (OSError, rest.Failure):
             return False
         return any(
-            entry['host'] == configuration.HOST
+            entry['host'] == host
             and entry['alive']
             and _since(entry['announced_at'], started)
             for entry in listed

@@ -51,8 +51,16 @@ def waves(lab: lab_module.Lab) -> list[list[Service]]:
             _ebackup(lab, 'ebackup-server', 'server'),
             _ebackup(lab, 'ebackup-server-2', 'server', 'ebackup-server-2'),
             _ebackup(lab, 'ebackup-proxy', 'proxy'),
+            *_second_proxy(lab),
         ],
     ]
+
+
+def _second_proxy(lab: lab_module.Lab) -> list[Service]:
+    if lab.settings.proxies < 2:
+        return []
+    name = 'ebackup-proxy-2'
+    return [_ebackup(lab, name, 'proxy', name)]
 
 
 def services(lab: lab_module.Lab) -> list[Service]:
@@ -155,7 +163,7 @@ def _ebackup(
     names = ('ebackup-proxy' if program == 'proxy' else 'ebackup', *own)
     files = [lab.etc / f'{each}.conf' for each in names]
     serves = program in ('all', 'api')
-    holder = 'ebackup' if program == 'all' else 'ebackup-proxy'
+    holder = name if program in ('all', 'proxy') else 'ebackup-proxy'
     command = [lab.binary(f'ebackup-{program}')]
     for file in files:
         command += ['--config-file', str(file)]

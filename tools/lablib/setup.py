@@ -40,7 +40,10 @@ def directories(lab: lab_module.Lab) -> None:
         (lab.state / name).mkdir(exist_ok=True)
     (lab.state / 'cinder' / 'lock').mkdir(exist_ok=True)
     (lab.state / 'cinder' / 'keys').mkdir(mode=0o700, exist_ok=True)
-    for path in lab.repository, lab.state / 'ebackup':
+    states = [lab.state / 'ebackup']
+    if lab.settings.proxies > 1:
+        states.append(lab.state / 'ebackup-proxy-2')
+    for path in lab.repository, *states:
         path.mkdir(exist_ok=True)
         path.chmod(0o750)
         if system.is_root():
