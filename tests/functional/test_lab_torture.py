@@ -249,11 +249,11 @@ class TestContent(TortureTestCase):
         )
 
     def test_only_plain_files_are_emptied_before_a_restore(self) -> None:
-        from lablib.torture import operations
+        from lablib.torture import restores
 
         def behind(outcome: str, in_file: bool) -> set[str]:
             volume = self.model.Volume('v', in_file=in_file)
-            return operations.behind(volume, MIB, 'before', outcome)
+            return restores.behind(volume, MIB, 'before', outcome)
 
         zeros = self.sparse.digest_zeros(MIB)
         self.assertEqual({'before'}, behind('succeeded', False))
@@ -272,6 +272,17 @@ class TestContent(TortureTestCase):
             for offset, data in pieces:
                 self.assertLessEqual(begin, offset)
                 self.assertLessEqual(offset + len(data), end)
+
+    def test_marks_are_everywhere_and_repeat_themselves(self) -> None:
+        end = 256 * MIB
+        marks, again = (
+            list(self.content.marks(random.Random(1), end)) for _ in range(2)
+        )
+        self.assertEqual(marks, again)
+        self.assertEqual(
+            [*range(8)], [offset // (32 * MIB) for offset, _ in marks]
+        )
+        self.assertTrue(all(all(data) for _, data in marks))
 
 
 class TestOperation(TortureTestCase):
@@ -352,6 +363,90 @@ class TestCancel(TortureTestCase):
 
         with mock.patch.object(operations, '_OVERTAKEN', 0.0):
             self.assertEqual('failed', self.outcome('available'))
+
+
+class TestRestore(TortureTestCase):
+    """When its job has ended only a tenant writes to the volume."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        from lablib.torture import cloud
+        from lablib.torture import restores
+
+        self.cloud = cloud
+        self.path = self.run_directory / 'volumes/block/volume-v'
+        self.path.parent.mkdir(parents=True)
+        with self.path.open('wb') as file:
+            file.truncate(1 << 30)
+        self.restored = self.sparse.digest(self.path)
+        self.status = 'available'
+        self.jobs: list[dict[str, str]] = []
+        backup = self.model.Backup('b', 'w', self.restored)
+        task = self.model.Task(
+            self.plan.Operation('restore-new', 0.0, 0.0, 0),
+            'restore-new',
+            backup=backup,
+        )
+        fake = mock.Mock(
+            lab=mock.Mock(volumes=self.run_directory / 'volumes'),
+            demo=lambda *what: {'restore': {'volume_id': 'v'}},
+            status=lambda *what: self.status,
+            jobs=lambda query: self.jobs,
+        )
+        self.restore = restores.Restore(
+            fake, None, task, None, threading.Event()
+        )
+        self.restore.begin()
+
+    def wait(self, *states: str) -> None:
+        self.jobs = [
+            {'id': str(number), 'state': state}
+            for number, state in enumerate(states)
+        ]
+        self.restore.wait()
+
+    def write(self) -> None:
+        """What is there already."""
+        before = self.path.stat().st_mtime_ns
+        with self.path.open('r+b') as file:
+            first = file.read(1)
+            while self.path.stat().st_mtime_ns == before:
+                file.seek(0)
+                file.write(first)
+                file.flush()
+
+    def test_nobody_writes_after_the_tenant(self) -> None:
+        self.wait('succeeded')
+        self.assertNotEqual(self.restored, self.sparse.digest(self.path))
+        self.restore._left_alone()
+
+    def test_somebody_writes_after_the_tenant(self) -> None:
+        self.wait('succeeded')
+        self.write()
+        with self.assertRaisesRegex(self.cloud.Violation, 'was written to'):
+            self.restore._left_alone()
+
+    def test_somebody_writes_though_it_failed(self) -> None:
+        self.status = 'error_restoring'
+        self.wait('failed')
+        self.assertEqual(self.restored, self.sparse.digest(self.path))
+        self.restore._left_alone()
+        self.write()
+        with self.assertRaisesRegex(self.cloud.Violation, 'was written to'):
+            self.restore._left_alone()
+
+    def test_as_long_as_a_job_goes_on_it_may_write(self) -> None:
+        for states in (), ('failed', 'running'):
+            self.wait(*states)
+            self.write()
+            self.restore._left_alone()
+            self.assertEqual(self.restored, self.sparse.digest(self.path))
+
+    def test_other_bytes_than_those_of_the_backup(self) -> None:
+        with self.path.open('r+b') as file:
+            file.write(b'x')
+        with self.assertRaisesRegex(self.cloud.Violation, 'is not what'):
+            self.wait('succeeded')
 
 
 class TestRemoveTemporary(TortureTestCase):

@@ -123,6 +123,15 @@ def digest(
     return rbd_pool.digest(lab, _image(volume_id), *part)
 
 
+def written_at(lab: lab_module.Lab, volume_id: str) -> int | None:
+    """Return when a volume was last written to, whatever by, in nanoseconds.
+
+    None: it is in Ceph, or gone.
+    """
+    path = _file(lab, volume_id)
+    return None if path is None else path.stat().st_mtime_ns
+
+
 def update(lab: lab_module.Lab, volume_id: str, path: pathlib.Path) -> int:
     """Let a volume in Ceph hold what a file does.
 

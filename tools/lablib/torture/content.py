@@ -6,6 +6,9 @@ import random
 
 _PIECE = 1 << 20
 _CHUNK = 64 << 10
+_SECTOR = 512
+# Of marks: in bytes, from each to the next.
+_DISTANCE = 32 << 20
 # Bytes of one piece, at most, and how many of them there are.
 _LONGEST = 1 << 20
 _MOST = 6
@@ -27,6 +30,16 @@ def pieces(
         offset = begin + _offset(end - begin - length, source)
         zeros = source.randrange(4) == 0
         yield offset, bytes(length) if zeros else source.randbytes(length)
+
+
+def marks(source: random.Random, end: int) -> Iterator[tuple[int, bytes]]:
+    """Yield offsets and data, all over what ends there, none of it zeros."""
+    for begin in range(0, end, _DISTANCE):
+        place = source.randrange(begin, min(begin + _DISTANCE, end))
+        yield (
+            place - place % _SECTOR,
+            bytes([source.randint(1, 255)] * _SECTOR),
+        )
 
 
 def _offset(last: int, source: random.Random) -> int:

@@ -37,6 +37,10 @@ Job = dict[str, Any]
 Violation = cloud_module.Violation
 
 
+def is_unfinished(job: Job) -> bool:
+    return job['state'] in ('pending', 'running')
+
+
 class Operation:
     """One operation of a tenant.
 
@@ -127,7 +131,7 @@ class Operation:
         """Return "lost" or "stale" where Cinder waits in vain, else ''."""
         if not jobs:
             return 'lost'
-        if any(job['state'] in ('pending', 'running') for job in jobs):
+        if any(map(is_unfinished, jobs)):
             return ''
         return 'stale' if self._fault in _CINDERS_OWN else ''
 

@@ -5,11 +5,11 @@ import time
 from typing import Any
 
 from lablib import rest
-from lablib import sparse
 from lablib.torture import cloud as cloud_module
 from lablib.torture import content
 from lablib.torture import model as model_module
 from lablib.torture import operation
+from lablib.torture import restores
 from lablib import volumes
 
 Violation = operation.Violation
@@ -226,103 +226,6 @@ class Delete(operation.Operation):
             self._remove('backup', self._backup.id)
 
 
-class Restore(operation.Operation):
-    """To a new volume, that Cinder makes."""
-
-    def begin(self) -> None:
-        assert self.task.backup is not None
-        self._backup = self.task.backup
-        self._jobs = self._new_jobs('restore', self._backup.id)
-        answer = self._cloud.demo(
-            'POST',
-            f'/v3/backups/{self._backup.id}/restore',
-            {'restore': self._target()},
-        )
-        self._restored = answer['restore']['volume_id']
-
-    def _target(self) -> dict[str, str]:
-        return {'name': unique('restored')}
-
-    def wait(self) -> None:
-        status = self._ended('volume', self._restored, self._jobs)
-        if not self.outcome:
-            good = status == 'available'
-            self.outcome = 'succeeded' if good else 'failed'
-
-    def settle(self) -> None:
-        status = self._quiet('backup', self._backup.id, 'available')
-        if status != 'available':
-            raise Violation(
-                f'backup {self._backup.id} was available before it was '
-                'restored, and is not any more'
-            )
-        if self._quiet('volume', self._restored) == 'available':
-            self._compare()
-        self._dispose()
-
-    def _compare(self) -> None:
-        found = self._digest(self._restored, 0, self._backup.bytes)
-        if found != self._backup.digest:
-            raise Violation(
-                f'volume {self._restored} is not what backup '
-                f'{self._backup.id} was made of'
-            )
-
-    def _dispose(self) -> None:
-        self._remove('volume', self._restored)
-
-
-class RestoreOver(Restore):
-    """To a volume that has other bytes, of this or of another volume."""
-
-    def _target(self) -> dict[str, str]:
-        assert self.task.volume is not None
-        self._volume = self.task.volume
-        self._untouched(self._volume)
-        self._behind = self._digest_behind()
-        return {'volume_id': self._volume.id}
-
-    def _digest_behind(self) -> str:
-        """Return that of what the volume has beyond the backup's end."""
-        begin, end = self._backup.bytes, self._volume.bytes
-        return self._digest(self._volume.id, begin, end)
-
-    def _dispose(self) -> None:
-        self._free(self._volume)
-        size = self._volume.bytes - self._backup.bytes
-        if self._digest_behind() not in behind(
-            self._volume, size, self._behind, self.outcome
-        ):
-            raise Violation(
-                f'volume {self._volume.id} has changed behind the end of '
-                f'backup {self._backup.id}, which was restored to it'
-            )
-        if self._volume.in_file and self.outcome != 'succeeded':
-            # Cinder's database may have been away, which knows how large the
-            # volume is that Cinder has emptied.
-            volumes.give_size(
-                self._cloud.lab, self._volume.id, self._volume.bytes
-            )
-        # After a failure it holds something of both, and from now on
-        # nothing may change it any more.
-        self._volume.digest = self._digest(self._volume.id)
-
-
-def behind(
-    volume: model_module.Volume, size: int, before: str, outcome: str
-) -> set[str]:
-    """Return the digests that what is behind a backup's end may have.
-
-    :param size: of that, bytes
-    :param before: its digest before the restore
-    """
-    if not volume.in_file:
-        return {before}
-    zeros = sparse.digest_zeros(size)
-    # A restore that failed may have ended before Cinder emptied the file.
-    return {zeros} if outcome == 'succeeded' else {zeros, before}
-
-
 class Collect(operation.Operation):
     _verb = 'collect'
 
@@ -375,8 +278,8 @@ KINDS: dict[str, type[operation.Operation]] = {
     'in-use': InUse,
     'grow': Grow,
     'cancel': Cancel,
-    'restore-new': Restore,
-    'restore-over': RestoreOver,
+    'restore-new': restores.Restore,
+    'restore-over': restores.RestoreOver,
     'delete': Delete,
     'collect': Collect,
     'check': Check,
