@@ -70,10 +70,50 @@ class TestPlan(TortureTestCase):
         for profile, subjects in self.plan.FAULTS.items():
             made = lab.Lab(self.run_directory / profile)
             made.create(profile)
+            made.settings.proxies = 2
             (made.etc / 'ebackup.d').mkdir()
             (made.etc / 'ceph').mkdir()
             known = {one.name for one in service.services(made)}
             self.assertLessEqual(set(subjects) - {'snapshot'}, known)
+
+    def test_a_proxy_stands_still_for_less_than_a_lease_and_for_more(
+        self,
+    ) -> None:
+        seconds = [
+            r.fault.away
+            for r in self.rounds(1, count=1000)
+            if r.fault
+            and r.fault.verb == 'pause'
+            and r.fault.subject.startswith('ebackup-proxy')
+        ]
+        self.assertLess(5, sum(away < 6 for away in seconds))
+        # The lease, the margin, and the time for a job elsewhere.
+        self.assertLess(10, sum(away > 14 for away in seconds))
+
+    def test_others_come_back_soon(self) -> None:
+        for profile in self.plan.FAULTS:
+            for fault in (r.fault for r in self.rounds(1, profile)):
+                if fault and not (
+                    fault.verb == 'pause'
+                    and fault.subject.startswith('ebackup-')
+                ):
+                    self.assertLess(fault.away, 3)
+
+    def test_volumes_are_exported_and_attached(self) -> None:
+        exported = [r.exported for r in self.rounds(1)]
+        self.assertLess(50, exported.count(False))
+        self.assertLess(150, exported.count(True))
+
+    def test_seed_chooses_how_often_backups_leave_a_checkpoint(self) -> None:
+        sizes = [self.plan.checkpoint_size(seed) for seed in range(50)]
+        self.assertEqual(
+            sizes, [self.plan.checkpoint_size(seed) for seed in range(50)]
+        )
+        leaf = 256 * (128 << 10)
+        self.assertEqual(
+            {1, 3, 7},
+            {max(size // leaf - self.plan.WORKERS, 1) for size in sizes},
+        )
 
     def test_every_operation_is_known(self) -> None:
         from lablib.torture import operations

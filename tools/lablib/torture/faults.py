@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Takes services of the lab away and brings them back."""
 
+from collections.abc import Callable
 from collections.abc import Collection
 import functools
 import os
 import signal
 import time
+from typing import Any
 
 from lablib import configuration
 from lablib import console
@@ -18,6 +20,11 @@ from lablib.torture import pool as pool_module
 
 # Seconds in which services that were not touched are well again.
 _RECOVERY = 90.0
+# Seconds in which a proxy begins a job of a round, if it gets one.
+_BEGUN = 10.0
+# Seconds in which a proxy that stood still, and would not look at the time,
+# would have written.
+_AWAKE = 3.0
 # Seconds in which a volume is made when no message gets lost.
 _DELIVERY = 8.0
 
@@ -36,11 +43,19 @@ class Controller:
         self._cloud = cloud
         self._pool = pool
 
-    def inject(self, fault: plan.Fault, met: Collection[str]) -> None:
+    def inject(
+        self,
+        fault: plan.Fault,
+        met: Collection[str],
+        over: Callable[[], bool],
+    ) -> None:
         """Let a fault happen, and return when everything runs again.
 
         :param met: the volumes with which something is being done
+        :param over: tells whether that has ended
         """
+        if fault.verb == 'pause' and fault.subject in configuration.PROXIES:
+            self._has_begun(configuration.PROXIES[fault.subject], over)
         time.sleep(fault.after)
         match fault.verb:
             case 'remove' | 'replace':
@@ -83,6 +98,20 @@ class Controller:
             ready = functools.partial(lifecycle.is_ready, self._lab, service)
             self._cloud.wait(ready, f'{name} is well', _RECOVERY)
 
+    def _has_begun(self, host: str, over: Callable[[], bool]) -> None:
+        """Wait until a proxy reads or writes for a job, if it does."""
+
+        def does(job: dict[str, Any]) -> bool:
+            if job['kind'] == 'gc' or job['proxy'] != host:
+                return False  # collections come by themselves
+            return job['runs'] > 0 and job['needs'] is None
+
+        deadline = time.monotonic() + _BEGUN
+        while time.monotonic() < deadline and not over():
+            if any(map(does, self._cloud.jobs('state=running'))):
+                break
+            time.sleep(0.05)
+
     def _pause(self, name: str, seconds: float) -> None:
         """Let a service neither end nor answer for a while."""
         [service] = [
@@ -93,11 +122,13 @@ class Controller:
         pid = lifecycle.process_of(self._lab, service).pid
         if pid is None:
             return  # recovered() tells
-        os.kill(pid, signal.SIGSTOP)
+        os.killpg(pid, signal.SIGSTOP)
         try:
             time.sleep(seconds)
         finally:
-            os.kill(pid, signal.SIGCONT)
+            os.killpg(pid, signal.SIGCONT)
+        if name in configuration.PROXIES:
+            time.sleep(_AWAKE)
 
     def _messages_arrive(self, kind: str) -> None:
         """Make volumes until Cinder's parts have all found the bus again.

@@ -23,16 +23,17 @@ OPERATIONS = {
     'collect': 3,
     'check': 2,
 }
-# To what faults happen, by the lab's profile, and what they are. "pause" is
-# SIGSTOP, and SIGCONT later; a snapshot of ours is removed, or replaced by
-# somebody else's of the same name.
+# To what faults happen, by the lab's profile, and what they are, what is named
+# twice twice as often. "pause" is SIGSTOP, and SIGCONT later; a snapshot of
+# ours is removed, or replaced by somebody else's of the same name.
 _ENDS = ('kill', 'stop')
 FAULTS = {
     'processes': {
         'ebackup-api': _ENDS,
-        'ebackup-server': _ENDS,
-        'ebackup-server-2': _ENDS,
-        'ebackup-proxy': _ENDS,
+        'ebackup-server': (*_ENDS, 'pause'),
+        'ebackup-server-2': (*_ENDS, 'pause'),
+        'ebackup-proxy': (*_ENDS, 'pause', 'pause'),
+        'ebackup-proxy-2': (*_ENDS, 'pause', 'pause'),
         'cinder-backup': _ENDS,
         'rabbitmq': _ENDS,
         'mariadb': _ENDS,
@@ -53,6 +54,17 @@ _PAIRS = 5
 # the service then stays away.
 _LATEST = 3.0
 _LONGEST = 3.0
+# Seconds, at most, for which a server or a proxy stands still: seldom for less
+# than a lease; mostly for so long that a proxy's job goes on elsewhere, and
+# may end there.
+_LONGEST_PAUSE = 16.0
+# Of ten rounds, in so many Cinder exports volumes, of which either proxy has
+# the jobs then; else they are attached, and one proxy has them all.
+_EXPORTED = 7
+# Bytes: with three workers and the lab's chunks, a backup works in stages of
+# one leaf, of three, or of seven.
+WORKERS = 3
+_CHECKPOINT_SIZES = (64 << 20, 192 << 20, 320 << 20)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +85,8 @@ class Fault:
     """What happens, to a service or to "snapshot".
 
     verb: kill (SIGKILL), stop (SIGTERM), pause (SIGSTOP); remove, replace
-    after and away: seconds
+    after and away: seconds; if a proxy stands still, after it has begun a job,
+        if it begins one
     """
 
     verb: str
@@ -90,9 +103,17 @@ class Fault:
 
 @dataclasses.dataclass(frozen=True)
 class Round:
+    """exported: whether Cinder exports what it can to proxies"""
+
     number: int
     operations: tuple[Operation, ...]
     fault: Fault | None
+    exported: bool = False
+
+
+def checkpoint_size(seed: int) -> int:
+    """Return that of all proxies in a run."""
+    return random.Random(f'{seed}/checkpoint').choice(_CHECKPOINT_SIZES)
 
 
 def choose(seed: int, number: int, profile: str) -> Round:
@@ -102,7 +123,8 @@ def choose(seed: int, number: int, profile: str) -> Round:
     operations = tuple(_operation(source) for _ in range(count))
     quiet = source.randrange(10) < _QUIET
     fault = None if quiet else _fault(source, FAULTS[profile])
-    return Round(number, operations, fault)
+    exported = source.randrange(10) < _EXPORTED
+    return Round(number, operations, fault, exported)
 
 
 def _operation(source: random.Random) -> Operation:
@@ -114,11 +136,13 @@ def _operation(source: random.Random) -> Operation:
 
 def _fault(source: random.Random, faults: dict[str, tuple[str, ...]]) -> Fault:
     subject = source.choice(list(faults))
-    return Fault(
-        source.choice(faults[subject]),
-        subject,
-        # Half of them begin in the first eighth of the time, since most of
-        # what has to be right happens when jobs begin or are short.
-        _LATEST * source.random() ** 3,
-        _LONGEST * source.random(),
-    )
+    verb = source.choice(faults[subject])
+    after, away = source.random(), source.random()
+    if verb == 'pause' and subject.startswith('ebackup-'):
+        # A job that begins waits for its lease first, then takes some seconds.
+        return Fault(
+            verb, subject, _LATEST * after, _LONGEST_PAUSE * away**0.5
+        )
+    # Half of them begin in the first eighth of the time, since most of what
+    # has to be right happens when jobs begin or are short.
+    return Fault(verb, subject, _LATEST * after**3, _LONGEST * away)

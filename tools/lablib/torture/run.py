@@ -18,6 +18,7 @@ from lablib import lifecycle
 from lablib import rest
 from lablib.torture import closing
 from lablib.torture import cloud as cloud_module
+from lablib.torture import exports as exports_module
 from lablib.torture import faults
 from lablib.torture import model as model_module
 from lablib.torture import operation as operation_module
@@ -31,9 +32,11 @@ from lablib import volumes
 _OPTIONS = """\
 [proxy]
 max_bytes_per_second = 419430400
-checkpoint_size = 67108864
+workers = {workers}
+checkpoint_size = {checkpoint_size}
 shutdown_timeout = 1
 announce_interval = 1
+{exports}
 
 [server]
 lease = 6
@@ -54,6 +57,7 @@ class Torture:
         rounds: int,
         seed: int,
         say: Callable[[str], None],
+        exports: exports_module.Exports | None,
     ) -> None:
         self.tally = tally_module.Tally(seed, rounds)
         self._lab = lab
@@ -62,6 +66,7 @@ class Torture:
         self._pool = (
             pool_module.Pool(self._cloud, seed) if lab.settings.ceph else None
         )
+        self._exports = exports
         self._controller = faults.Controller(lab, self._cloud, self._pool)
         self._model = model_module.Model()
         # Bytes of the repository, and what else Cinder has, at the beginning.
@@ -128,6 +133,8 @@ class Torture:
 
     def _round(self, chosen: plan.Round) -> None:
         started = time.monotonic()
+        if self._exports is not None:
+            self._exports.choose(chosen.exported)
         calm = threading.Event()
         tasks = self._model.assign(chosen.operations)
         running = [
@@ -144,7 +151,11 @@ class Torture:
             with _beside(self._cloud, running):
                 if chosen.fault is not None:
                     met = set().union(*(one.volume_ids for one in tasks))
-                    self._controller.inject(chosen.fault, met)
+                    self._controller.inject(
+                        chosen.fault,
+                        met,
+                        lambda: all(one.outcome for one in running),
+                    )
                 calm.set()
             if any(one.outcome in ('lost', 'stale') for one in running):
                 # What an operator does: it cleans up when it starts.
@@ -206,16 +217,47 @@ def _beside(
 
 
 @contextlib.contextmanager
-def _configured(lab: lab_module.Lab) -> Iterator[None]:
-    """Run the lab with options for this, and without them afterwards."""
+def _configured(lab: lab_module.Lab, seed: int) -> Iterator[None]:
+    """Run the lab as it has to be for this, and as it was afterwards."""
     path = lab.etc / 'ebackup.d' / 'torture.conf'
-    path.write_text(_OPTIONS)
+    exported = exports_module.are_possible(lab)
+    path.write_text(
+        _OPTIONS.format(
+            workers=plan.WORKERS,
+            checkpoint_size=plan.checkpoint_size(seed),
+            exports=exports_module.options(lab) if exported else '',
+        )
+    )
+    if lab.settings.separate:
+        lab.settings.proxies = 2
     try:
         lifecycle.up(lab, lab.settings.profile, None, None)
         yield
     finally:
         path.unlink()
+        if lab.settings.separate:
+            lifecycle.stop(lab, 'ebackup-proxy-2')
+            lab.settings.proxies = 1
         lifecycle.up(lab, lab.settings.profile, None, None)
+
+
+@contextlib.contextmanager
+def _exporting(
+    lab: lab_module.Lab, say: Callable[[str], None]
+) -> Iterator[exports_module.Exports | None]:
+    """Have a storage for what is exported to proxies, where there can be."""
+    if not exports_module.are_possible(lab):
+        yield None
+        return
+    exports = exports_module.Exports(cloud_module.Cloud(lab))
+    try:
+        exports.begin()
+        yield exports
+    finally:
+        try:
+            exports.end()
+        except (Violation, rest.Failure) as error:
+            say(f'{error}: delete it before volumes are backed up again')
 
 
 def run(
@@ -240,9 +282,10 @@ def run(
     with (
         (lab.log / 'torture.log').open('a') as log,
         contextlib.redirect_stderr(log),
-        _configured(lab),
+        _configured(lab, seed),
+        _exporting(lab, say) as exports,
     ):
-        torture = Torture(lab, rounds, seed, say)
+        torture = Torture(lab, rounds, seed, say, exports)
         torture.run()
     tally = torture.tally
     if tally.violations:
