@@ -23,9 +23,10 @@ OPERATIONS = {
     'collect': 3,
     'check': 2,
 }
-# To what faults happen, by the lab's profile, and what they are, what is named
-# twice twice as often. "pause" is SIGSTOP, and SIGCONT later; a snapshot of
-# ours is removed, or replaced by somebody else's of the same name.
+# To what faults happen, by the lab's profile, and what they are; each is as
+# likely, what is named twice twice as much. "pause" is SIGSTOP, and SIGCONT
+# later; a snapshot of ours is removed, or replaced by somebody else's of the
+# same name.
 _ENDS = ('kill', 'stop')
 FAULTS = {
     'processes': {
@@ -60,7 +61,7 @@ _LONGEST = 3.0
 _LONGEST_PAUSE = 16.0
 # Of ten rounds, in so many Cinder exports volumes, of which either proxy has
 # the jobs then; else they are attached, and one proxy has them all.
-_EXPORTED = 7
+_EXPORTED = 8
 # Bytes: with three workers and the lab's chunks, a backup works in stages of
 # one leaf, of three, or of seven.
 WORKERS = 3
@@ -135,8 +136,9 @@ def _operation(source: random.Random) -> Operation:
 
 
 def _fault(source: random.Random, faults: dict[str, tuple[str, ...]]) -> Fault:
-    subject = source.choice(list(faults))
-    verb = source.choice(faults[subject])
+    subject, verb = source.choice(
+        [(subject, verb) for subject in faults for verb in faults[subject]]
+    )
     after, away = source.random(), source.random()
     if verb == 'pause' and subject.startswith('ebackup-'):
         # A job that begins waits for its lease first, then takes some seconds.

@@ -45,7 +45,7 @@ resume_timeout = 20
 gc_interval = 15
 """
 # Of each volume of a run the back end, by its place among the lab's.
-_VOLUMES = {'processes': (0, -1, 0, -1), 'ceph': (0, 0, 0, -1)}
+_VOLUMES = {'processes': (0, -1, 0, 0), 'ceph': (0, 0, 0, -1)}
 
 Violation = cloud_module.Violation
 
