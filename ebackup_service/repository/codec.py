@@ -61,7 +61,7 @@ class Encoder:
         self._encoding = STORED
         if compression == 'zstd':
             self._encoding = ZSTD
-            self._compress = zstandard.ZstdCompressor(level=level).compress
+            self._compress = _zstd(level).compress
         elif compression == 'lz4':
             self._encoding = LZ4
             self._compress = functools.partial(
@@ -93,6 +93,21 @@ class Encoder:
             <= _SAMPLE * WORTH_IT
             for middle in (length // 4, length // 4 * 3)
         )
+
+
+def _zstd(level: int) -> zstandard.ZstdCompressor:
+    """A compressor of a level, of which level 1 has a larger table.
+
+    What it has by itself for chunks of 128 KiB is half as large. (Measured, of
+    a file system full of programs: 0.9 % less is stored, for 2 % more time.)
+    """
+    if level != 1:
+        return zstandard.ZstdCompressor(level=level)
+    return zstandard.ZstdCompressor(
+        compression_params=zstandard.ZstdCompressionParameters.from_level(
+            level, hash_log=14, min_match=6
+        )
+    )
 
 
 class Decoder:
