@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A small real repository in a temporary directory, and images in it."""
 
+from collections.abc import Callable, Iterator
 import dataclasses
 import os
 import uuid
@@ -58,6 +59,35 @@ def new_id() -> str:
 
 def nothing_to_check() -> None:
     """The check of a job that nobody stops."""
+
+
+def stop_at_each_check(
+    run: Callable[[Callable[[], None]], object], look: Callable[[], None]
+) -> int:
+    """Stop a job at its first check, at its second, and so on.
+
+    :param run: does the job, with that check
+    :param look: at what is left each time
+    :returns: how often it checks when nobody stops it
+    """
+
+    class Stopped(Exception):
+        pass
+
+    for calls in range(1000):
+        left = iter(range(calls))
+
+        def check(left: Iterator[int] = left) -> None:
+            if next(left, None) is None:
+                raise Stopped
+
+        try:
+            run(check)
+        except Stopped:
+            look()
+        else:
+            return calls
+    raise AssertionError('it does not end')
 
 
 @dataclasses.dataclass

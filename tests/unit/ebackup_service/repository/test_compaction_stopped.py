@@ -131,23 +131,10 @@ class StoppedTestCase(test_compaction.CompactionTestCase):
         self.assertEqual(self.packs, self.data_packs(self.first))
 
     def test_told_to_stop_at_any_time(self):
-        class Stopped(Exception):
-            pass
+        def look():
+            self.assertEqual(self.second.data, self.restore(self.second.id))
 
-        for calls in range(1000):
-            left = iter(range(calls))
-
-            def check(left=left):
-                if next(left, None) is None:
-                    raise Stopped
-
-            try:
-                self.collect_as(check)
-                break
-            except Stopped:
-                self.assertEqual(
-                    self.second.data, self.restore(self.second.id)
-                )
+        calls = base.stop_at_each_check(self.collect_as, look)
         self.assertLess(20, calls)
         self.collect()
         self.assertEqual([], self.data_packs(self.first))

@@ -94,22 +94,10 @@ class StoppedTestCase(test_repair.RepairTestCase):
         self.assertIn(first, repaired.problems[0])
 
     def test_told_to_stop_at_any_time(self):
-        class Stopped(Exception):
-            pass
-
         records = len(pack_table.load(self.repo, self.locator(7).pack))
-        for calls in range(1000):
-            left = iter(range(calls))
-
-            def check(left=left):
-                if next(left, None) is None:
-                    raise Stopped
-
-            try:
-                self.repair(check)
-                break
-            except Stopped:
-                self.assertIn(self.key, self.keys())
+        calls = base.stop_at_each_check(
+            self.repair, lambda: self.assertIn(self.key, self.keys())
+        )
         # Each record is read after one of them.
         self.assertLess(records, calls)
         self.assert_whole()

@@ -282,6 +282,15 @@ class TestExpire(LeasesTestCase):
         self.fixture.age(job.id, 18)
         self.expire()
 
+    def give_up_after_three(self, job):
+        """Hand a job out in vain until it fails; its error."""
+        for _ in range(2):
+            self.hand_out_in_vain(job)
+            self.assertEqual(('pending', None), self.state(job))
+        self.hand_out_in_vain(job)
+        self.assertEqual(('failed', 'proxy-lost'), self.state(job))
+        return self.fixture.job(job.id).error
+
     def test_job_that_no_proxy_takes_up_fails_in_the_end(self):
         """What a run that had begun has lost is not counted."""
         self.conf.set_override('max_runs', 2, 'server')
@@ -289,12 +298,7 @@ class TestExpire(LeasesTestCase):
         self.fixture.run(gc.id)
         self.fixture.age(gc.id, 18)
         self.expire()
-        for _ in range(2):
-            self.hand_out_in_vain(gc)
-            self.assertEqual(('pending', None), self.state(gc))
-        self.hand_out_in_vain(gc)
-        self.assertEqual(('failed', 'proxy-lost'), self.state(gc))
-        error = self.fixture.job(gc.id).error
+        error = self.give_up_after_three(gc)
         self.assertIn('Proxy here did not take up', error['message'])
         self.assertIn('in vain 3 times', error['message'])
         self.assertTrue(error['retryable'])
@@ -311,12 +315,7 @@ class TestExpire(LeasesTestCase):
             # That it counts for nothing must not make it endless at once.
             self.assertEqual({}, self.fixture.assign())
             self.fixture.age(gc.id, 6)
-        for _ in range(2):
-            self.hand_out_in_vain(gc)
-            self.assertEqual(('pending', None), self.state(gc))
-        self.hand_out_in_vain(gc)
-        self.assertEqual(('failed', 'proxy-lost'), self.state(gc))
-        error = self.fixture.job(gc.id).error
+        error = self.give_up_after_three(gc)
         self.assertIn('in vain 3 times', error['message'])
 
 
