@@ -188,12 +188,12 @@ class Ceph:
             self._admin.connect()
         return self._admin
 
-    def counter(self, name: str) -> int:
-        """What the OSD has counted since it was started."""
+    def counter(self, name: str, part: str = 'osd') -> int:
+        """What a part of the OSD has counted since it was started."""
         found = self._run(
-            *('ceph', '--admin-daemon', _SOCKET, 'perf', 'dump', 'osd', name)
+            *('ceph', '--admin-daemon', _SOCKET, 'perf', 'dump', part, name)
         )
-        return int(json.loads(found)['osd'][name])
+        return int(json.loads(found)[part][name])
 
     def rbd(self, *arguments: str) -> str:
         """Run the command line, and return what it prints."""

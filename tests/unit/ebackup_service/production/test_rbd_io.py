@@ -55,6 +55,25 @@ class SourceTest(IoTestCase):
         self.assertIn('removed, or renamed, by somebody', str(error))
         self.assertRaises(errors.SnapshotUnknown, list, source.extents())
 
+    def test_what_is_read_is_not_kept_by_ceph(self):
+        """Its memory is for what others read again."""
+        source = self.source(self.lun(), SIZE)
+
+        def hits():
+            before = self.kept()
+            rbd_case.read(source, 0, MIB)
+            return self.kept() - before
+
+        hits()
+        self.assertLess(hits(), MIB // 2)
+        with self.image() as image:
+            image.read(0, MIB)
+        self.assertGreaterEqual(hits(), MIB)
+
+    def kept(self):
+        """Bytes that Ceph has not read from its disk."""
+        return self.ceph.counter('bluestore_buffer_hit_bytes', 'bluestore')
+
     def test_snapshot_removed_before_what_is_expected_is_read(self):
         volume = self.lun()
         source = self.source(volume, SIZE, volume.take_snapshot('one'))

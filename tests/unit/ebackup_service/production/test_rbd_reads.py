@@ -16,7 +16,7 @@ class Image:
     def __init__(self):
         self.requests = []
 
-    def aio_read(self, offset, length, end):
+    def aio_read(self, offset, length, end, fadvise_flags):
         self.requests.append((offset, length))
         data = CONTENT[offset : offset + length]
         end(mock.Mock(get_return_value=lambda: len(data)), data)
