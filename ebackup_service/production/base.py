@@ -45,8 +45,6 @@ class Capabilities:
     anchors: a volume can be deleted, through Cinder, that has a snapshot of
         ours
     light_anchors: a snapshot costs less when it is reduced to an anchor
-    lan_free: any proxy with access to the storage network reaches it; if not,
-        the one on the host that the attachment names
     exported: Cinder exports what is read or written to the proxy that has the
         job; the attachment has the connection
     """
@@ -56,7 +54,6 @@ class Capabilities:
     snapshots: bool = False
     anchors: bool = False
     light_anchors: bool = False
-    lan_free: bool = False
     exported: bool = False
 
 

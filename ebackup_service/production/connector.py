@@ -54,9 +54,7 @@ class ConnectorStorage:
         'additionalProperties': False,
         'properties': {},
     }
-    capabilities = base.Capabilities(
-        allocated_extents=True, lan_free=True, exported=True
-    )
+    capabilities = base.Capabilities(allocated_extents=True, exported=True)
 
     def __init__(
         self,

@@ -88,7 +88,6 @@ class NbdStorage:
         snapshots=True,
         anchors=True,
         light_anchors=True,
-        lan_free=True,
     )
 
     def __init__(

@@ -106,7 +106,6 @@ class RbdStorage:
         changed_extents=True,
         snapshots=True,
         anchors=True,
-        lan_free=True,
     )
 
     def __init__(

@@ -51,7 +51,6 @@ class FolderStorage:
         snapshots=True,
         anchors=True,
         light_anchors=True,
-        lan_free=True,
     )
 
     def __init__(self, directory: str) -> None:
