@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Parts of tools/lab that need no lab."""
 
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -323,3 +325,78 @@ class TestProcess(LabLibraryTestCase):
             state = pathlib.Path(f'/proc/{pid}/status').read_text()
             self.assertNotIn('zombie', state)
         file.write_text(true_record)
+
+
+class TestDemo(LabLibraryTestCase):
+    """What the demonstration says of bytes that differ."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        from lablib import demo
+        from lablib import demo_volume
+
+        self.demo = demo
+        self.restored = self.run_directory / 'restored'
+        self.restored.write_bytes(b'bytes of the volume')
+        digest = demo_volume.FileVolume(self.restored).sha256()
+        self.backup = demo.Backup('demo-1-full', 'backup-id', digest)
+        # All but the comparison takes a lab.
+        steps: dict[str, mock.Mock] = {
+            '_openstack': mock.Mock(return_value='volume-id'),
+            '_wait': mock.Mock(),
+            '_restore_job': mock.Mock(return_value={}),
+            '_remove_leftovers': mock.Mock(),
+            '_backup': mock.Mock(return_value=self.backup),
+            '_delete': mock.Mock(),
+        }
+        for patch in (
+            mock.patch.multiple(demo.Demo, **steps),
+            mock.patch.object(demo.rest, 'client'),
+            mock.patch.object(demo.report, 'variables', return_value={}),
+            mock.patch.object(
+                demo.demo_volume,
+                'find',
+                return_value=demo_volume.FileVolume(self.restored),
+            ),
+            mock.patch.multiple(
+                demo.filesystem,
+                make=mock.Mock(),
+                change=mock.Mock(),
+                check=mock.Mock(),
+            ),
+        ):
+            patch.start()
+            self.addCleanup(patch.stop)
+
+    def run_demo(self) -> tuple[int, str]:
+        """Return its exit code, and what it printed."""
+        lab = mock.Mock(directory=self.run_directory)
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            code = self.demo.run(lab)
+        return code, printed.getvalue()
+
+    def test_the_same_bytes(self) -> None:
+        code, printed = self.run_demo()
+        self.assertEqual(0, code)
+        self.assertIn('every byte is right', printed)
+        self.assertNotIn('DIFFER', printed)
+
+    def test_one_bit_is_another_one(self) -> None:
+        self.restored.write_bytes(b'bytes of the volumf')
+        code, printed = self.run_demo()
+        self.assertEqual(1, code)
+        self.assertRegex(
+            printed, '(?m)^restore demo-1-full in place .*DIFFERENT'
+        )
+        self.assertIn('BYTES DIFFER', printed)
+
+    def test_the_last_restore_alone_differs(self) -> None:
+        def restore(*arguments: str) -> str:
+            if '--force' in arguments:
+                self.restored.write_bytes(b'bytes of the volumf')
+            return 'volume-id'
+
+        self.demo.Demo._openstack.side_effect = restore
+        code, printed = self.run_demo()
+        self.assertEqual(1, code)
+        self.assertEqual(1, printed.count('DIFFERENT'), printed)
