@@ -60,6 +60,9 @@ class TestConfiguration(base.PackageTestCase):
         self.assertIn('#log_file = ', sections['DEFAULT'])
         self.assertIn('#policy_file = ', sections['oslo_policy'])
         self.assertIn('#auth_type = ', sections['keystone_authtoken'])
+        self.assertIn(
+            '#enable_proxy_headers_parsing = ', sections['oslo_middleware']
+        )
 
     def test_every_option_of_the_driver_is_in_its_own(self) -> None:
         sections = self._generate('cinder-ebackup.conf')

@@ -36,3 +36,25 @@ class DeployTest(base.ApiTestCase):
     def test_large_body_without_a_token_is_413(self):
         body = b' ' * (self.conf.api.max_request_body + 1)
         self.error(413, 'PUT', '/v1/images/x', body, caller=None)
+
+
+class BehindProxyTestCase(base.ApiTestCase):
+    """What ends TLS says how it was asked."""
+
+    HEADERS = {
+        'X-Forwarded-Proto': 'https',
+        'X-Forwarded-Host': 'cloud.example',
+    }
+
+    def link(self):
+        found = self.answer(200, 'GET', '/v1/', headers=self.HEADERS)
+        return found['version']['links'][0]['href']
+
+    def test_headers_of_anybody_are_not_believed(self):
+        self.assertEqual('http://localhost/v1/', self.link())
+
+    def test_links_are_those_of_the_outside_if_asked_for(self):
+        self.conf.set_override(
+            'enable_proxy_headers_parsing', True, 'oslo_middleware'
+        )
+        self.assertEqual('https://cloud.example/v1/', self.link())
