@@ -15,6 +15,7 @@ from sqlalchemy import orm
 
 from ebackup_service.production import errors as production_errors
 from ebackup_service.production import registry
+from ebackup_service.server import abandonment
 from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import models
@@ -146,21 +147,30 @@ def update(
 
 
 @database.retried
-def delete(catalog: database.Catalog, name: str) -> None:
-    """Forget a storage; nothing happens on it.
+def delete(
+    catalog: database.Catalog, name: str, force: bool = False
+) -> tuple[storage_rows.Storage, builtins.list[snapshot_rows.Snapshot]]:
+    """Forget a storage, as it is returned; nothing happens on it.
 
+    :param force: also if snapshots of ours are on it; these are forgotten as
+        well, and returned
     :raises errors.NotFound: no storage of that name.
     :raises errors.Conflict: the configuration says what it is
-        (``storage-configured``), or jobs of its volumes go on
-        (``storage-in-use``).
+        (``storage-configured``), or jobs of its volumes go on, or snapshots
+        of ours are on it (``storage-in-use``).
     """
+    left = []
     with catalog.writer() as session:
         service.lock(session)
         storage = _find(session, name)
         _check_changeable(storage)
         _check_idle(session, storage, storage.backends)
-        _check_bare(session, storage)
+        if force:
+            left = abandonment.abandon(session, storage)
+        else:
+            _check_bare(session, storage)
         storage_rows.remove(session, storage.id)
+    return storage, left
 
 
 @database.retried

@@ -2,7 +2,8 @@
 """Our snapshots on production storage, in the catalog.
 
 States: planned -> taken -> anchor; any of these -> condemned -> (no row). A
-row is there before its snapshot, and goes only when that is gone.
+row is there before its snapshot, and goes only when that is gone, or when an
+operator gives up the storage.
 """
 
 from collections.abc import Collection
@@ -169,4 +170,13 @@ def remove(session: orm.Session, ids: Collection[str]) -> None:
         sa.delete(models.Snapshot)
         .where(models.Snapshot.id.in_(ids))
         .where(models.Snapshot.state == CONDEMNED)
+    )
+
+
+def forget(session: orm.Session, storage_id: str) -> None:
+    """Let all of a storage go, in whatever state; they may be there still."""
+    session.execute(
+        sa.delete(models.Snapshot).where(
+            models.Snapshot.storage_id == storage_id
+        )
     )

@@ -119,6 +119,25 @@ class TestBackup(volumes_case.VolumesTestCase):
         _, result = self.back_up()
         self.assert_compared(result, 'no snapshot of the last image')
 
+    def test_storage_that_was_deleted_by_force(self):
+        self.back_up()
+        left = self.on_storage()
+        storage, _ = storages.delete(self.catalog, 'one', force=True)
+        storages.create(
+            *(self.catalog, self.conf, 'one', storage.kind),
+            backends=storage.backends,
+            settings=storage.settings,
+        )
+        self.change(3)
+        image, result = self.back_up()
+        self.assert_compared(result, 'no snapshot of the last image')
+        self.assertEqual(self.content(), self.restored(image))
+        # Nobody removes what is not known any more.
+        self.release()
+        self.assertEqual(
+            sorted(left + self.known(state='anchor')), self.on_storage()
+        )
+
     def test_storage_that_says_impossible_things(self):
         extent = production.Extent
         data = production.ExtentKind.DATA

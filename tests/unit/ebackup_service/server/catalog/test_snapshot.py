@@ -147,6 +147,14 @@ class SnapshotTests:
             )
         self.assertEqual(['b'], [row.name for row in self.find()])
 
+    def test_all_of_a_storage_are_forgotten(self):
+        for state in snapshot_rows.STATES:
+            self.insert(state, state=state)
+        for storage_id, left in (('other', 4), (self.storage_id, 0)):
+            with self.catalog.writer() as session:
+                snapshot_rows.forget(session, storage_id)
+            self.assertEqual(left, len(self.find()))
+
 
 class TestOnSqlite(SnapshotTests, base.SqliteTestCase):
     pass
