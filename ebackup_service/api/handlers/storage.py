@@ -42,7 +42,13 @@ def update_storage(req: request.Request, name: str) -> webob.Response:
 
 
 def delete_storage(req: request.Request, name: str) -> webob.Response:
+    """Forget one; by force it is said what may be left there."""
     req.authorize(policies.DELETE)
-    validation.query(req, types.EMPTY_QUERY)
-    storages.delete(req.catalog, name)
-    return answer.empty()
+    force = validation.query(req, schemas.DELETE_QUERY).get('force', False)
+    if force:
+        req.authorize(policies.FORCE_DELETE)
+    storage, left = storages.delete(req.catalog, name, force)
+    if not force:
+        return answer.empty()
+    req.notify()
+    return answer.json(200, {'storage': views.abandoned(storage, left)})

@@ -10,6 +10,7 @@ CREATE = 'ebackup:storage:create'
 SHOW = 'ebackup:storage:show'
 UPDATE = 'ebackup:storage:update'
 DELETE = 'ebackup:storage:delete'
+FORCE_DELETE = 'ebackup:storage:force_delete'
 
 
 def list_rules() -> list[policy.RuleDefault]:
@@ -47,6 +48,15 @@ def list_rules() -> list[policy.RuleDefault]:
             base.ADMIN,
             'Forget a production storage.',
             [{'method': 'DELETE', 'path': '/v1/storages/{name}'}],
+            scope_types=base.SCOPE,
+        ),
+        policy.DocumentedRuleDefault(
+            FORCE_DELETE,
+            base.ADMIN,
+            'Forget a production storage that is gone, with the snapshots of '
+            'ours that are recorded there. ebackup:storage:delete is needed '
+            'as well.',
+            [{'method': 'DELETE', 'path': '/v1/storages/{name}?force=true'}],
             scope_types=base.SCOPE,
         ),
     ]

@@ -34,3 +34,5 @@ CREATE = types.wrapped('storage', STORAGE)
 CHANGE = {**types.strict(VALUES, []), 'minProperties': 1}
 
 UPDATE = types.wrapped('storage', CHANGE)
+
+DELETE_QUERY = types.strict({'force': {'type': 'boolean'}}, [])

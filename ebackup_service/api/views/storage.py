@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Production storages; nobody is shown their credentials."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from ebackup_service.api.views import instant
+from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server.catalog import storage as storage_rows
 
 
@@ -22,4 +24,41 @@ def show(storage: storage_rows.Storage) -> dict[str, Any]:
         'login_after': instant.text(storage.login_after),
         'created_at': instant.text(storage.created_at),
         'updated_at': instant.text(storage.updated_at),
+    }
+
+
+def abandoned(
+    storage: storage_rows.Storage, left: Iterable[snapshot_rows.Snapshot]
+) -> dict[str, Any]:
+    """What it takes to find what the catalog forgot with a storage."""
+    snapshots = [_left(row) for row in left]
+    message = 'No snapshots of ours were known to be there.'
+    if snapshots:
+        message = (
+            'These snapshots are not known any more: if the storage is still '
+            'there, remove them yourself.'
+        )
+    return {
+        'id': storage.id,
+        'name': storage.name,
+        'kind': storage.kind,
+        'state': 'deleted',
+        'snapshots': snapshots,
+        'message': message,
+    }
+
+
+def _left(row: snapshot_rows.Snapshot) -> dict[str, Any]:
+    """One that may be there.
+
+    ``snapshot_id`` is None if nobody has said that it was taken.
+    """
+    return {
+        'name': row.name,
+        'snapshot_id': row.snapshot_id,
+        'state': row.state,
+        'volume_id': row.volume['id'],
+        'volume_name': row.volume.get('name'),
+        'lun': row.lun,
+        'image_id': row.image_id,
     }

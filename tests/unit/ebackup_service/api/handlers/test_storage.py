@@ -2,6 +2,7 @@
 import logging
 
 import fixtures
+from oslo_policy import opts
 
 from ebackup_service.server import storages
 from tests.unit.ebackup_service.api import base
@@ -157,3 +158,95 @@ class DeleteTest(StorageTestCase):
         )
         error = self.call(409, 'DELETE', '/ceph1')['error']
         self.assertEqual('storage-in-use', error['kind'])
+
+
+class ForceDeleteTest(StorageTestCase):
+    def setUp(self):
+        super().setUp()
+        self.make_repository()
+        self.create()
+        self.image = self.make_image()
+        storage_fixture.leave_anchor(self.catalog, 'ceph1', self.image)
+
+    def test_without_force_it_is_refused(self):
+        for path in ('/ceph1', '/ceph1?force=false'):
+            error = self.call(409, 'DELETE', path)['error']
+            self.assertEqual('storage-in-use', error['kind'])
+
+    def test_what_is_left_is_said(self):
+        woken = self.woken
+        left = self.call(200, 'DELETE', '/ceph1?force=true')['storage']
+        [snapshot] = left['snapshots']
+        self.assertEqual(
+            ('ceph1', 'deleted', 'backup.i.snap.1', '7', 'anchor'),
+            (
+                left['name'],
+                left['state'],
+                snapshot['name'],
+                snapshot['snapshot_id'],
+                snapshot['state'],
+            ),
+        )
+        image = self.answer(200, 'GET', f'/v1/images/{self.image}')['image']
+        self.assertEqual(image['volume_id'], snapshot['volume_id'])
+        self.assertIn('backup.i.snap.1', self.log.output)
+        self.assertEqual({'storages': []}, self.call(200, 'GET'))
+        # Whoever removes snapshots there is to stop soon.
+        self.assertEqual(woken + 1, self.woken)
+        error = self.call(404, 'DELETE', '/ceph1?force=true')['error']
+        self.assertEqual('storage-unknown', error['kind'])
+
+    def test_not_while_a_job_needs_it(self):
+        self.reserve(
+            volume={
+                **base.image_request()['volume'],
+                'host': storage_fixture.HOST,
+            }
+        )
+        error = self.call(409, 'DELETE', '/ceph1?force=true')['error']
+        self.assertEqual('storage-in-use', error['kind'])
+
+    def test_other_words_are_refused(self):
+        for query in ('force=1', 'force=', 'force', 'force=true&force=true'):
+            error = self.call(400, 'DELETE', f'/ceph1?{query}')['error']
+            self.assertIn('query.force', error['message'])
+        self.call(400, 'DELETE', '/ceph1?colour=red')
+        self.call(409, 'DELETE', '/ceph1')
+
+    def test_it_is_for_administrators(self):
+        for caller in ('service', 'member'):
+            path = '/v1/storages/ceph1?force=true'
+            self.error(403, 'DELETE', path, caller=caller)
+        self.call(200, 'GET', '/ceph1')
+
+
+class ConfinedForceDeleteTest(StorageTestCase):
+    """An operator lets nobody delete a storage by force."""
+
+    def configure(self):
+        path = f'{self.directory}/policy.yaml'
+        with open(path, 'w') as rules:
+            rules.write('"ebackup:storage:force_delete": "!"\n')
+        opts.set_defaults(self.conf, policy_file=path)
+
+    def test_it_has_a_rule_of_its_own(self):
+        self.create()
+        error = self.call(403, 'DELETE', '/ceph1?force=true')['error']
+        self.assertIn('ebackup:storage:force_delete', error['message'])
+        self.call(204, 'DELETE', '/ceph1?force=false')
+
+
+class ConfinedDeleteTest(StorageTestCase):
+    """Nor may anybody by force who may not do it without."""
+
+    def configure(self):
+        path = f'{self.directory}/policy.yaml'
+        with open(path, 'w') as rules:
+            rules.write('"ebackup:storage:delete": "!"\n')
+        opts.set_defaults(self.conf, policy_file=path)
+
+    def test_it_is_needed_as_well(self):
+        self.create()
+        for query in ('', '?force=true'):
+            error = self.call(403, 'DELETE', f'/ceph1{query}')['error']
+            self.assertIn('ebackup:storage:delete', error['message'])

@@ -2,6 +2,7 @@
 import datetime
 
 from ebackup_service.api.views import storage
+from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server.catalog import storage as storage_rows
 from tests import base
 
@@ -10,25 +11,26 @@ MOMENT = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC)
 
 
 class StorageTest(base.BaseTestCase):
-    def show(self, credentials, refused_since=None):
-        return storage.show(
-            storage_rows.Storage(
-                id='s',
-                name='ceph1',
-                kind='rbd',
-                backends=['node@one'],
-                settings={'pool': 'volumes'},
-                credentials=credentials,
-                trust='trusted',
-                anchors=True,
-                configured=False,
-                refused_since=refused_since,
-                refusals=0 if refused_since is None else 1,
-                login_after=refused_since and refused_since + MINUTE,
-                created_at=MOMENT,
-                updated_at=MOMENT,
-            )
+    def row(self, credentials=None, refused_since=None):
+        return storage_rows.Storage(
+            id='s',
+            name='ceph1',
+            kind='rbd',
+            backends=['node@one'],
+            settings={'pool': 'volumes'},
+            credentials=credentials,
+            trust='trusted',
+            anchors=True,
+            configured=False,
+            refused_since=refused_since,
+            refusals=0 if refused_since is None else 1,
+            login_after=refused_since and refused_since + MINUTE,
+            created_at=MOMENT,
+            updated_at=MOMENT,
         )
+
+    def show(self, *values):
+        return storage.show(self.row(*values))
 
     def test_all_but_the_credentials(self):
         self.assertEqual(
@@ -59,3 +61,47 @@ class StorageTest(base.BaseTestCase):
 
     def test_whether_there_are_any(self):
         self.assertFalse(self.show(None)['has_credentials'])
+
+    def test_what_is_left_on_one_that_was_given_up(self):
+        row = snapshot_rows.Snapshot(
+            id='r',
+            state='anchor',
+            storage_id='s',
+            repository_id='repository',
+            chain_id=1,
+            image_id='i',
+            job_id='j',
+            volume={'id': 'v', 'name': 'volume-v', 'provider_location': 'x'},
+            lun='cluster/3//12ab',
+            name='backup.i.snap.1',
+            snapshot_id='7',
+            failures=0,
+            release_after=0,
+        )
+        shown = storage.abandoned(self.row('token'), [row])
+        self.assertIn('remove them yourself', shown.pop('message'))
+        self.assertEqual(
+            {
+                'id': 's',
+                'name': 'ceph1',
+                'kind': 'rbd',
+                'state': 'deleted',
+                'snapshots': [
+                    {
+                        'name': 'backup.i.snap.1',
+                        'snapshot_id': '7',
+                        'state': 'anchor',
+                        'volume_id': 'v',
+                        'volume_name': 'volume-v',
+                        'lun': 'cluster/3//12ab',
+                        'image_id': 'i',
+                    }
+                ],
+            },
+            shown,
+        )
+
+    def test_that_nothing_is_left(self):
+        shown = storage.abandoned(self.row('token'), [])
+        self.assertEqual([], shown['snapshots'])
+        self.assertIn('No snapshots', shown['message'])
