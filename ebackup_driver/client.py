@@ -242,8 +242,20 @@ class Client:
         answer = self._patch({'storage': changes}, 'storages', name)
         return dict(_part(answer, 'storage'))
 
-    def delete_storage(self, name: str) -> None:
-        self._transport.send('DELETE', _path('storages', name))
+    def delete_storage(
+        self, name: str, force: bool = False
+    ) -> dict[str, Any] | None:
+        """Let the service forget a storage.
+
+        :param force: with the snapshots on it that the service has made;
+            return what it was, and which these are
+        """
+        answer = self._transport.send(
+            'DELETE',
+            _path('storages', name),
+            query={'force': 'true' if force else None},
+        )
+        return dict(_part(answer, 'storage')) if force else None
 
     def proxies(self) -> list[dict[str, Any]]:
         return _objects(_part(self._get('proxies'), 'proxies'))

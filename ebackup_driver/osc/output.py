@@ -27,7 +27,10 @@ class Bytes(columns.FormattableColumn[float | None]):
 
 
 class Document(columns.FormattableColumn[Any]):
-    """Something structured: on one line for people, nested for programs."""
+    """Something structured: flat for people, nested for programs.
+
+    On one line, or on one for each document of a list.
+    """
 
     def human_readable(self) -> str:
         if isinstance(self._value, Mapping):
@@ -37,6 +40,11 @@ class Document(columns.FormattableColumn[Any]):
                 if value is not None
             )
         if isinstance(self._value, list):
+            if any(isinstance(item, Mapping) for item in self._value):
+                lines = (
+                    Document(item).human_readable() for item in self._value
+                )
+                return '\n'.join(lines)
             return ', '.join(map(str, self._value))
         return '' if self._value is None else str(self._value)
 

@@ -119,11 +119,26 @@ class SetStorage(_Described):
 
 
 class DeleteStorage(_OfOne):
-    """Forget a production storage; nothing happens on it"""
+    """Forget a production storage; nothing happens on it
+
+    One that still has snapshots that the service has made is not forgotten
+    without --force.
+    """
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            '--force',
+            action='store_true',
+            help='for a storage that is gone for good: forget these snapshots '
+            'as well, and tell which they are',
+        )
+        return parser
 
     def take_action(self, parsed_args: argparse.Namespace) -> output.Fields:
-        self.client.delete_storage(parsed_args.name)
-        return output.fields({'name': parsed_args.name, 'state': 'deleted'})
+        name = parsed_args.name
+        left = self.client.delete_storage(name, parsed_args.force)
+        return output.fields(left or {'name': name, 'state': 'deleted'})
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -54,6 +54,12 @@ def add_to(nouns: command.Nouns) -> None:
         'forget a production storage; nothing happens on it',
     )
     _add_name(parser)
+    parser.add_argument(
+        '--force',
+        action='store_true',
+        help='for one that is gone for good: forget the snapshots of ours on '
+        'it, too, and tell which these are',
+    )
     command.verb(
         verbs,
         'create-key',
@@ -181,8 +187,10 @@ def change(context: command.Context, asked: argparse.Namespace) -> int:
 
 
 def delete(context: command.Context, asked: argparse.Namespace) -> int:
-    storages.delete(context.catalog, asked.name)
-    context.out.one(storage=None)
+    storage, left = storages.delete(context.catalog, asked.name, asked.force)
+    context.out.one(
+        storage=views.abandoned(storage, left) if asked.force else None
+    )
     return 0
 
 

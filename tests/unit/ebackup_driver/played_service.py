@@ -70,6 +70,8 @@ class PlayedService:
         self.hooks = []
         self.repositories = {}
         self.storages = {}
+        # snapshots that a storage has when it is deleted by force
+        self.snapshots = []
         self.proxies = []
         self._lock = threading.RLock()
 
@@ -444,8 +446,11 @@ class PlayedService:
 
     def _delete_storage(self, request, name):
         self._get_storage(request, name)
-        del self.storages[name]
-        return 204, None
+        storage = self.storages.pop(name)
+        if 'force=true' not in request.query:
+            return 204, None
+        left = {'state': 'deleted', 'snapshots': self.snapshots}
+        return 200, {'storage': {**storage, **left}}
 
     def _list_proxies(self, request):
         return 200, {'proxies': self.proxies}

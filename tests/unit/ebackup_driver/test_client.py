@@ -200,6 +200,13 @@ class TestStorages(ClientTestCase):
     def test_deletion_answers_nothing(self):
         self.assertIsNone(self.client.delete_storage('ceph1'))
         self.assertRaises(errors.NotFound, self.client.storage, 'ceph1')
+        self.assertEqual('', self.service.requests[-2].query)
+
+    def test_forced_deletion_tells_what_is_left(self):
+        self.service.snapshots = [{'name': 's1', 'volume_id': 'v'}]
+        deleted = self.client.delete_storage('ceph1', force=True)
+        self.assertEqual(self.service.snapshots, deleted['snapshots'])
+        self.assertEqual('force=true', self.service.requests[-1].query)
 
 
 class TestStrangeAnswers(ClientTestCase):

@@ -196,6 +196,14 @@ class TestClient(RealServiceTestCase):
         self.assertRaises(
             errors.NotFound, self.operator.delete_storage, 'ceph1'
         )
+        self.operator.create_storage(
+            {'name': 'any', 'kind': 'connector', 'backends': ['node@any']}
+        )
+        deleted = self.operator.delete_storage('any', force=True)
+        self.assertEqual(
+            ('any', 'deleted', []),
+            (deleted['name'], deleted['state'], deleted['snapshots']),
+        )
         for kind in ('attached', 'tape'):
             error = self.assertRaises(
                 errors.RequestRefused,

@@ -28,6 +28,8 @@ class TestColumns(base.BaseTestCase):
         for value, text in (
             ({'a': 1, 'b': None}, 'a=1'),
             (['x', 2], 'x, 2'),
+            ([{'a': 1, 'b': 2}, {'a': 3}], 'a=1, b=2\na=3'),
+            ([], ''),
             ('word', 'word'),
             (None, ''),
         ):

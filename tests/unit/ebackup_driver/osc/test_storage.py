@@ -133,6 +133,23 @@ class TestExisting(StorageTestCase):
         shown = self.json(storage.DeleteStorage, 'ceph1')
         self.assertEqual({'name': 'ceph1', 'state': 'deleted'}, shown)
         self.assertEqual({}, self.service.storages)
+        self.assertEqual('', self.service.requests[-1].query)
+
+    def test_forced_deletion_tells_what_is_left(self):
+        self.service.snapshots = [
+            {'name': 's1', 'snapshot_id': '7', 'volume_id': 'v1'},
+            {'name': 's2', 'snapshot_id': None, 'volume_id': 'v2'},
+        ]
+        shown = self.json(storage.DeleteStorage, 'ceph1', '--force')
+        self.assertEqual('deleted', shown['state'])
+        self.assertEqual(self.service.snapshots, shown['snapshots'])
+        self.create()
+        said = self.text(storage.DeleteStorage, 'ceph1', '--force')
+        for line in (
+            'name=s1, snapshot_id=7, volume_id=v1',
+            'name=s2, volume_id=v2',
+        ):
+            self.assertIn(line, said)
 
     def test_an_unknown_one_is_an_error(self):
         for command, *options in (

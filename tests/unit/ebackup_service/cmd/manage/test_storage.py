@@ -163,6 +163,26 @@ class ExistingTest(StorageTestCase):
         )
         self.assertEqual([], self.ask('storage', 'list')['storages'])
 
+    def test_delete_by_force(self):
+        self.make_repository()
+        image_id = self.make_image()
+        storage_fixture.leave_anchor(self.catalog, 'ceph1', image_id)
+        self.refused(1, 'storage', 'delete', 'ceph1')
+        left = self.ask('storage', 'delete', '--force', 'ceph1')['storage']
+        [snapshot] = left['snapshots']
+        self.assertEqual(
+            ('deleted', 'backup.i.snap.1', image_id),
+            (left['state'], snapshot['name'], snapshot['image_id']),
+        )
+        self.assertEqual([], self.ask('storage', 'list')['storages'])
+        self.create()
+        storage_fixture.leave_anchor(self.catalog, 'ceph1', image_id)
+        words = ('storage', 'delete', 'ceph1', '--force')
+        _code, out, _err = self.run_command(*words)
+        for said in ('backup.i.snap.1', 'volume_id: ', 'snapshot_id: 7'):
+            self.assertIn(said, out)
+        self.refused(3, *words)
+
     def test_configured_one_is_left(self):
         storages.update(self.catalog, self.conf, 'ceph1', configured=True)
         said = self.refused(1, 'storage', 'delete', 'ceph1')
