@@ -295,13 +295,15 @@ def _check_bare(session: orm.Session, storage: storage_rows.Storage) -> None:
     rows = snapshot_rows.find(session, storage_id=storage.id)
     if rows:
         how = 'openstack ebackup storage set --no-anchors'
+        gone = ''
         if storage.configured:
             how = f'[{storage.name}] anchors = false, and restart the server'
+            gone = 'take it out of enabled_storages, restart the server, and '
         raise errors.Conflict(
             'storage-in-use',
             f'{len(rows)} snapshots of ours are on storage {storage.name!r}: '
             f'switch its anchors off ({how}), and wait until they are '
-            'removed.',
+            f'removed. If it is gone for good: {gone}storage delete --force.',
         )
 
 

@@ -132,6 +132,43 @@ class TestRefused(AbandonTestCase):
         self.assertEqual(1, len(self.rows()))
 
 
+class TestHint(AbandonTestCase):
+    def hint(self, action, *args, **values):
+        error = self.assertRaises(
+            errors.Conflict, action, self.catalog, *args, **values
+        )
+        self.assertEqual('storage-in-use', error.kind)
+        # of what the API says nothing is cut off
+        self.assertLessEqual(len(str(error)), 255)
+        return str(error)
+
+    def test_who_can_not_delete_it_or_change_its_place_is_told_how(self):
+        self.back_up()
+        place = {'settings': {'directory': '/else'}}
+        for said in (
+            self.hint(storages.delete, 'one'),
+            self.hint(storages.update, self.conf, 'one', **place),
+        ):
+            self.assertIn('gone for good: storage delete --force', said)
+        self.assertEqual(1, len(self.rows()))
+
+    def test_of_one_in_the_configuration_that_comes_first(self):
+        self.back_up()
+        said = self.hint(
+            *(storages.update, self.conf, 'one'),
+            settings={'directory': '/else'},
+            configured=True,
+        )
+        self.assertNotIn('enabled_storages', said)
+        storages.update(self.catalog, self.conf, 'one', configured=True)
+        said = self.hint(
+            *(storages.update, self.conf, 'one'),
+            settings={'directory': '/else'},
+            configured=True,
+        )
+        self.assertIn('take it out of enabled_storages', said)
+
+
 class TestRelease(AbandonTestCase):
     """What removes snapshots of a storage ends with it."""
 

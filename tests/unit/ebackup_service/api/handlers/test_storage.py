@@ -168,10 +168,11 @@ class ForceDeleteTest(StorageTestCase):
         self.image = self.make_image()
         storage_fixture.leave_anchor(self.catalog, 'ceph1', self.image)
 
-    def test_without_force_it_is_refused(self):
+    def test_without_force_it_is_refused_and_how_is_said(self):
         for path in ('/ceph1', '/ceph1?force=false'):
             error = self.call(409, 'DELETE', path)['error']
             self.assertEqual('storage-in-use', error['kind'])
+            self.assertIn('--force', error['message'])
 
     def test_what_is_left_is_said(self):
         woken = self.woken

@@ -167,7 +167,8 @@ class ExistingTest(StorageTestCase):
         self.make_repository()
         image_id = self.make_image()
         storage_fixture.leave_anchor(self.catalog, 'ceph1', image_id)
-        self.refused(1, 'storage', 'delete', 'ceph1')
+        said = self.refused(1, 'storage', 'delete', 'ceph1')
+        self.assertIn('storage delete --force', said)
         left = self.ask('storage', 'delete', '--force', 'ceph1')['storage']
         [snapshot] = left['snapshots']
         self.assertEqual(
