@@ -21,12 +21,15 @@ from ebackup_service.production import errors as production_errors
 from ebackup_service.rpc import messages
 from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import refusal as refusal_rows
 from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import volume_storages
 
 LOG = log.getLogger(__name__)
 
 KIND = production_errors.CredentialsRefused.kind
+EVERYWHERE = refusal_rows.EVERYWHERE
 
 # Seconds that a pause grows up to, if it is not longer from the beginning.
 _LONGEST = 3600.0
@@ -81,12 +84,14 @@ def _refused(
     if handed <= clock.to_milliseconds(storage.updated_at):
         # It may have had others than there are now.
         return
-    if storage.login_after is not None:
-        if handed < clock.to_milliseconds(storage.login_after):
-            return
-    count = storage.refusals + 1
+    known = storage.refusals.get(EVERYWHERE)
+    if known and handed < clock.to_milliseconds(known.login_after):
+        return
+    count = known.count + 1 if known else 1
     pause = _pause(conf, count)
-    if storage_rows.refused(session, storage, count, pause):
+    if refusal_rows.note(
+        session, storage.id, storage.updated_at, EVERYWHERE, count, pause
+    ):
         LOG.warning(
             'Storage %s refuses its credentials: nobody logs in to it for '
             '%g s, or until they are changed',
@@ -99,11 +104,9 @@ def admitted(
     session: orm.Session, storage: storage_rows.Storage, job: job_rows.Job
 ) -> None:
     """A job that was handed out since the first refusal has logged in."""
-    since = storage.refused_since
-    if since is None:
-        return
-    if (job.handed_at or 0) > clock.to_milliseconds(since):
-        storage_rows.admitted(session, storage.id)
+    known = storage.refusals.get(EVERYWHERE)
+    if known and (job.handed_at or 0) > clock.to_milliseconds(known.since):
+        refusal_rows.forget(session, models.Refusal.storage_id == storage.id)
         LOG.info('Storage %s takes its credentials again', storage.name)
 
 
@@ -113,20 +116,19 @@ def resting(session: orm.Session) -> dict[str, storage_rows.Storage]:
     return {
         storage.id: storage
         for storage in storage_rows.every(session)
-        if storage.login_after is not None
-        and now < clock.to_milliseconds(storage.login_after)
+        for known in storage.refusals.values()
+        if now < clock.to_milliseconds(known.login_after)
     }
 
 
 def explain(storage: storage_rows.Storage) -> str:
     """Why a job of a storage that is left alone can't be done."""
-    assert storage.refused_since is not None
-    assert storage.login_after is not None
+    known = storage.refusals[EVERYWHERE]
     how = f'openstack ebackup storage set {storage.name} --credentials FILE'
     if storage.configured:
         how = f'section [{storage.name}], and restart the server'
     return (
         f'Storage {storage.name!r} refuses its credentials since '
-        f'{storage.refused_since:%Y-%m-%dT%H:%M:%SZ}; it is not asked again '
-        f'before {storage.login_after:%Y-%m-%dT%H:%M:%SZ}. Correct them: {how}'
+        f'{known.since:%Y-%m-%dT%H:%M:%SZ}; it is not asked again before '
+        f'{known.login_after:%Y-%m-%dT%H:%M:%SZ}. Correct them: {how}'
     )[:_LENGTH]

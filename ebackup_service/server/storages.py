@@ -19,6 +19,7 @@ from ebackup_service.server import abandonment
 from ebackup_service.server.catalog import database
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import refusal as refusal_rows
 from ebackup_service.server.catalog import service
 from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server.catalog import storage as storage_rows
@@ -132,7 +133,9 @@ def update(
             _check_bare(session, storage)
         if checked.keys() & {'settings', 'credentials'}:
             # Whoever sets them, though they be the same, wants them tried.
-            checked.update(storage_rows.ADMITTED)
+            refusal_rows.forget(
+                session, models.Refusal.storage_id == storage.id
+            )
         storage_rows.update(
             session, storage.id, configured=configured, **checked
         )
@@ -169,6 +172,7 @@ def delete(
             left = abandonment.abandon(session, storage)
         else:
             _check_bare(session, storage)
+        refusal_rows.forget(session, models.Refusal.storage_id == storage.id)
         storage_rows.remove(session, storage.id)
     return storage, left
 

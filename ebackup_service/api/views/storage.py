@@ -5,11 +5,13 @@ from collections.abc import Iterable
 from typing import Any
 
 from ebackup_service.api.views import instant
+from ebackup_service.server.catalog import refusal as refusal_rows
 from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server.catalog import storage as storage_rows
 
 
 def show(storage: storage_rows.Storage) -> dict[str, Any]:
+    refused = storage.refusals.get(refusal_rows.EVERYWHERE)
     return {
         'id': storage.id,
         'name': storage.name,
@@ -20,8 +22,8 @@ def show(storage: storage_rows.Storage) -> dict[str, Any]:
         'trust': storage.trust,
         'anchors': storage.anchors,
         'configured': storage.configured,
-        'refused_since': instant.text(storage.refused_since),
-        'login_after': instant.text(storage.login_after),
+        'refused_since': instant.text(refused.since if refused else None),
+        'login_after': instant.text(refused.login_after if refused else None),
         'created_at': instant.text(storage.created_at),
         'updated_at': instant.text(storage.updated_at),
     }

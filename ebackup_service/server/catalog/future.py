@@ -27,7 +27,7 @@ _PAST = (
     (models.Repository.collected_at, sa.true()),
     (models.Proxy.announced_at, sa.true()),
     (models.Storage.updated_at, sa.true()),
-    (models.Storage.refused_since, sa.true()),
+    (models.Refusal.since, sa.true()),
     (models.Connection.ending_at, sa.true()),
 )
 _SOON = ((models.Job.ready_at, _UNFINISHED),)
@@ -35,7 +35,7 @@ _AHEAD = (
     (models.Job.lease_until, _UNFINISHED),
     (models.Repository.collect_after, sa.true()),
 )
-_FAR = ((models.Storage.login_after, sa.true()),)
+_FAR = ((models.Refusal.login_after, sa.true()),)
 # Milliseconds that the past may seem ahead without that the clock was set: a
 # statement's instant is when it began, and others write until it reads.
 _SLACK = 1000

@@ -238,13 +238,24 @@ class Storage(Base):
     anchors: orm.Mapped[bool] = orm.mapped_column(sa.Boolean)
     # whether the service's configuration says what it is
     configured: orm.Mapped[bool] = orm.mapped_column(sa.Boolean)
-    # its credentials are refused: since when, how often in a row, and when
-    # they may be tried again; see server.refusals
-    refused_since: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
-    refusals: orm.Mapped[int] = orm.mapped_column(sa.Integer, default=0)
-    login_after: orm.Mapped[int | None] = orm.mapped_column(sa.BigInteger)
     created_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
     updated_at: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+
+
+class Refusal(Base):
+    """A storage refuses credentials; see server.refusals."""
+
+    __tablename__ = 'refusals'
+
+    storage_id: orm.Mapped[str] = orm.mapped_column(
+        UUID, sa.ForeignKey('storages.id'), primary_key=True
+    )
+    # whose proxy was refused; '': it would be any other, too
+    host: orm.Mapped[str] = orm.mapped_column(NAME, primary_key=True)
+    since: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
+    # how often in a row, and when they may be tried again
+    count: orm.Mapped[int] = orm.mapped_column(sa.Integer)
+    login_after: orm.Mapped[int] = orm.mapped_column(sa.BigInteger)
 
 
 class Snapshot(Base):

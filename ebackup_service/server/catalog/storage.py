@@ -10,20 +10,11 @@ from sqlalchemy import orm
 
 from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import models
-from ebackup_service.server.catalog import statement
+from ebackup_service.server.catalog import refusal
 
 TRUSTED = 'trusted'
 SHADOW = 'shadow'
 TRUSTS = (TRUSTED, SHADOW)
-
-# What of a storage is as long as its credentials are not refused.
-ADMITTED: dict[str, Any] = {
-    'refused_since': None,
-    'refusals': 0,
-    'login_after': None,
-}
-
-_INSTANTS = ('refused_since', 'login_after', 'created_at', 'updated_at')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,40 +30,52 @@ class Storage:
     trust: str
     anchors: bool
     configured: bool
-    refused_since: datetime.datetime | None
-    refusals: int
-    login_after: datetime.datetime | None
     created_at: datetime.datetime
     updated_at: datetime.datetime
+    # that it has refused credentials, by the host of the proxy that had them
+    refusals: dict[str, refusal.Refusal]
 
 
-def _storage(model: models.Storage) -> Storage:
+def _storage(
+    model: models.Storage, refusals: dict[str, refusal.Refusal]
+) -> Storage:
     values: dict[str, Any] = {
         field.name: getattr(model, field.name)
         for field in dataclasses.fields(Storage)
+        if field.name != 'refusals'
     }
-    for name in _INSTANTS:
+    for name in ('created_at', 'updated_at'):
         values[name] = clock.instant(values[name])
-    return Storage(**values)
+    return Storage(**values, refusals=refusals)
 
 
 def get(session: orm.Session, storage_id: str) -> Storage | None:
-    model = session.get(models.Storage, storage_id, populate_existing=True)
-    return None if model is None else _storage(model)
+    return _one(_found(session, models.Storage.id == storage_id))
 
 
 def named(session: orm.Session, name: str) -> Storage | None:
-    model = session.scalars(
-        sa.select(models.Storage).where(models.Storage.name == name)
-    ).one_or_none()
-    return None if model is None else _storage(model)
+    return _one(_found(session, models.Storage.name == name))
 
 
 def every(session: orm.Session) -> list[Storage]:
+    return _found(session)
+
+
+def _found(
+    session: orm.Session, *conditions: sa.ColumnElement[bool]
+) -> list[Storage]:
     found = session.scalars(
-        sa.select(models.Storage).order_by(models.Storage.name)
+        sa.select(models.Storage)
+        .where(*conditions)
+        .order_by(models.Storage.name),
+        execution_options={'populate_existing': True},
     )
-    return [_storage(model) for model in found]
+    refusals = refusal.by_storage(session)
+    return [_storage(model, refusals.get(model.id, {})) for model in found]
+
+
+def _one(found: list[Storage]) -> Storage | None:
+    return found[0] if found else None
 
 
 def insert(session: orm.Session, **values: Any) -> None:
@@ -91,41 +94,6 @@ def update(session: orm.Session, storage_id: str, **values: Any) -> None:
         .values(updated_at=clock.now(), **values),
         execution_options={'synchronize_session': False},
     )
-
-
-def refused(
-    session: orm.Session, storage: Storage, count: int, pause: float
-) -> bool:
-    """Note that the credentials are refused; whether they are still these.
-
-    :param storage: as it was read, with the credentials that were refused
-    :param count: of refusals in a row, with this one
-    :param pause: seconds for which nobody shall log in
-    """
-    now = clock.read(session)
-    since = now
-    if storage.refused_since is not None:
-        since = clock.to_milliseconds(storage.refused_since)
-    changed = clock.to_milliseconds(storage.updated_at)
-    query = sa.update(models.Storage).where(
-        models.Storage.id == storage.id, models.Storage.updated_at == changed
-    )
-    return bool(
-        statement.changed(
-            session,
-            query.values(
-                refused_since=since,
-                refusals=count,
-                login_after=now + clock.milliseconds(pause),
-            ),
-        )
-    )
-
-
-def admitted(session: orm.Session, storage_id: str) -> None:
-    """Forget that the credentials were refused."""
-    query = sa.update(models.Storage).where(models.Storage.id == storage_id)
-    statement.changed(session, query.values(ADMITTED))
 
 
 def remove(session: orm.Session, storage_id: str) -> None:

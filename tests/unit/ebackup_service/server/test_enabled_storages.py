@@ -10,7 +10,7 @@ from oslo_config import cfg
 from ebackup_service import conf as service_conf
 from ebackup_service.conf import storage as storage_conf
 from ebackup_service.production import registry
-from ebackup_service.server.catalog import storage as storage_rows
+from ebackup_service.server.catalog import refusal
 from ebackup_service.server import credentials
 from ebackup_service.server import enabled_storages
 from ebackup_service.server import errors
@@ -116,10 +116,11 @@ class TestEnsure(EnabledStoragesTestCase):
     def test_refused_credentials_are_tried_again_at_the_next_start(self):
         self.ensure(ceph1=SECTION)
         with self.catalog.writer() as session:
-            storage_rows.refused(session, self.show(), 1, 60.0)
-        self.assertIsNotNone(self.show().refused_since)
+            known = self.show()
+            refusal.note(session, known.id, known.updated_at, '', 1, 60.0)
+        self.assertEqual([''], list(self.show().refusals))
         self.ensure(ceph1=SECTION)
-        self.assertIsNone(self.show().refused_since)
+        self.assertEqual({}, self.show().refusals)
 
     def test_one_that_was_registered_by_hand_is_configured_then(self):
         storages.create(

@@ -2,6 +2,7 @@
 import datetime
 
 from ebackup_service.api.views import storage
+from ebackup_service.server.catalog import refusal
 from ebackup_service.server.catalog import snapshot as snapshot_rows
 from ebackup_service.server.catalog import storage as storage_rows
 from tests import base
@@ -11,7 +12,7 @@ MOMENT = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC)
 
 
 class StorageTest(base.BaseTestCase):
-    def row(self, credentials=None, refused_since=None):
+    def row(self, credentials=None, refused=None):
         return storage_rows.Storage(
             id='s',
             name='ceph1',
@@ -22,11 +23,12 @@ class StorageTest(base.BaseTestCase):
             trust='trusted',
             anchors=True,
             configured=False,
-            refused_since=refused_since,
-            refusals=0 if refused_since is None else 1,
-            login_after=refused_since and refused_since + MINUTE,
             created_at=MOMENT,
             updated_at=MOMENT,
+            refusals={
+                host: refusal.Refusal(since, 1, since + MINUTE)
+                for host, since in (refused or {}).items()
+            },
         )
 
     def show(self, *values):
@@ -53,7 +55,7 @@ class StorageTest(base.BaseTestCase):
         )
 
     def test_that_its_credentials_are_refused(self):
-        shown = self.show('token', MOMENT)
+        shown = self.show('token', {'': MOMENT})
         self.assertEqual(
             ('2026-11-23T00:00:00.000000Z', '2026-11-23T00:01:00.000000Z'),
             (shown['refused_since'], shown['login_after']),

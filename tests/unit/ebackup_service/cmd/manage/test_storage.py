@@ -5,6 +5,7 @@ import os
 
 import fixtures
 
+from ebackup_service.server.catalog import refusal
 from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import credentials
 from ebackup_service.server import storages
@@ -136,7 +137,7 @@ class ExistingTest(StorageTestCase):
     def test_that_its_credentials_are_refused(self):
         with self.catalog.writer() as session:
             [known] = storage_rows.every(session)
-            storage_rows.refused(session, known, 1, 60.0)
+            refusal.note(session, known.id, known.updated_at, '', 1, 60.0)
         shown = self.ask('storage', 'show', 'ceph1')['storage']
         self.assertLess(shown['refused_since'], shown['login_after'])
         _code, out, _err = self.run_command('storage', 'list')

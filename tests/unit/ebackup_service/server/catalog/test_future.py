@@ -5,6 +5,7 @@ from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import connection
 from ebackup_service.server.catalog import future
 from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import refusal
 from ebackup_service.server.catalog import storage as storage_rows
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.server.catalog import base
@@ -16,7 +17,7 @@ PAST = (
     models.Repository.collected_at,
     models.Proxy.announced_at,
     models.Storage.updated_at,
-    models.Storage.refused_since,
+    models.Refusal.since,
     models.Connection.ending_at,
 )
 
@@ -36,10 +37,11 @@ class Future:
             proxy='here',
             connector={},
         )
+        storage_id = catalog_fixture.new_id()
         with self.catalog.writer() as session:
             storage_rows.insert(
                 session,
-                id=catalog_fixture.new_id(),
+                id=storage_id,
                 name='a',
                 kind='rbd',
                 backends=[],
@@ -49,6 +51,8 @@ class Future:
                 configured=False,
             )
             connection.insert(session, export)
+            storage = storage_rows.get(session, storage_id)
+            refusal.note(session, storage_id, storage.updated_at, 'a', 1, 0.0)
 
     def shift(self, column, by):
         with self.catalog.writer() as session:
@@ -92,15 +96,15 @@ class Future:
             self.assertEqual(1, self.ahead(column), column)
 
     def test_what_was_noted_just_now_for_as_long_as_may_be_stays(self):
-        self.shift(models.Storage.login_after, HOUR + 900)
+        self.shift(models.Refusal.login_after, HOUR + 900)
         self.assertFalse(self.bring_back())
 
     def test_what_is_far_ahead_is_no_further_than_it_may_be(self):
-        self.shift(models.Storage.login_after, HOUR - 1000)
+        self.shift(models.Refusal.login_after, HOUR - 1000)
         self.assertFalse(self.bring_back())
-        self.shift(models.Storage.login_after, 2 * HOUR)
+        self.shift(models.Refusal.login_after, 2 * HOUR)
         self.assertTrue(self.bring_back())
-        self.assertEqual(60, self.ahead(models.Storage.login_after))
+        self.assertEqual(60, self.ahead(models.Refusal.login_after))
 
     def test_what_comes_soon_stays(self):
         self.assertFalse(self.bring_back())

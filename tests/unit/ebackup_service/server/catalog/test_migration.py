@@ -8,7 +8,7 @@ from ebackup_service.server.catalog import migration
 from ebackup_service.server.catalog import models
 from tests.unit.ebackup_service.server.catalog import base
 
-NEWEST = '012'
+NEWEST = '013'
 
 
 class Agreement:
@@ -33,6 +33,25 @@ class Agreement:
 class TestOnSqlite(Agreement, base.SqliteTestCase):
     def test_version_of_an_empty_database_is_none(self):
         self.assertIsNone(migration.version(sa.create_engine('sqlite://')))
+
+    def test_refusals_of_storages_are_kept(self):
+        engine = sa.create_engine('sqlite://')
+        migration.upgrade(engine, '012')
+        with engine.begin() as connection:
+            for name, instants in ('a', '5, 2, 7'), ('b', 'NULL, 0, NULL'):
+                connection.execute(
+                    sa.text(
+                        'INSERT INTO storages VALUES '
+                        f"('{name}', '{name}', 'rbd', '[]', '{{}}', NULL, "
+                        f"'trusted', 1, 0, 1, 1, {instants})"
+                    )
+                )
+        migration.upgrade(engine)
+        with engine.connect() as connection:
+            found = connection.execute(sa.text('SELECT * FROM refusals'))
+            self.assertEqual([('a', '', 5, 2, 7)], found.fetchall())
+            found = connection.execute(sa.text('SELECT name FROM storages'))
+            self.assertEqual([('a',), ('b',)], found.fetchall())
 
 
 class TestOnMariaDb(Agreement, base.MariaDbTestCase):

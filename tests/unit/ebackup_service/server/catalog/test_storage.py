@@ -1,14 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-import sqlalchemy as sa
-
-from ebackup_service.server.catalog import models
+from ebackup_service.server.catalog import refusal
 from ebackup_service.server.catalog import storage as storage_rows
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.server.catalog import base
-
-
-def shown(storage):
-    return storage.refused_since, storage.refusals, storage.login_after
 
 
 class TestStorage(base.SqliteTestCase):
@@ -67,54 +61,26 @@ class TestStorage(base.SqliteTestCase):
         self.assertEqual(['node@one'], found.backends)
         self.assertGreaterEqual(found.updated_at, found.created_at)
 
-    def refuse(self, storage, count=1, pause=60.0):
-        with self.catalog.writer() as session:
-            return storage_rows.refused(session, storage, count, pause)
-
-    def test_refusal(self):
-        self.insert('a')
+    def test_refusals_are_by_host(self):
+        storage_id = self.insert('a')
         self.insert('b')
         before = self.named('a')
-        self.assertEqual((None, 0, None), shown(before))
-        self.assertTrue(self.refuse(before))
-        found = self.named('a')
-        self.assertEqual(1, found.refusals)
-        self.assertEqual(
-            60, (found.login_after - found.refused_since).total_seconds()
-        )
-        # It is as it was set all the same.
-        self.assertEqual(before.updated_at, found.updated_at)
-        self.assertEqual((None, 0, None), shown(self.named('b')))
-
-    def test_another_refusal_is_since_the_first_one(self):
-        self.insert('a')
-        self.refuse(self.named('a'))
-        first = self.named('a')
-        self.assertTrue(self.refuse(first, 2, 120.0))
-        found = self.named('a')
-        self.assertEqual(
-            (first.refused_since, 2), (found.refused_since, found.refusals)
-        )
-        self.assertLess(first.login_after, found.login_after)
-
-    def test_refusal_of_one_that_was_changed_meanwhile_is_not_noted(self):
-        storage_id = self.insert('a')
-        before = self.named('a')
-        with self.catalog.writer() as session:
-            session.execute(
-                sa.update(models.Storage)
-                .where(models.Storage.id == storage_id)
-                .values(updated_at=models.Storage.updated_at + 1)
+        self.assertEqual({}, before.refusals)
+        for host in 'one', refusal.EVERYWHERE:
+            with self.catalog.writer() as session:
+                refusal.note(
+                    session, storage_id, before.updated_at, host, 1, 60.0
+                )
+        found = self.named('a').refusals
+        self.assertEqual(['', 'one'], list(found))
+        self.assertEqual({}, self.named('b').refusals)
+        with self.catalog.reader() as session:
+            self.assertEqual(
+                [found, {}],
+                [each.refusals for each in storage_rows.every(session)],
             )
-        self.assertFalse(self.refuse(before))
-        self.assertEqual((None, 0, None), shown(self.named('a')))
-
-    def test_login(self):
-        storage_id = self.insert('a')
-        self.refuse(self.named('a'))
-        with self.catalog.writer() as session:
-            storage_rows.admitted(session, storage_id)
-        self.assertEqual((None, 0, None), shown(self.named('a')))
+            known = storage_rows.get(session, storage_id)
+        self.assertEqual(found, known.refusals)
 
     def test_removed_one_is_gone(self):
         storage_id = self.insert('a')
