@@ -17,6 +17,7 @@ _COLUMNS = {
     'Trust': 'trust',
     'Anchors': 'anchors',
     'Refused Since': 'refused_since',
+    'Refused Hosts': 'refused_hosts',
     'ID': 'id',
 }
 
@@ -25,7 +26,7 @@ class ListStorages(output.Lister):
     """List production storages"""
 
     def take_action(self, parsed_args: argparse.Namespace) -> output.Table:
-        return output.table(_COLUMNS, self.client.storages())
+        return output.table(_COLUMNS, map(_named, self.client.storages()))
 
 
 class _OfOne(output.ShowOne):
@@ -139,6 +140,12 @@ class DeleteStorage(_OfOne):
         name = parsed_args.name
         left = self.client.delete_storage(name, parsed_args.force)
         return output.fields(left or {'name': name, 'state': 'deleted'})
+
+
+def _named(storage: dict[str, Any]) -> dict[str, Any]:
+    """With no more of the hosts that it refuses than their names."""
+    refused = storage.get('refused_hosts', ())
+    return {**storage, 'refused_hosts': [each['host'] for each in refused]}
 
 
 def _setting(text: str) -> tuple[str, Any]:

@@ -78,8 +78,9 @@ OPTS: list[cfg.Opt] = [
         default=300.0,
         min=0,
         help='Seconds for which nobody logs in to a production storage that '
-        'has refused its credentials from the catalog, so that no account '
-        'gets locked: jobs of its volumes fail at once. Each further time '
+        'has refused its credentials, so that no account gets locked: jobs '
+        'of its volumes fail at once; or, if what was refused is not in the '
+        "catalog but on a proxy's host, go to other hosts. Each further time "
         'twice as many, up to an hour. Let it be longer than the time in '
         'which the storage counts failed logins, divided by how many of them '
         'it allows. 0 means that each job logs in.',

@@ -37,6 +37,7 @@ class AttachedStorage:
     SETTINGS = None
     CREDENTIALS = None
     PLACE = frozenset[str]()
+    REACHED_BY = frozenset[str]()
     capabilities = base.Capabilities(
         allocated_extents=True, changed_extents=True
     )

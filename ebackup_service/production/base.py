@@ -316,11 +316,15 @@ class ProductionStorage(Protocol):
     PLACE: of the settings, those that say which volumes these are. They stay
         as they are while snapshots of ours are there; how the volumes are
         reached, and as whom, may change
+    REACHED_BY: of the settings, those that say where the storage is. Without
+        one of them each proxy's host says that, by a file, and another host
+        may reach another storage
     """
 
     SETTINGS: ClassVar[Mapping[str, Any] | None]
     CREDENTIALS: ClassVar[Mapping[str, Any] | None]
     PLACE: ClassVar[frozenset[str]]
+    REACHED_BY: ClassVar[frozenset[str]]
     capabilities: Capabilities
 
     @classmethod

@@ -49,6 +49,7 @@ class ConnectorStorage:
     }
     # Which volume it is Cinder says, for each connection.
     PLACE = frozenset[str]()
+    REACHED_BY = frozenset[str]()
     CREDENTIALS: Mapping[str, Any] = {
         'type': 'object',
         'additionalProperties': False,

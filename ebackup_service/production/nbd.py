@@ -62,6 +62,7 @@ class NbdStorage:
         'additionalProperties': False,
     }
     PLACE = frozenset(('uri', 'bitmap', 'qmp_socket', 'qmp_file'))
+    REACHED_BY = frozenset(('uri',))
     CREDENTIALS: Mapping[str, Any] = {
         'type': 'object',
         'properties': {

@@ -88,6 +88,8 @@ class RbdStorage:
     # Not the monitors: a cluster gets others, and has an id by which another
     # one is found out.
     PLACE = frozenset(('cluster', 'pool', 'namespace'))
+    # Without them /etc/ceph/CLUSTER.conf says it.
+    REACHED_BY = frozenset(('mon_host',))
     CREDENTIALS: Mapping[str, Any] = {
         'type': 'object',
         'additionalProperties': False,

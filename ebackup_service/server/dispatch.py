@@ -106,19 +106,25 @@ def assign(
             if not board.ready(job):
                 continue
             storage = resting.get(job.parameters.get('storage', ''))
-            if storage is not None:
-                failure = jobs.failure(
-                    refusals.KIND, refusals.explain(storage)
-                )
-                jobs.end(session, job, job_rows.FAILED, failure)
+            if storage is not None and refusals.everywhere(storage):
+                _fail_refused(session, job, refusals.explain(storage))
                 continue
             if (
                 kinds[job.id] == connections.KIND
                 and job.volume_id in held_back
             ):
                 continue
-            host = board.host(job)
-            if host is None:
+            hosts = board.hosts(job)
+            refused = storage.refusals if storage else ()
+            host = next((h for h in hosts if h.name not in refused), None)
+            if host is None and hosts and storage is not None:
+                # There may be others, of which this server has yet to hear.
+                if looked > conf.server.proxy_timeout:
+                    why = refusals.explain_hosts(
+                        storage, [host.name for host in hosts]
+                    )
+                    _fail_refused(session, job, why)
+            elif host is None:
                 _fail_without_proxy(
                     session, conf, job, kinds[job.id], proxies, now, looked
                 )
@@ -204,13 +210,13 @@ class _Board:
             return job.repository_id not in self._exclusive
         return True
 
-    def host(self, job: job_rows.Job) -> _Host | None:
-        """The host that reaches what the job needs, if any proxy does."""
+    def hosts(self, job: job_rows.Job) -> list[_Host]:
+        """Those that reach what the job needs, the least loaded one first."""
         kind = self._kinds[job.id]
         if job.kind in job_rows.DATA_KINDS and kind is None:
-            return None
+            return []
         wanted = (job.attachment or {}).get('host')
-        return min(
+        return sorted(
             (
                 host
                 for host in self._hosts.values()
@@ -218,7 +224,6 @@ class _Board:
                 and (kind is None or kind in host.production)
             ),
             key=self._load(job),
-            default=None,
         )
 
     @staticmethod
@@ -235,6 +240,13 @@ class _Board:
         if self._max_jobs and self._data >= self._max_jobs:
             return False
         return host.data < host.max_jobs
+
+
+def _fail_refused(
+    session: orm.Session, job: job_rows.Job, message: str
+) -> None:
+    failure = jobs.failure(refusals.KIND, message)
+    jobs.end(session, job, job_rows.FAILED, failure)
 
 
 def _fail_without_proxy(

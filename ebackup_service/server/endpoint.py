@@ -17,6 +17,7 @@ from ebackup_service.server import damage
 from ebackup_service.server import leases
 from ebackup_service.server import outcomes
 from ebackup_service.server import rebuild
+from ebackup_service.server import refusals
 from ebackup_service.server import snapshots
 
 Context = dict[str, Any]
@@ -204,3 +205,5 @@ def _announce(
 ) -> None:
     with catalog.writer() as session:
         proxy_rows.announce(session, host, version, capabilities)
+        if capabilities.get('stopping'):
+            refusals.stopped(session, host)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Storages that have refused their credentials are left alone for a while.
+"""Storages that have refused credentials are left alone for a while.
 
 Who tries wrong credentials again and again gets an account locked, perhaps
 one that Cinder has, too. So jobs of such a storage fail instead of logging in,
@@ -7,10 +7,15 @@ until a pause is over that grows with each time, or there are other
 credentials. Jobs that were handed out before the first refusal was reported
 do log in; proxies have no more of them at once than they have room for.
 
-Only credentials that are in the catalog: all proxies have the same ones. What
-a host has for itself, such as a keyring, may be wrong there alone.
+Where the catalog has the credentials, and says where the storage is, all
+proxies come with the same to the same. Otherwise a host has for itself what
+may be wrong there alone, such as a keyring: then only that host's proxy logs
+in no more, and the jobs are for others.
 """
 
+from collections.abc import Collection
+import dataclasses
+import datetime
 from typing import Any
 
 from oslo_config import cfg
@@ -61,7 +66,7 @@ def learn(
     if storage is None:
         return
     if outcome.error is not None and outcome.error.kind == KIND:
-        _refused(session, conf, storage, job.handed_at or 0)
+        _refused(session, conf, storage, job)
     elif outcome.state == job_rows.SUCCEEDED and _logged_in(job, outcome):
         admitted(session, storage, job)
 
@@ -76,27 +81,31 @@ def _refused(
     session: orm.Session,
     conf: cfg.ConfigOpts,
     storage: storage_rows.Storage,
-    handed: int,
+    job: job_rows.Job,
 ) -> None:
     """Note it, once for all jobs that were under way at the same time."""
-    if storage.credentials is None:
-        return
+    assert job.proxy is not None
+    handed = job.handed_at or 0
     if handed <= clock.to_milliseconds(storage.updated_at):
         # It may have had others than there are now.
         return
-    known = storage.refusals.get(EVERYWHERE)
+    host = EVERYWHERE if volume_storages.alike(storage) else job.proxy
+    known = storage.refusals.get(host)
     if known and handed < clock.to_milliseconds(known.login_after):
         return
     count = known.count + 1 if known else 1
     pause = _pause(conf, count)
     if refusal_rows.note(
-        session, storage.id, storage.updated_at, EVERYWHERE, count, pause
+        session, storage.id, storage.updated_at, host, count, pause
     ):
         LOG.warning(
-            'Storage %s refuses its credentials: nobody logs in to it for '
-            '%g s, or until they are changed',
+            'Storage %s refuses %s: nobody logs in to it%s for %g s, or until '
+            '%s',
             storage.name,
+            _whose(host),
+            ' from there' if host else '',
             pause,
+            'its proxy is restarted' if host else 'they are changed',
         )
 
 
@@ -104,21 +113,48 @@ def admitted(
     session: orm.Session, storage: storage_rows.Storage, job: job_rows.Job
 ) -> None:
     """A job that was handed out since the first refusal has logged in."""
-    known = storage.refusals.get(EVERYWHERE)
-    if known and (job.handed_at or 0) > clock.to_milliseconds(known.since):
-        refusal_rows.forget(session, models.Refusal.storage_id == storage.id)
-        LOG.info('Storage %s takes its credentials again', storage.name)
+    for host in (EVERYWHERE, job.proxy or EVERYWHERE):
+        known = storage.refusals.get(host)
+        if known and (job.handed_at or 0) > clock.to_milliseconds(known.since):
+            refusal_rows.forget(
+                session,
+                models.Refusal.storage_id == storage.id,
+                models.Refusal.host == host,
+            )
+            LOG.info('Storage %s takes %s again', storage.name, _whose(host))
+
+
+def stopped(session: orm.Session, host: str) -> None:
+    """The proxy of a host has ended: another one may find it corrected."""
+    if host != EVERYWHERE:
+        refusal_rows.forget(session, models.Refusal.host == host)
+
+
+def _whose(host: str) -> str:
+    return f'what host {host} has' if host else 'its credentials'
 
 
 def resting(session: orm.Session) -> dict[str, storage_rows.Storage]:
-    """Storages that nobody may log in to now, by id."""
+    """Storages that somebody may not log in to now, by id.
+
+    Each with those of its refusals that last.
+    """
     now = clock.read(session)
-    return {
-        storage.id: storage
-        for storage in storage_rows.every(session)
-        for known in storage.refusals.values()
-        if now < clock.to_milliseconds(known.login_after)
-    }
+    found = {}
+    for storage in storage_rows.every(session):
+        lasting = {
+            host: known
+            for host, known in storage.refusals.items()
+            if now < clock.to_milliseconds(known.login_after)
+        }
+        if lasting:
+            found[storage.id] = dataclasses.replace(storage, refusals=lasting)
+    return found
+
+
+def everywhere(storage: storage_rows.Storage) -> bool:
+    """Whether nobody may log in to one that rests, from whichever host."""
+    return EVERYWHERE in storage.refusals
 
 
 def explain(storage: storage_rows.Storage) -> str:
@@ -129,6 +165,28 @@ def explain(storage: storage_rows.Storage) -> str:
         how = f'section [{storage.name}], and restart the server'
     return (
         f'Storage {storage.name!r} refuses its credentials since '
-        f'{known.since:%Y-%m-%dT%H:%M:%SZ}; it is not asked again before '
-        f'{known.login_after:%Y-%m-%dT%H:%M:%SZ}. Correct them: {how}'
+        f'{_text(known.since)}; it is not asked again before '
+        f'{_text(known.login_after)}. Correct them: {how}'
     )[:_LENGTH]
+
+
+def explain_hosts(
+    storage: storage_rows.Storage, hosts: Collection[str]
+) -> str:
+    """Why none of these hosts, which reach a storage, can have a job of it.
+
+    Each is left alone. The one that is so for the shortest time is named.
+    """
+    host = min(hosts, key=lambda host: storage.refusals[host].login_after)
+    known = storage.refusals[host]
+    others = f' (and {len(hosts) - 1} more)' if len(hosts) > 1 else ''
+    return (
+        f'Storage {storage.name!r} refuses the credentials of host '
+        f'{host}{others} since {_text(known.since)}; it is not asked again '
+        f'before {_text(known.login_after)}. Correct keyring or '
+        'configuration there, then restart its proxy'
+    )[:_LENGTH]
+
+
+def _text(instant: datetime.datetime) -> str:
+    return f'{instant:%Y-%m-%dT%H:%M:%SZ}'

@@ -307,7 +307,9 @@ def _due(session: orm.Session) -> dict[tuple[str, str], list[str]]:
     ]
     due = {}
     for storage_id, repository_id in snapshot_rows.releasing(session):
-        if (storage_id, repository_id) in busy or storage_id in resting:
+        if (storage_id, repository_id) in busy:
+            continue
+        if storage_id in resting and refusals.everywhere(resting[storage_id]):
             continue
         rows = snapshot_rows.releasable(
             session,

@@ -131,14 +131,14 @@ def update(
             for name in cls.PLACE
         ):
             _check_bare(session, storage)
+        storage_rows.update(
+            session, storage.id, configured=configured, **checked
+        )
         if checked.keys() & {'settings', 'credentials'}:
             # Whoever sets them, though they be the same, wants them tried.
             refusal_rows.forget(
                 session, models.Refusal.storage_id == storage.id
             )
-        storage_rows.update(
-            session, storage.id, configured=configured, **checked
-        )
         if checked.get('anchors') is False:
             snapshot_rows.condemn(
                 session,

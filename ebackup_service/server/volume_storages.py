@@ -61,6 +61,20 @@ def capabilities(storage: storage_rows.Storage) -> production.Capabilities:
         return production.Capabilities()
 
 
+def alike(storage: storage_rows.Storage) -> bool:
+    """Whether it looks the same from each host: where it is, and who we are.
+
+    Else a host has for itself what the catalog does not say.
+    """
+    if storage.credentials is None:
+        return False
+    try:
+        cls = registry.storage_class(storage.kind)
+    except production_errors.StorageUnknown:
+        return False
+    return cls.REACHED_BY <= storage.settings.keys()
+
+
 def of_job(
     session: orm.Session, job: job_rows.Job
 ) -> storage_rows.Storage | None:

@@ -11,7 +11,8 @@ from ebackup_service.server.catalog import storage as storage_rows
 
 
 def show(storage: storage_rows.Storage) -> dict[str, Any]:
-    refused = storage.refusals.get(refusal_rows.EVERYWHERE)
+    refusals = dict(storage.refusals)
+    everywhere = refusals.pop(refusal_rows.EVERYWHERE, None)
     return {
         'id': storage.id,
         'name': storage.name,
@@ -22,10 +23,20 @@ def show(storage: storage_rows.Storage) -> dict[str, Any]:
         'trust': storage.trust,
         'anchors': storage.anchors,
         'configured': storage.configured,
-        'refused_since': instant.text(refused.since if refused else None),
-        'login_after': instant.text(refused.login_after if refused else None),
+        **_refusal(everywhere),
+        'refused_hosts': [
+            {'host': host, **_refusal(refusal)}
+            for host, refusal in refusals.items()
+        ],
         'created_at': instant.text(storage.created_at),
         'updated_at': instant.text(storage.updated_at),
+    }
+
+
+def _refusal(refusal: refusal_rows.Refusal | None) -> dict[str, Any]:
+    return {
+        'refused_since': instant.text(refusal.since if refusal else None),
+        'login_after': instant.text(refusal.login_after if refusal else None),
     }
 
 

@@ -23,6 +23,7 @@ COLUMNS = (
     'anchors',
     'configured',
     'refused_since',
+    'refused_hosts',
 )
 
 

@@ -31,6 +31,7 @@ class PlayedStorage:
         'additionalProperties': False,
     }
     PLACE = frozenset(('pool',))
+    REACHED_BY = frozenset()
     CREDENTIALS = {
         'type': 'object',
         'properties': {'key': {'type': 'string', 'minLength': 4}},

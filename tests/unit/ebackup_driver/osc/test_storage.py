@@ -114,6 +114,14 @@ class TestExisting(StorageTestCase):
         [row] = self.json(storage.ListStorages)
         self.assertEqual('2026-11-23T00:00Z', row['Refused Since'])
 
+    def test_hosts_that_one_refuses_are_listed(self):
+        refused = {'host': 'one', 'refused_since': '2026-11-23T00:00Z'}
+        self.service.storages['ceph1']['refused_hosts'] = [refused]
+        [row] = self.json(storage.ListStorages)
+        self.assertEqual(['one'], row['Refused Hosts'])
+        shown = self.json(storage.ShowStorage, 'ceph1')
+        self.assertEqual([refused], shown['refused_hosts'])
+
     def test_are_shown(self):
         shown = self.json(storage.ShowStorage, 'ceph1')
         self.assertTrue(shown['has_credentials'])

@@ -35,11 +35,13 @@ class FolderStorage:
         'properties': {
             'directory': {'type': 'string'},
             'label': {'type': 'string'},  # for people
+            'server': {'type': 'string'},
         },
         'required': ['directory'],
         'additionalProperties': False,
     }
     PLACE = frozenset(('directory',))
+    REACHED_BY = frozenset(('server',))
     CREDENTIALS = {
         'type': 'object',
         'properties': {'key': {'type': 'string'}},

@@ -6,9 +6,12 @@ from ebackup_service.rpc import damage
 from ebackup_service.rpc import errors as rpc_errors
 from ebackup_service.rpc import messages
 from ebackup_service.rpc import topics
+from ebackup_service.server.catalog import refusal
+from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import endpoint
 from ebackup_service.server import proxies
 from ebackup_service.server import repositories
+from ebackup_service.server import storages
 from tests import base
 from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service import messages_fixture
@@ -48,6 +51,33 @@ class TestServerEndpoint(base.BaseTestCase):
                 status.proxy.capabilities,
             ),
         )
+
+    def test_announce_that_it_stops(self):
+        storage_id = catalog_fixture.new_id()
+        with self.catalog.writer() as session:
+            storage_rows.insert(
+                session,
+                id=storage_id,
+                name='ceph1',
+                kind='rbd',
+                backends=[],
+                settings={},
+                trust=storage_rows.TRUSTED,
+                anchors=True,
+                configured=False,
+            )
+            [known] = storage_rows.every(session)
+            refusal.note(session, storage_id, known.updated_at, 'a', 1, 60.0)
+        self.client.announce('a', '1.2', {'stopping': False})
+        self.assertEqual(['a'], self.refused_hosts())
+        self.client.announce('b', '1.2', {'stopping': True})
+        self.assertEqual(['a'], self.refused_hosts())
+        self.client.announce('a', '1.2', {'stopping': True})
+        self.assertEqual([], self.refused_hosts())
+
+    def refused_hosts(self):
+        [storage] = storages.list(self.catalog)
+        return [*storage.refusals]
 
     def test_renew(self):
         _, spec = self.backup()

@@ -25,6 +25,7 @@ class RefusalsTestCase(base.BaseTestCase):
     """With the default option: five minutes."""
 
     credentials: dict | None = {'key': 'secret'}
+    settings = {'directory': '/nowhere', 'server': 'there'}
 
     def setUp(self):
         super().setUp()
@@ -44,7 +45,7 @@ class RefusalsTestCase(base.BaseTestCase):
             name,
             folder.KIND,
             backends=[backend],
-            settings={'directory': '/nowhere'},
+            settings=self.settings,
             credentials=self.credentials,
             **values,
         )
@@ -219,17 +220,6 @@ class TestRefused(RefusalsTestCase):
         self.assertEqual('failed', self.fixture.job(job.id).state)
 
 
-class TestWithoutCredentials(RefusalsTestCase):
-    """A proxy has them for itself; another one may have the right ones."""
-
-    credentials = None
-
-    def test_each_job_asks(self):
-        self.refuse(self.handed())
-        self.assertIsNone(self.refusal())
-        self.assertIsNotNone(self.handed())
-
-
 class TestPause(RefusalsTestCase):
     def test_it_is_asked_again_when_it_is_over(self):
         self.refuse(self.handed())
@@ -350,7 +340,7 @@ class TestForgotten(RefusalsTestCase):
         self.assertEqual(before, self.refusal())
 
 
-class TestRelease(RefusalsTestCase):
+class ReleaseTestCase(RefusalsTestCase):
     """Snapshots of ours that are to be removed."""
 
     def setUp(self):
@@ -389,6 +379,8 @@ class TestRelease(RefusalsTestCase):
         self.fixture.renew(spec)
         return spec
 
+
+class TestRelease(ReleaseTestCase):
     def test_they_wait(self):
         self.refuse(self.handed())
         self.assertEqual([], self.release())

@@ -2,6 +2,7 @@
 import fixtures
 
 from ebackup_service.production import base as production
+from ebackup_service.server.catalog import refusal
 from ebackup_service.server import credentials
 from ebackup_service.server import errors
 from ebackup_service.server import jobs
@@ -244,6 +245,17 @@ class TestDelete(StoragesTestCase):
         self.refused(
             'storage-unknown', 404, storages.delete, self.catalog, 'ceph1'
         )
+
+    def test_that_it_refused_is_forgotten_with_it(self):
+        created = self.create()
+        with self.catalog.writer() as session:
+            for host in refusal.EVERYWHERE, 'here':
+                refusal.note(
+                    session, created.id, created.updated_at, host, 1, 60.0
+                )
+        storages.delete(self.catalog, 'ceph1')
+        with self.catalog.reader() as session:
+            self.assertEqual({}, refusal.by_storage(session))
 
     def test_not_while_a_job_needs_it(self):
         self.create()

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
+
 from ebackup_service.rpc import messages
 from ebackup_service.server import repositories
+from ebackup_service.server import storages
 from ebackup_service.server import volume_storages
 from tests.unit.ebackup_service.server import test_storages
 
@@ -28,6 +31,39 @@ class TestServing(test_storages.StoragesTestCase):
             (None, None),
         ):
             self.assertEqual(name, self.serving(host), host)
+
+
+class TestAlike(test_storages.StoragesTestCase):
+    """Of Ceph: where it is, and who we are, may be said by each host."""
+
+    def alike(self, credentials, **settings):
+        created = storages.create(
+            self.catalog,
+            self.conf,
+            f'ceph{len(storages.list(self.catalog))}',
+            'rbd',
+            settings={'pool': 'volumes', **settings},
+            credentials=credentials,
+        )
+        return volume_storages.alike(created)
+
+    def test_only_what_the_catalog_says_is(self):
+        for found, credentials, settings in (
+            (True, {'key': 'secret'}, {'mon_host': '10.0.0.1'}),
+            (False, {'key': 'secret'}, {}),
+            (False, {'key': 'secret'}, {'cluster': 'other'}),
+            (False, None, {'mon_host': '10.0.0.1'}),
+            (False, None, {}),
+        ):
+            self.assertEqual(
+                found, self.alike(credentials, **settings), settings
+            )
+
+    def test_of_another_version_nothing_is_known(self):
+        created = self.create()
+        self.assertTrue(volume_storages.alike(created))
+        unknown = dataclasses.replace(created, kind='tape')
+        self.assertFalse(volume_storages.alike(unknown))
 
 
 class TestSpec(test_storages.StoragesTestCase):

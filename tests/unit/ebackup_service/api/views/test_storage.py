@@ -48,6 +48,7 @@ class StorageTest(base.BaseTestCase):
                 'configured': False,
                 'refused_since': None,
                 'login_after': None,
+                'refused_hosts': [],
                 'created_at': '2026-11-23T00:00:00.000000Z',
                 'updated_at': '2026-11-23T00:00:00.000000Z',
             },
@@ -59,6 +60,21 @@ class StorageTest(base.BaseTestCase):
         self.assertEqual(
             ('2026-11-23T00:00:00.000000Z', '2026-11-23T00:01:00.000000Z'),
             (shown['refused_since'], shown['login_after']),
+        )
+
+    def test_hosts_whose_are_refused(self):
+        shown = self.show(None, {'one': MOMENT, 'two': MOMENT + MINUTE})
+        self.assertIsNone(shown['refused_since'])
+        self.assertEqual(
+            [
+                {
+                    'host': host,
+                    'refused_since': f'2026-11-23T00:0{minute}:00.000000Z',
+                    'login_after': f'2026-11-23T00:0{minute + 1}:00.000000Z',
+                }
+                for minute, host in enumerate(('one', 'two'))
+            ],
+            shown['refused_hosts'],
         )
 
     def test_whether_there_are_any(self):

@@ -143,6 +143,18 @@ class ExistingTest(StorageTestCase):
         _code, out, _err = self.run_command('storage', 'list')
         self.assertIn(shown['refused_since'], out)
 
+    def test_hosts_that_it_refuses(self):
+        with self.catalog.writer() as session:
+            [known] = storage_rows.every(session)
+            refusal.note(session, known.id, known.updated_at, 'one', 1, 60.0)
+        [shown] = self.ask('storage', 'show', 'ceph1')['storage'][
+            'refused_hosts'
+        ]
+        self.assertEqual('one', shown['host'])
+        self.assertLess(shown['refused_since'], shown['login_after'])
+        _code, out, _err = self.run_command('storage', 'list')
+        self.assertIn('host: one', out)
+
     def test_set_changes_what_is_named(self):
         changed = self.set('--trust', 'shadow', '--backend', 'node@two')
         self.assertEqual(
