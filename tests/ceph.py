@@ -35,11 +35,16 @@ _CAPABILITIES = {
     'mon.': {'mon': 'allow *'},
     'client.admin': {'mon': 'allow *', 'osd': 'allow *', 'mgr': 'allow *'},
     'osd.0': {'mon': 'allow profile osd', 'osd': 'allow *'},
-    # What the documents tell to give it.
+    # What the documents tell to give it, where volumes are cloned from images.
     'client.ebackup': {
         'mon': 'profile rbd',
         'osd': f'profile rbd pool={POOL}, '
         f'profile rbd-read-only pool={OTHER_POOL}',
+    },
+    # And where they are not.
+    'client.confined': {
+        'mon': 'profile rbd',
+        'osd': f'profile rbd pool={POOL}',
     },
     'client.stranger': {'mon': 'profile rbd'},
 }

@@ -145,11 +145,11 @@ class Lab:
             stdout=subprocess.PIPE,
         ).stdout
 
-    def rbd(self, *arguments: str) -> str:
+    def rbd(self, *arguments: str, user: str = 'admin') -> str:
         """Return what `rbd` prints of the volumes' pool."""
         conf = self.directory / 'etc/ceph/ceph.conf'
         return subprocess.run(
-            ['rbd', '--id', 'admin', '--pool', 'volumes', *arguments],
+            ['rbd', '--id', user, '--pool', 'volumes', *arguments],
             check=True,
             stdout=subprocess.PIPE,
             env={**os.environ, 'CEPH_CONF': str(conf)},

@@ -8,6 +8,7 @@ import subprocess
 import uuid
 
 from tests.functional import base
+from tests.functional import lab
 from tests.functional import sockets
 from tests.functional import test_lab_program
 
@@ -166,6 +167,22 @@ class TestUsers(CephTestCase):
             ['snap', 'rm', snapshot],
         ):
             self.ceph('rbd', *command, user='ebackup')
+
+    def test_ebackup_has_what_the_documents_tell(self) -> None:
+        printed = self.ceph(
+            *('ceph', 'auth', 'get', 'client.ebackup', '--format', 'json')
+        )
+        [user] = json.loads(printed)
+        document = lab.TREE / 'doc/source/admin/storages.rst'
+        told = document.read_text()
+        self.assertEqual({'mon', 'osd'}, set(user['caps']))
+        for daemon, capability in user['caps'].items():
+            self.assertIn(f"{daemon} '{capability}'", told)
+
+    def test_images_are_for_reading_only(self) -> None:
+        image = f'images/{base.unique("image")}'
+        for user in 'ebackup', 'cinder':
+            self.refused('rbd', 'create', '--size', '1M', image, user=user)
 
     def test_ebackup_sees_no_other_pool_and_changes_no_user(self) -> None:
         for user in 'ebackup', 'cinder':

@@ -22,9 +22,14 @@ Sections = dict[str, dict[str, object]]
 
 NAME = 'lab'
 POOL = 'volumes'
+# Glance's, if there were one: volumes are cloned from what is there.
+IMAGES = 'images'
 CONF = pathlib.Path('/etc/ceph/ceph.conf')
 _GATEWAY = f'client.rgw.{NAME}'
 _S3_USER = 'ebackup'
+_VOLUMES_AND_IMAGES = (
+    f'profile rbd pool={POOL}, profile rbd-read-only pool={IMAGES}'
+)
 # What each may do. Cinder and eBackup get what the documents tell to give
 # them; the others what daemons of their kind always have.
 _CAPABILITIES = {
@@ -33,13 +38,10 @@ _CAPABILITIES = {
     _GATEWAY: {'mon': 'allow rw', 'osd': 'allow rwx'},
     'client.cinder': {
         'mon': 'profile rbd',
-        'osd': f'profile rbd pool={POOL}',
+        'osd': _VOLUMES_AND_IMAGES,
         'mgr': f'profile rbd pool={POOL}',
     },
-    'client.ebackup': {
-        'mon': 'profile rbd',
-        'osd': f'profile rbd pool={POOL}',
-    },
+    'client.ebackup': {'mon': 'profile rbd', 'osd': _VOLUMES_AND_IMAGES},
 }
 # The file is sparse: it takes what has been written at most at a time.
 _OSD_BYTES = 64 << 30
@@ -199,10 +201,11 @@ def make_osd(lab: lab_module.Lab) -> None:
     programs.run(lab, command, lab.log / 'ceph-setup.log')
 
 
-def make_pool(lab: lab_module.Lab) -> None:
-    """Make the pool of the volumes, and wait until somebody counts it."""
-    _ceph(lab, 'osd', 'pool', 'create', POOL, '32')
-    _ceph(lab, 'osd', 'pool', 'application', 'enable', POOL, 'rbd')
+def make_pools(lab: lab_module.Lab) -> None:
+    """Make them, and wait until somebody counts that of the volumes."""
+    for pool, groups in (POOL, '32'), (IMAGES, '8'):
+        _ceph(lab, 'osd', 'pool', 'create', pool, groups)
+        _ceph(lab, 'osd', 'pool', 'application', 'enable', pool, 'rbd')
     # Cinder can not do without.
     deadline = time.monotonic() + _TIMEOUT
     while f'"name":"{POOL}"' not in _ceph(lab, 'df', '--format', 'json'):

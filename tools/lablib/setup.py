@@ -69,7 +69,7 @@ def after(lab: lab_module.Lab, service: str) -> tuple[str, Work] | None:
     works: dict[str, tuple[str, Work]] = {
         'ceph-mon': ("making Ceph's users", lambda: ceph.make_users(lab)),
         'ceph-mgr': ('muting its alarm', lambda: ceph.mute_manager(lab)),
-        'ceph-osd': ('making a pool', lambda: ceph.make_pool(lab)),
+        'ceph-osd': ('making pools', lambda: ceph.make_pools(lab)),
         'ceph-rgw': ('making an S3 user', lambda: ceph.make_s3_user(lab)),
         'keystone': (
             'making users and the catalog',

@@ -61,15 +61,6 @@ class FindTest(rbd_case.RbdTestCase):
         self.addCleanup(self.ceph.rbd, 'migration', 'abort', to)
         self.assertIn('rbd migration', self.refused(errors.VolumeBusy))
 
-    def test_image_whose_parent_is_not_permitted(self):
-        self.create(SIZE)
-        error = self.assertRaises(
-            errors.AccessDenied,
-            self.storage('stranger').find,
-            self.reference(),
-        )
-        self.assertFalse(error.retryable)
-
     def test_snapshot_that_cinder_took(self):
         self.create(SIZE)
         with self.image() as image:
@@ -302,6 +293,19 @@ class CloneTest(rbd_case.RbdTestCase):
         with self.image() as image:
             image.write(b'c' * MIB, 0)
         self.expected = b'c' * MIB + b'p' * (5 * MIB) + bytes(2 * MIB)
+
+    def test_image_whose_parent_is_not_permitted(self):
+        storage = self.storage('confined')
+        error = self.assertRaises(
+            errors.AccessDenied, storage.find, self.reference()
+        )
+        self.assertFalse(error.retryable)
+        self.assertIn('pools of parents', str(error))
+        # It is the parent that is missed.
+        with self.image() as image:
+            image.flatten()
+        source = self.source(storage.find(self.reference()), SIZE)
+        self.assertEqual(self.expected, rbd_case.read(source, 0, SIZE))
 
     def test_what_the_parent_holds_is_allocated_and_read(self):
         volume = self.lun()
