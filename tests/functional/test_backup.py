@@ -30,6 +30,11 @@ class BackupTestCase(
         self.write(volume, size * base.GIB - MIB, os.urandom(MIB))
         return volume
 
+    def restored(self, backup: str) -> str:
+        """A new volume of the scenario's type, with the backup's content."""
+        target = self.create_volume(1, self.volume_type)
+        return self.restore(backup, target)
+
     def extend(self, volume: str, size: int) -> None:
         storage = self.demo.block_storage
         storage.extend_volume(volume, size)
@@ -152,6 +157,27 @@ class BackupTestCase(
         # Cinder has truncated a plain file before anybody could look at it.
         kept = tail if self.volume_type == 'block' else bytes(MIB)
         self.assertEqual(kept, self.read(larger, base.GIB + MIB, MIB))
+
+    def test_volume_that_was_cloned_from_another(self):
+        origin = self.filled()
+        clone = self.create_volume(
+            1, self.volume_type, source_volume_id=origin
+        )
+        self.write(clone, 3 * MIB + 5, os.urandom(MIB))
+        self.write(clone, 200 * MIB, os.urandom(MIB))
+        digest = self.sha256(clone)
+        self.assertNotEqual(self.sha256(origin), digest)
+        restored = self.restored(self.backup(clone))
+        self.assertEqual(digest, self.sha256(restored))
+
+    def test_restored_boot_volume_is_bootable(self):
+        volume = self.filled()
+        self.make_bootable(volume, hw_disk_bus='scsi', os_type='linux')
+        restored = self.restored(self.backup(volume))
+        self.assertEqual(self.sha256(volume), self.sha256(restored))
+        found = self.demo.block_storage.get_volume(restored)
+        self.assertTrue(found.is_bootable)
+        self.assertEqual('scsi', found.volume_image_metadata['hw_disk_bus'])
 
     def test_restore_writes_only_what_differs(self):
         volume = self.filled()
