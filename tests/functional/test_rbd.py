@@ -78,6 +78,13 @@ class RbdTestCase(ebackup_case.EBackupTestCase):
             f'anchors of {volume} are those of {backups}',
         )
 
+    def wait_until_unlocked(self, volume: str) -> None:
+        command = ('lock', 'ls', '--format', 'json', f'volume-{volume}')
+        self.wait_for(
+            lambda: not json.loads(self.lab.rbd(*command)),
+            f'nobody has {volume} for himself',
+        )
+
     def assert_restored(self, backup: str, digest: str) -> None:
         """A new volume gets what the backup holds."""
         self.assertEqual(digest, self.sha256(self.restore(backup)))
@@ -243,6 +250,35 @@ class TestAnchor(RbdTestCase):
         self.assertEqual(1, result['chunks_stored'])
         self.wait_for_anchors(volume, second)
         self.assert_restored(second, self.sha256(volume))
+
+    def test_volume_that_is_reverted_to_a_snapshot(self) -> None:
+        """One before the anchor: the difference to that is told the same."""
+        volume = self.create_volume()
+        self.fill(volume)
+        self.backup(volume)
+        snapshot = self.create_snapshot(volume)
+        before = self.sha256(volume)
+        # Other bytes, some where none were, and none where some were.
+        self.change(volume, 5 * MIB)
+        self.change(volume, 200 * MIB)
+        self.write(volume, 100 * MIB, bytes(4 * MIB))
+        second = self.backup(volume)
+        after = self.sha256(volume)
+        # While the first anchor is removed, Ceph lets nobody else revert.
+        self.wait_for_anchors(volume, second)
+        self.wait_until_unlocked(volume)
+        storage = self.demo.block_storage
+        storage.revert_volume_to_snapshot(volume, snapshot)
+        self.wait_for_status(storage.get_volume, volume, 'available')
+        self.assertEqual(before, self.sha256(volume))
+        third = self.backup(volume)
+        result = self.result(third)
+        self.assertEqual('named', result['changes'])
+        self.assertEqual(4 * MIB + CHUNK, result['bytes_read'])
+        self.assert_restored(third, before)
+        self.restore(second, volume)
+        self.assertEqual('named', self.result(second, 'restore')['changes'])
+        self.assertEqual(after, self.sha256(volume))
 
 
 class TestRestore(RbdTestCase):
