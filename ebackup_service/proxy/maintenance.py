@@ -3,19 +3,17 @@
 
 import contextlib
 import dataclasses
+import functools
 from typing import Any
 
 from oslo_log import log
 
-from ebackup_service.proxy import errors
-from ebackup_service.proxy import patience
+from ebackup_service.proxy import live
 from ebackup_service.proxy import repositories
 from ebackup_service.proxy import task as proxy_task
 from ebackup_service.repository import collector
 from ebackup_service.repository import compaction
 from ebackup_service.repository import errors as repository_errors
-from ebackup_service.repository import liveness
-from ebackup_service.repository import location
 from ebackup_service.repository import owner
 from ebackup_service.repository import repository
 from ebackup_service.repository.storage import base
@@ -104,38 +102,10 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
     compacting = _Compaction(task)
     task.progress = compacting
 
-    def live(image_ids: list[str]) -> liveness.Live:
-        answer = patience.until_answered(
-            task,
-            lambda: task.server.live(task.spec.id, task.spec.token, image_ids),
-        )
-        if not answer.accepted:
-            raise errors.Fenced(
-                f'The server gave collection {task.spec.id} up.'
-            )
-        pinned = {
-            pin.image_id: (
-                None
-                if pin.tree is None
-                else location.Locator.from_json(pin.tree),
-                pin.size,
-                pin.chunk_size,
-            )
-            for pin in answer.pins
-        }
-        return liveness.Live(
-            dead=set(answer.dead),
-            pins=[*pinned.values()],
-            sessions=set(answer.sessions),
-            pinned=pinned,
-            missed=set(answer.missed),
-            uncommitted=set(answer.uncommitted),
-        )
-
     with repositories.opened(task.spec.repository) as repo:
         result = collector.collect(
             repo,
-            live,
+            functools.partial(live.ask, task),
             task.control.check,
             lambda: repositories.check_owner(repo, task.spec.repository),
             task.spec.whole,

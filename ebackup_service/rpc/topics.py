@@ -10,7 +10,7 @@ where an older proxy must not ignore it.
 
 SERVER = 'ebackup-server'
 PROXY = 'ebackup-proxy'
-VERSION = '1.4'
+VERSION = '1.5'
 OLDEST = '1.1'
 # The first whose proxies are given connections.
 CONNECTIONS = '1.3'

@@ -25,6 +25,8 @@ LOG = log.getLogger(__name__)
 _PAUSE = 10.0
 
 _DEAD = (image_rows.ERROR, image_rows.DELETING, image_rows.DELETED)
+# Jobs that ask: a check that writes packs anew leaves out what isn't needed.
+_ASKING = (job_rows.GC, job_rows.CHECK)
 _UNCOMMITTED = (image_rows.ERROR, False)
 
 
@@ -35,7 +37,7 @@ def live(
     token: int,
     image_ids: Sequence[str],
 ) -> messages.Live:
-    """What the collection ``job_id`` has to keep, asked after its listings.
+    """What a collection or check has to keep, asked after its listings.
 
     As of one instant: under the lock no job that pins anything begins, and
     no image is deleted. A backup may end meanwhile; so sessions are read
@@ -47,7 +49,7 @@ def live(
         job = job_rows.get(session, job_id)
         if (
             job is None
-            or job.kind != job_rows.GC
+            or job.kind not in _ASKING
             or job.state != job_rows.RUNNING
             or job.token != token
         ):

@@ -35,6 +35,21 @@ class TestLive(CollectionTestCase):
             image_ids,
         )
 
+    def test_only_a_collection_or_a_check_is_told(self):
+        available = self.fixture.make_image()
+        self.fixture.finish(self.gc)
+        check = repositories.check(self.catalog, 'default', 1.0)
+        self.gc = self.fixture.run(check.id)
+        answer = self.live()
+        self.assertTrue(answer.accepted)
+        self.assertEqual(1, len(answer.pins))
+        self.assertEqual([], self.live(available.id).pins)
+        self.assertFalse(self.live(token=self.gc.token - 1).accepted)
+        self.fixture.finish(self.gc)
+        self.assertFalse(self.live().accepted)
+        self.gc = self.fixture.run(self.delete(available).id)
+        self.assertFalse(self.live().accepted)
+
     def test_images_in_use_are_not_dead(self):
         available = self.fixture.make_image()
         creating, _ = self.fixture.reserve()
