@@ -16,6 +16,7 @@ from oslo_log import log
 from ebackup_service.engine import progress as job_progress
 from ebackup_service.engine import verify
 from ebackup_service.proxy import errors
+from ebackup_service.proxy import live
 from ebackup_service.proxy import patience
 from ebackup_service.proxy import repositories
 from ebackup_service.proxy import task as proxy_task
@@ -65,7 +66,8 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
         result['damaged_images'] = report.damaged_images[:_MOST_IMAGES]
         return {
             **result,
-            'repaired_chunks': repaired,
+            'repaired_chunks': repaired.records,
+            'repaired_packs': repaired.packs,
             'bytes_read': read,
             'usage': dataclasses.asdict(repo.usage()),
         }
@@ -101,8 +103,8 @@ def _repair(
     task: proxy_task.Task,
     repo: repository.Repository,
     records: repository_damage.DamagedRecords,
-) -> int:
-    """How many of these are whole again."""
+) -> repair.Repaired:
+    """Make what can be whole again of these."""
     spec = task.spec.repository
     repaired = repair.repair(
         repo,
@@ -110,16 +112,19 @@ def _repair(
         task.control.check,
         task.control.throttle,
         lambda: repositories.check_owner(repo, spec),
+        functools.partial(live.ask, task),
     )
-    if repaired.records:
+    if repaired.records or repaired.packs:
         LOG.info(
-            '%d damaged chunks of repository %s were repaired',
+            '%d damaged chunks and %d lost packs of repository %s were '
+            'repaired',
             repaired.records,
+            repaired.packs,
             spec.id,
         )
     for problem in repaired.problems:
         LOG.warning('Repository %s can not be repaired: %s', spec.id, problem)
-    return repaired.records
+    return repaired
 
 
 class _Reading:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records that were read and are not what was written."""
 
+import collections
 import threading
 from typing import NamedTuple
 
@@ -12,6 +13,8 @@ from ebackup_service.repository import page
 
 # Records that are told one by one; of more, only where they are is kept.
 TOLD = 1000
+# Packs that are lost of which that is kept, with some 200 bytes each.
+_LOST = 16384
 
 Place = tuple[location.PackAddress, int]
 
@@ -26,15 +29,18 @@ class Told(NamedTuple):
 class DamagedRecords:
     """For any number of threads: ``_lock`` protects what is found.
 
-    Four bytes a record, and more for the first 1000.
+    Some 40 bytes a record, and more for the first 1000.
 
     :ivar told: those by their places, in the order in which they were found
+    :ivar lost: packs of which it isn't known what they had: gone, or with a
+        damaged header or footer; whether they are gone
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._offsets: dict[location.PackAddress, list[int]] = {}
         self.told: dict[Place, Told] = {}
+        self.lost: dict[location.PackAddress, bool] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._offsets.values()))
@@ -49,11 +55,32 @@ class DamagedRecords:
             if len(self.told) < TOLD:
                 self.told[where.pack, where.offset] = Told(where.id, error)
 
+    def lose(self, address: location.PackAddress, gone: bool) -> None:
+        """Note a pack of which it isn't known what it had."""
+        with self._lock:
+            if len(self.lost) < _LOST:
+                self.lost[address] = gone
+
+    def find(self, address: location.PackAddress) -> bool:
+        """What a pack has is known again; whether it was lost."""
+        with self._lock:
+            return self.lost.pop(address, None) is not None
+
+    def untold(self) -> list[location.PackAddress]:
+        """Packs of which some damaged records are not told."""
+        told = collections.Counter(address for address, _ in self.told)
+        return [
+            address
+            for address, offsets in self._offsets.items()
+            if len(offsets) > told[address]
+        ]
+
     def forget(self, address: location.PackAddress) -> int:
         """A pack is whole again; how many records that are."""
         with self._lock:
             for place in [p for p in self.told if p[0] == address]:
                 del self.told[place]
+            self.lost.pop(address, None)
             return len(self._offsets.pop(address, ()))
 
     def of(self, source: page.Page) -> page.Mask:

@@ -3,35 +3,27 @@
 
 A backup that was told of the damage has stored the same chunk elsewhere, if
 the volume still had it. With that, all of the pack is written again, as
-compaction writes packs: who needs the record finds it where it was.
+compaction writes packs: who needs the record finds it where it was. Of a pack
+of which nobody says what it had, that is all that is needed: ``lost_packs``.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 import dataclasses
-
-import numpy as np
-import numpy.typing as npt
 
 from ebackup_service.repository import compacted_pack
 from ebackup_service.repository import compaction
 from ebackup_service.repository import copies
 from ebackup_service.repository import damage
+from ebackup_service.repository import elsewhere
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import location
+from ebackup_service.repository import lost_packs
 from ebackup_service.repository import opened
 from ebackup_service.repository import pack
 from ebackup_service.repository import pack_table
-from ebackup_service.repository import page
-from ebackup_service.repository import reader
 from ebackup_service.repository import record
-from ebackup_service.repository import survey
-from ebackup_service.repository import tree
-from ebackup_service.repository import walk
 
-# Other places of a record that are remembered; each of them may be damaged.
-_PLACES = 3
-_PREFIX = 8  # bytes of an id that are compared first
 # What says nothing of other objects.
 _OF_THE_OBJECT = (
     errors.ObjectTruncated,
@@ -45,11 +37,13 @@ class Repaired:
     """What came of it.
 
     :ivar records: how many are whole again
+    :ivar packs: that were lost, and are whole again
     :ivar problems: why packs were left as they are, though they could be
         repaired
     """
 
     records: int = 0
+    packs: int = 0
     problems: list[str] = dataclasses.field(default_factory=list)
 
 
@@ -59,113 +53,32 @@ def repair(
     check: Callable[[], None],
     pace: Callable[[int], None],
     check_owner: Callable[[], None],
+    ask: lost_packs.Ask,
 ) -> Repaired:
     """Repair the packs of which all that is damaged is stored elsewhere, too.
 
     Runs beside sessions, and not beside a collection.
 
-    :param records: of chunks, that were found to be damaged; those of packs
-        that are whole again are forgotten
+    :param records: of chunks, that were found to be damaged, and packs that
+        are lost; those that are whole again are forgotten
     :param check: called often; raises to stop
     :param pace: called with the bytes that are read next; may raise
     :param check_owner: raises if another service has taken the repository
+    :param ask: asks the catalog, if packs are lost; see lost_packs
     :raises ForeignOwner: see check_owner
-    :raises RepositoryError: the storage's, of reading
+    :raises RepositoryError: the storage's, of reading pages
     """
-    repaired = Repaired()
-    if not records.told:
-        return repaired
+    repairing = _Repair(repo, records, check, pace, check_owner)
+    if not records.told and not records.lost:
+        return repairing.result
     try:
         repo.config.require_write()
         repo.config.require_check()
     except errors.UnsupportedFormat as error:
-        repaired.problems.append(str(error))
-        return repaired
-    places = _Places(records)
-    for leaf in _leaves(repo, check):
-        places.add(leaf)
-    repairing = _Repair(repo, places.found, check, pace, check_owner)
-    for address, wanted in _by_pack(records).items():
-        try:
-            whole = repairing.run(address, wanted)
-        except (errors.Corrupt, errors.ObjectMissing):
-            continue  # The check tells of it.
-        except errors.ForeignOwner:
-            raise
-        except errors.RepositoryError as error:
-            repaired.problems.append(f'{layout.pack_key(address)}: {error}')
-            if isinstance(error, _OF_THE_OBJECT):
-                continue
-            break  # The others would come to the same, one by one.
-        if whole:
-            repaired.records += records.forget(address)
-    return repaired
-
-
-def _by_pack(
-    records: damage.DamagedRecords,
-) -> dict[location.PackAddress, set[bytes]]:
-    """The ids of what is told, by pack."""
-    wanted: dict[location.PackAddress, set[bytes]] = {}
-    for (address, _), told in sorted(records.told.items()):
-        wanted.setdefault(address, set()).add(told.id)
-    return wanted
-
-
-def _leaves(
-    repo: opened.OpenRepository, check: Callable[[], None]
-) -> Iterator[page.Page]:
-    """Those of all images that count, those that images share about once."""
-    walker = walk.Walker(repo, lambda error, level, index: None, copies=True)
-    summaries = [
-        image.found
-        for image in survey.survey(repo.storage, check).values()
-        if image.counts and isinstance(image.found, survey.Summary)
-    ]
-    summaries.sort(key=lambda summary: (summary.chain, summary.generation))
-    before: survey.Summary | None = None
-    for summary in summaries:
-        old = None
-        if before is not None and before.chain == summary.chain:
-            old = _tree(repo, before)
-        for visited in walker.pages(_tree(repo, summary), old):
-            check()
-            if visited.level == 0:
-                yield visited
-        before = summary
-
-
-def _tree(repo: opened.OpenRepository, summary: survey.Summary) -> tree.Tree:
-    return tree.Tree(repo, summary.tree, summary.size, summary.chunk_size)
-
-
-class _Places:
-    """Where else there is what damaged records should have.
-
-    :ivar found: id -> other places, three at most
-    """
-
-    def __init__(self, records: damage.DamagedRecords) -> None:
-        self.found: dict[bytes, list[location.Locator]] = {}
-        self._records = records
-        self._wanted = {told.id for told in records.told.values()}
-        self._prefixes = np.frombuffer(
-            b''.join(record_id[:_PREFIX] for record_id in self._wanted), '<u8'
-        )
-
-    def add(self, leaf: page.Page) -> None:
-        prefixes: npt.NDArray[np.uint64] = np.ascontiguousarray(
-            leaf.ids[:, :_PREFIX]
-        ).view('<u8')[:, 0]
-        wanted = leaf.present & np.isin(prefixes, self._prefixes)
-        if not wanted.any():
-            return
-        for slot in (wanted & ~self._records.of(leaf)).nonzero()[0].tolist():
-            where = leaf.locator(slot)
-            if where.id in self._wanted:
-                places = self.found.setdefault(where.id, [])
-                if where not in places and len(places) < _PLACES:
-                    places.append(where)
+        repairing.result.problems.append(str(error))
+        return repairing.result
+    repairing.run(ask)
+    return repairing.result
 
 
 class _Repair:
@@ -174,37 +87,111 @@ class _Repair:
     def __init__(
         self,
         repo: opened.OpenRepository,
-        places: dict[bytes, list[location.Locator]],
+        records: damage.DamagedRecords,
         check: Callable[[], None],
         pace: Callable[[int], None],
         check_owner: Callable[[], None],
     ) -> None:
+        self.result = Repaired()
         self._repo = repo
-        self._places = places
+        self._damaged = records
         self._check = check
         self._pace = pace
         self._check_owner = check_owner
-        self._reader = reader.RecordReader(repo)
+        self._lost = lost_packs.LostPacks(repo, check)
+        self._records = self._reading(set())
+        self._wanted: dict[location.PackAddress, set[bytes]] = {}
 
-    def run(self, address: location.PackAddress, wanted: set[bytes]) -> bool:
-        """Whether a pack is whole again.
+    def run(self, ask: lost_packs.Ask) -> None:
+        untold = self._damaged.untold()
+        if not self._each([*self._damaged.lost, *untold], self._settle_lost):
+            return
+        lost = {*self._damaged.lost, *untold}
+        if lost:
+            try:
+                self._lost.look(sorted(lost), ask)
+            except errors.Corrupt as error:
+                # Nothing is left out while anything is unknown.
+                self.result.problems.append(str(error))
+            if not self._each(self._lost.packs(), self._read_lost):
+                return
+        for (address, _), told in sorted(self._damaged.told.items()):
+            self._wanted.setdefault(address, set()).add(told.id)
+        self._records = self._reading(
+            self._lost.wanted.union(*self._wanted.values())
+        )
+        if self._each(self._lost.packs(), self._write_lost):
+            self._each([*self._wanted], self._repair)
+
+    def _reading(self, wanted: set[bytes]) -> elsewhere.Records:
+        places = elsewhere.Places(wanted, self._damaged)
+        places.look(self._repo, self._check)
+        return elsewhere.Records(self._repo, places, self._check, self._pace)
+
+    def _each(
+        self,
+        addresses: Iterable[location.PackAddress],
+        run: Callable[[location.PackAddress], None],
+    ) -> bool:
+        """Do something for each pack; whether the storage bears more."""
+        for address in addresses:
+            try:
+                run(address)
+            except (errors.Corrupt, errors.ObjectMissing):
+                continue  # The check tells of it.
+            except errors.ForeignOwner:
+                raise
+            except errors.RepositoryError as error:
+                self.result.problems.append(
+                    f'{layout.pack_key(address)}: {error}'
+                )
+                if not isinstance(error, _OF_THE_OBJECT):
+                    # The others would come to the same, one by one.
+                    return False
+        return True
+
+    def _settle_lost(self, address: location.PackAddress) -> None:
+        """See whether there is something later that isn't damaged."""
+        if self._has_several(address) and self._settle(address):
+            copies.load(self._repo, address)
+            self.result.packs += self._damaged.find(address)
+
+    def _read_lost(self, address: location.PackAddress) -> None:
+        gone = self._damaged.lost.get(address, False)
+        self._lost.read(address, self._records, gone)
+
+    def _write_lost(self, address: location.PackAddress) -> None:
+        """Write what is needed of a lost pack, if all of that can be had."""
+        written = self._lost.write(address, self._records, self._check_owner)
+        if written is None:
+            return
+        key, others = written
+        self._settle(address)
+        if self._has_settled(address, key):
+            self._damaged.forget(address)
+            self._wanted.pop(address, None)
+            self.result.records += others
+            self.result.packs += 1
+
+    def _repair(self, address: location.PackAddress) -> None:
+        """Make a pack whole again, if that can be done.
 
         All that the pack has, or nothing: a record that can't be read may be
         back tomorrow, and would be lost with the pack.
-
-        :param wanted: ids of damaged records
-        :raises RepositoryError: the storage's
         """
         settled = self._has_several(address) and self._settle(address)
-        if not settled and not wanted <= self._places.keys():
-            return False  # Nothing of it has to be read.
+        if not settled and not all(
+            map(self._records.has, self._wanted[address])
+        ):
+            return  # Nothing of it has to be read.
         key = self._write(address)
         if key is None:
-            return False
+            return
         if key:
             self._settle(address)
             settled = self._has_settled(address, key)
-        return settled
+        if settled:
+            self.result.records += self._damaged.forget(address)
 
     def _write(self, address: location.PackAddress) -> str | None:
         """Write all that a pack has; the key of that.
@@ -218,9 +205,9 @@ class _Repair:
         damaged = False
         data = []
         for row, where in enumerate(pack_table.locators(address, table)):
-            one = self._read(where)
+            one = self._records.read(where)
             if one is None:
-                one = self._elsewhere(where)
+                one = self._records.elsewhere(where)
                 if one is None:
                     return None
                 table['encoding'][row] = record.unpack_header(one).encoding
@@ -243,26 +230,6 @@ class _Repair:
         """Whether something was deleted."""
         self._check_owner()
         return compaction.settle(self._repo, address) > 0
-
-    def _elsewhere(self, where: location.Locator) -> bytes | None:
-        """The record as it was, which has to fit into its place."""
-        for place in self._places.get(where.id, ()):
-            if place.length == where.length:
-                one = self._read(place)
-                if one is not None:
-                    return one
-        return None
-
-    def _read(self, where: location.Locator) -> bytes | None:
-        """A record's bytes, verified; None: it is damaged."""
-        self._check()
-        self._pace(where.length)
-        try:
-            data = self._reader.fetch(where.pack, where.offset, where.length)
-            self._reader.decode(data, where)
-        except errors.Corrupt:
-            return None
-        return bytes(data)
 
     def _has_settled(self, address: location.PackAddress, key: str) -> bool:
         keys = copies.compacted_keys(self._repo.storage, address)

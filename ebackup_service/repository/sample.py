@@ -40,10 +40,12 @@ class Sample:
     ) -> Iterator[tuple[location.PackAddress, int]]:
         """Address and size, as they are listed, compacted or not.
 
-        One that is just being compacted may come twice.
+        One that is just being compacted may come twice. Those of ``also`` that
+        aren't listed come last, with no size.
 
         :param check: called for every pack that is listed
         """
+        listed = pack_set.PackSet()
         for info in itertools.chain(
             storage.list(layout.PACKS), storage.list(layout.COMPACTED)
         ):
@@ -53,6 +55,13 @@ class Sample:
                 address = layout.parse_compacted(info.key)
             if address is None or address.kind != location.DATA:
                 continue
+            asked = address in self.also
+            if asked:
+                listed.add(address)
             where = place(layout.pack_key(address))
-            if self.begin <= where < self.end or address in self.also:
+            if asked or self.begin <= where < self.end:
                 yield address, info.size
+        for address in self.also:
+            check()
+            if address not in listed:
+                yield address, 0

@@ -10,6 +10,7 @@ from ebackup_service.repository import location
 from ebackup_service.repository import opened
 from ebackup_service.repository import pack_table
 from ebackup_service.repository import reader
+from ebackup_service.repository import unreadable
 
 # Bytes read at a time, unless a single record is longer.
 READ_SIZE = 4 << 20
@@ -31,8 +32,8 @@ class PackVerifier:
         """Read a pack; how many bytes of records were read.
 
         What is wrong with a pack's header or footer, and what its footer
-        doesn't have, is left to who compares it with the pages. A pack that
-        is gone was garbage, or is told there.
+        doesn't have, is left to who compares it with the pages. So is a pack
+        that is gone, which may have been garbage. Both are noted as lost.
 
         :param pace: called with the bytes that are read next; may raise
         :raises RepositoryError: the storage's
@@ -40,6 +41,8 @@ class PackVerifier:
         try:
             table = self._table(address)
         except errors.ObjectMissing:
+            unreadable.probe(self._repo.storage)
+            self._found.lose(address, gone=True)
             return 0
         done = 0
         for run in _runs(table):
@@ -58,6 +61,7 @@ class PackVerifier:
             table = copies.load(self._repo, address)
         except errors.Corrupt:
             table = copies.scan(self._repo, address)
+            self._found.lose(address, gone=False)
         return [*pack_table.locators(address, table)]
 
     def _records(self, run: list[location.Locator], length: int) -> None:

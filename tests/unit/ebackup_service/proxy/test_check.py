@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import dataclasses
 import errno
 import os
 from unittest import mock
@@ -8,8 +9,11 @@ from ebackup_service.engine import control
 from ebackup_service.proxy import backup
 from ebackup_service.proxy import check
 from ebackup_service.proxy import errors
+from ebackup_service.proxy import live
 from ebackup_service.proxy import restore
 from ebackup_service.repository import errors as repository_errors
+from ebackup_service.repository import layout
+from ebackup_service.repository import sample
 from ebackup_service.server import images
 from ebackup_service.server import repositories
 from tests import base
@@ -95,6 +99,57 @@ class TestCheck(base.BaseTestCase):
             restore.run(self.fixture.restore_task(image, target))
             with open(self.path, 'rb') as old, open(target, 'rb') as new:
                 self.assertEqual(old.read(), new.read())
+
+    def test_pack_that_is_gone(self):
+        both = [self.backup(), self.backup()]
+        self.remove_data()
+        self.assertNotEqual(0, self.check()['damaged'])
+        for image in both:
+            self.assertEqual([[0, 8 * CHUNK]], self.damage(image))
+        third = self.backup()
+        self.assertEqual('incremental', third.kind)
+
+        result = self.check()
+
+        self.assertEqual(
+            (8, 1), (result['repaired_chunks'], result['repaired_packs'])
+        )
+        self.assertEqual((0, []), (result['damaged'], result['problems']))
+        for number, image in enumerate([*both, third]):
+            self.assertEqual([], self.damage(image))
+            target = self.fixture.write_volume(b'', f'target{number}')
+            restore.run(self.fixture.restore_task(image, target))
+            with open(self.path, 'rb') as old, open(target, 'rb') as new:
+                self.assertEqual(old.read(), new.read())
+        self.assertEqual(0, self.check(1.0)['repaired_packs'])
+
+    def remove_data(self):
+        """All data packs; the sessions that wrote them."""
+        repo = self.fixture.open_repository()
+        keys = {
+            layout.pack_key(pack)
+            for pack, _ in sample.Sample().packs(repo.storage, lambda: None)
+        }
+        for key in keys:
+            repo.storage.delete(key)
+        return {layout.parse_session(key) for key in keys}
+
+    def test_pack_that_is_gone_of_a_session_that_runs(self):
+        self.backup()
+        sessions = self.remove_data()
+        self.check()
+        self.backup()
+        asked = live.ask
+
+        def running(task, image_ids):
+            return dataclasses.replace(
+                asked(task, image_ids), sessions=sessions
+            )
+
+        with mock.patch.object(live, 'ask', running):
+            self.assertEqual(0, self.check()['repaired_packs'])
+
+        self.assertEqual(1, self.check()['repaired_packs'])
 
     def test_what_the_volume_has_no_longer_stays_damaged(self):
         image = self.backup()

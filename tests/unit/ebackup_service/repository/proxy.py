@@ -5,11 +5,15 @@ from typing import Any
 
 from ebackup_service.repository import collector
 from ebackup_service.repository import compaction
+from ebackup_service.repository import damage
 from ebackup_service.repository import discard
+from ebackup_service.repository import repair
 from ebackup_service.repository import repository
 from ebackup_service.repository import root as image_root
+from ebackup_service.repository import sample
 from ebackup_service.repository.storage import base as storage_base
 from ebackup_service.repository.storage import nas
+from ebackup_service.repository import verifier
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import service as services
 
@@ -83,6 +87,22 @@ class Proxy:
     def _collect(self, **kwargs: Any) -> None:
         collector.collect(
             self.repo, self.service.live, base.nothing_to_check, **kwargs
+        )
+
+    def check(self) -> None:
+        """A check that reads everything, up to what it repairs."""
+        records = damage.DamagedRecords()
+        reader = verifier.PackVerifier(self.repo, records)
+        everything = sample.Sample()
+        for pack, _ in everything.packs(self.storage, base.nothing_to_check):
+            reader.verify(pack, lambda length: None)
+        repair.repair(
+            self.repo,
+            records,
+            base.nothing_to_check,
+            lambda length: None,
+            base.nothing_to_check,
+            self.service.live,
         )
 
     def restore(self, image_id: str) -> None:

@@ -62,3 +62,27 @@ class DamagedRecordsTestCase(base.BaseTestCase):
 
         self.assertEqual([(locator(0, 0).pack, 100)], [*self.records.told])
         self.assertEqual(2, int(self.records.of(self.leaf).sum()))
+
+    def test_lost_packs(self):
+        packs = [locator(ordinal, 0).pack for ordinal in range(4)]
+        with mock.patch.object(damage, '_LOST', 3):
+            for pack in packs:
+                self.records.lose(pack, gone=pack == packs[0])
+
+        self.assertEqual(
+            {packs[0]: True, packs[1]: False, packs[2]: False},
+            self.records.lost,
+        )
+        self.assertTrue(self.records.find(packs[0]))
+        self.assertFalse(self.records.find(packs[0]))
+        self.records.forget(packs[1])
+        self.assertEqual({packs[2]: False}, self.records.lost)
+
+    def test_packs_of_which_not_all_is_told(self):
+        with mock.patch.object(damage, 'TOLD', 3):
+            for where in (0, 0), (0, 100), (1, 0), (1, 100), (2, 0):
+                self.records.add(locator(*where), ERROR)
+
+        self.assertEqual(
+            [locator(1, 0).pack, locator(2, 0).pack], self.records.untold()
+        )

@@ -15,6 +15,8 @@ import os
 import random
 
 from ebackup_service.repository import errors
+from ebackup_service.repository import layout
+from ebackup_service.repository import location
 from ebackup_service.repository import repository
 from ebackup_service.repository.storage import nas
 from tests import base as test_base
@@ -134,6 +136,39 @@ class SeriesTestCase(PowerLossTestCase):
         self.one.compact()
 
         self.assertLess(30, self.look(share=0.1 * MORE, limit=64))
+
+    def test_repair_of_packs_with_damaged_footers(self):
+        first = self.one.backup(ONE)
+        self.one.backup(ONE)
+        self.one.delete(first.id)
+        keys = self.damage_footers()
+        self.settle()
+        self.one.check()
+
+        self.assertLess(30, self.look(share=0.1 * MORE, limit=32))
+        left = {
+            layout.pack_key(address)
+            for path in self.disk.tree()
+            if (address := layout.parse_compacted(path))
+        }
+        self.assertLess(0, len(keys & left))
+        self.assertEqual(set(), left & self.disk.tree().keys())
+
+    def damage_footers(self):
+        """Of all data packs; their keys."""
+        keys = {
+            path
+            for path, data in self.disk.tree().items()
+            if data is not None
+            and (address := layout.parse_pack(path))
+            and address.kind == location.DATA
+        }
+        for key in keys:
+            data = bytearray(self.disk.tree()[key])
+            data[-1] ^= 1
+            self.disk.unlink(key)
+            self.disk.append(self.disk.make_file(key), bytes(data))
+        return keys
 
     def test_backup_that_comes_to_nothing(self):
         self.one.backup(ONE)

@@ -46,6 +46,20 @@ class SampleTestCase(base.RepositoryTestCase):
 
         self.assertEqual([self.data[3]], self.packs(0, 0, also))
 
+    def test_packs_that_are_gone_come_last(self):
+        also = pack_set.PackSet()
+        also.update(self.data[:2])
+        self.storage.delete(layout.pack_key(self.data[0]))
+
+        everything = [
+            *sample.Sample(also=also).packs(
+                self.storage, base.nothing_to_check
+            )
+        ]
+
+        self.assertEqual((self.data[0], 0), everything[-1])
+        self.assertEqual(len(self.data), len(everything))
+
     def test_check_may_stop_it(self):
         packs = sample.Sample().packs(self.storage, lambda: 1 // 0)
 

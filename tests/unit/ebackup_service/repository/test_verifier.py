@@ -3,6 +3,7 @@ import os
 from unittest import mock
 
 from ebackup_service.repository import damage
+from ebackup_service.repository import errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import pack
 from ebackup_service.repository import verifier
@@ -53,6 +54,7 @@ class PackVerifierTestCase(base.RepositoryTestCase):
         self.flip(self.key, self.chunks[3].offset + 64)
 
         self.assertEqual([self.chunks[3].offset], self.verify()[1])
+        self.assertEqual({self.address: False}, self.records.lost)
 
     def test_pack_that_ends_early(self):
         cut = self.chunks[10].offset + 100
@@ -68,6 +70,15 @@ class PackVerifierTestCase(base.RepositoryTestCase):
         os.unlink(os.path.join(self.path, self.key))
 
         self.assertEqual((0, []), self.verify())
+        self.assertEqual({self.address: True}, self.records.lost)
+
+    def test_storage_that_is_away_is_no_missing_pack(self):
+        os.unlink(os.path.join(self.path, self.key))
+        os.unlink(os.path.join(self.path, layout.REPOSITORY))
+
+        self.assertRaises(errors.StorageUnavailable, self.verify)
+
+        self.assertEqual({}, self.records.lost)
 
     def test_pack_that_shrinks_meanwhile(self):
         def pace(length):
