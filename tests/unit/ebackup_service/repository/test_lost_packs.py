@@ -307,6 +307,13 @@ class NeededTestCase(LostPacksTestCase):
         self.assert_left()
 
     def test_image_that_comes_before_the_catalog_answers(self):
+        self.comes_before_the_answer(self.backup)
+
+    def test_root_that_comes_before_the_catalog_answers(self):
+        """Its commit may have been taken, and its marker come late."""
+        self.comes_before_the_answer(self.store)
+
+    def comes_before_the_answer(self, store):
         for image in (self.first, self.second):
             self.repo.delete_image(image.id)
         self.lose(9)
@@ -314,12 +321,12 @@ class NeededTestCase(LostPacksTestCase):
         def commit(image_ids):
             data = bytearray(self.first.data)
             data[0] ^= 3
-            self.late = self.backup(bytes(data), base=self.first, generation=6)
+            late = store(bytes(data), base=self.first, generation=6)
+            self.assertNotIn(late.id, image_ids)
             return NOBODY
 
         before = self.keys()
         self.assertEqual(0, self.repair(ask=commit).packs)
-        self.assertNotIn(self.late.id, self.asked)
         self.assertEqual(set(), self.keys(layout.COMPACTED))
         self.assertLess(before, self.keys())
 
