@@ -85,6 +85,25 @@ class StoppedTestCase(test_lost_packs.LostPacksTestCase):
                     self.assertEqual(image.data, self.restore(image.id, repo))
             self.assertEqual(3, writes)
 
+    def test_storage_that_fails_at_any_write_of_a_pack_that_is_gone(self):
+        self.lose(7)
+        for late in (False, True):
+            for writes in range(100):
+                repo = test_compaction_stopped.copied(self)
+                with test_compaction_stopped.failing(
+                    repo.storage, writes, late
+                ):
+                    problems = self.repair(repo=repo).problems
+                if not problems:
+                    break
+                self.assertIn('away', problems[0])
+                self.repair(repo=repo)
+                self.assertEqual({}, self.found(repo).lost)
+                for image in self.images:
+                    self.assertEqual(image.data, self.restore(image.id, repo))
+            # It is written, and made durable.
+            self.assertEqual(2, writes)
+
     def test_pack_that_comes_back(self):
         """A directory was not mounted, say; or there was a power loss."""
         self.lose(7)
