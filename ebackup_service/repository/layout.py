@@ -136,6 +136,18 @@ def parse_tombstone(key: str) -> str | None:
     return None if match is None else match[1]
 
 
+def is_object(key: str) -> bool:
+    """Whether a key is one of those that a repository has."""
+    return (
+        key in (REPOSITORY, OWNER)
+        or is_account(key)
+        or parse_image(key) is not None
+        or parse_tombstone(key) is not None
+        or parse_pack(key) is not None
+        or parse_compacted(key) is not None
+    )
+
+
 def _checked(image_id: str) -> str:
     if not is_uuid(image_id):
         raise ValueError(f'not a UUID in lower case: {image_id!r}')

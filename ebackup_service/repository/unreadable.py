@@ -33,9 +33,20 @@ def attempt(
         return read()
     except errors.ObjectUnreadable as error:
         probe(storage)
-        raise errors.Corrupt(
-            what, key, f'it can not be read: {_cause(error)}'
-        ) from error
+        raise damaged(what, key, error) from error
+
+
+def damaged(
+    what: str,
+    key: str,
+    error: errors.StorageUnavailable,
+    done: str = 'read',
+) -> errors.Corrupt:
+    """What an error means, if the storage answers all the same.
+
+    :param done: what can't be done to the object
+    """
+    return errors.Corrupt(what, key, f'it can not be {done}: {_cause(error)}')
 
 
 def probe(storage: base.Storage) -> None:
@@ -55,7 +66,7 @@ def probe(storage: base.Storage) -> None:
         ) from error
 
 
-def _cause(error: errors.ObjectUnreadable) -> str:
+def _cause(error: errors.StorageUnavailable) -> str:
     if isinstance(error.__cause__, OSError):
         return error.__cause__.strerror or str(error.__cause__)
     return str(error)

@@ -4,9 +4,9 @@
 Keys are '/'-separated parts of [a-z0-9.-] that neither start with a dot nor
 are empty. A storage may be used by many threads at once. Every method raises
 StorageUnavailable when the storage can't be reached, and StorageDenied when
-this user may not do it; methods that read an object raise ObjectUnreadable,
-which is a StorageUnavailable, when that may be due to the object; methods
-that write raise StorageFull and StorageReadOnly.
+this user may not do it; methods that read, list or delete objects raise
+ObjectUnreadable, which is a StorageUnavailable, when that may be due to the
+object; methods that write raise StorageFull and StorageReadOnly.
 tests/unit/ebackup_service/repository/storage/conformance.py holds what every
 implementation, and every wrapper around one, must pass.
 """
@@ -16,7 +16,12 @@ import dataclasses
 import re
 from typing import Protocol
 
+from ebackup_service.repository import errors
+
 Buffer = bytes | bytearray | memoryview
+# Called with a path that can't be read, instead of raising: a key, or what is
+# before a '/' in keys.
+Unreadable = Callable[[str, errors.ObjectUnreadable], None]
 
 _KEY = re.compile(r'[a-z0-9-][a-z0-9.-]*(/[a-z0-9-][a-z0-9.-]*)*')
 _KEY_LENGTH = 512
@@ -55,6 +60,12 @@ class Capabilities:
     atomic_create: bool
     ranged_read: bool
     reports_usage: bool
+
+
+class Lists(Protocol):
+    """What lists objects."""
+
+    def list(self, prefix: str) -> Iterator[ObjectInfo]: ...
 
 
 class Storage(Protocol):
@@ -104,12 +115,17 @@ class Storage(Protocol):
         """
         ...
 
-    def list(self, prefix: str) -> Iterator[ObjectInfo]:
+    def list(
+        self, prefix: str, unreadable: Unreadable | None = None
+    ) -> Iterator[ObjectInfo]:
         """All objects whose key begins with the prefix, in any order.
 
         The prefix is '' or ends with '/'. Complete for objects that exist
         during the whole listing; those that come and go may be missing.
         Names that are no keys are skipped.
+
+        :param unreadable: called with what is left out, in full or in part,
+            since it can't be read. None: that is raised
         """
         ...
 
@@ -125,6 +141,7 @@ class Storage(Protocol):
         prefix: str,
         older_than: float,
         keep: Callable[[str], bool] | None = None,
+        unreadable: Unreadable | None = None,
     ) -> int:
         """Remove what crashed or failed create() calls left half done.
 
@@ -132,6 +149,8 @@ class Storage(Protocol):
         :param older_than: seconds since it was last written to, by the
             storage's own clock
         :param keep: asked with the key that it was meant for; True spares it
+        :param unreadable: called with what can't be read, or removed. None:
+            that is raised
         :returns: how many were removed
         """
         ...

@@ -105,14 +105,17 @@ class NasStorage:
         with self._reading(key) as descriptor:
             return os.fstat(descriptor).st_size
 
-    def list(self, prefix: str) -> Iterator[base.ObjectInfo]:
-        with oserror.reading(f'{self._path}/{prefix}'):
-            for path, status in self._files.walk(prefix):
-                if base.valid_key(path):
-                    yield base.ObjectInfo(path, status.st_size)
+    def list(
+        self, prefix: str, unreadable: base.Unreadable | None = None
+    ) -> Iterator[base.ObjectInfo]:
+        failed = self._failed(unreadable)
+        for path, status in self._files.walk(prefix, failed):
+            if base.valid_key(path):
+                yield base.ObjectInfo(path, status.st_size)
 
     def delete(self, key: str) -> None:
-        with self._writing(key):
+        _check(key)
+        with oserror.deleting(f'{self._path}/{key}'):
             self._files.unlink(key)
             self._files.prune(os.path.dirname(key))
 
@@ -121,20 +124,20 @@ class NasStorage:
         prefix: str,
         older_than: float,
         keep: Callable[[str], bool] | None = None,
+        unreadable: base.Unreadable | None = None,
     ) -> int:
         removed = 0
         now: float | None = None
-        with oserror.writing(f'{self._path}/{prefix}'):
-            for path, status in self._files.walk(prefix):
-                key = rooted.key_of_temporary(path)
-                if key is None or (keep is not None and keep(key)):
-                    continue
-                if now is None:
+        failed = self._failed(unreadable)
+        for path, status in self._files.walk(prefix, failed):
+            key = rooted.key_of_temporary(path)
+            if key is None or (keep is not None and keep(key)):
+                continue
+            if now is None:
+                with oserror.writing(f'{self._path}/{prefix}'):
                     now = self._files.clock()
-                if status.st_mtime <= now - older_than:
-                    self._files.unlink(path)
-                    self._files.prune(os.path.dirname(path))
-                    removed += 1
+            if status.st_mtime <= now - older_than:
+                removed += self._remove(path, unreadable)
         return removed
 
     def usage(self) -> base.Usage | None:
@@ -167,6 +170,36 @@ class NasStorage:
             # Nobody may build on what a power loss could take away.
             self._discard(key)
             raise
+
+    def _remove(self, path: str, unreadable: base.Unreadable | None) -> bool:
+        try:
+            with oserror.deleting(f'{self._path}/{path}'):
+                self._files.unlink(path)
+                self._files.prune(os.path.dirname(path))
+        except errors.ObjectUnreadable as error:
+            if unreadable is None:
+                raise
+            unreadable(path, error)
+            return False
+        return True
+
+    def _failed(
+        self, unreadable: base.Unreadable | None
+    ) -> Callable[[str, OSError], None]:
+        """What to do about a path that can't be read."""
+
+        def failed(path: str, error: OSError) -> None:
+            try:
+                with oserror.reading(f'{self._path}/{path}'):
+                    raise error
+            except errors.ObjectUnreadable as found:
+                if unreadable is None:
+                    raise
+                # Below what is no part of a key there are no objects.
+                if not path or base.valid_key(path):
+                    unreadable(path, found)
+
+        return failed
 
     def _discard(self, path: str) -> None:
         # A failure changes nothing; what stays is for remove_stale.

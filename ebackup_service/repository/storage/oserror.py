@@ -72,5 +72,19 @@ def writing(what: str) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def deleting(what: str) -> Iterator[None]:
+    """Translate what a deletion of the named thing raises."""
+    with writing(what):
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in _UNREADABLE:
+                raise
+            raise errors.ObjectUnreadable(
+                _message(error, f'deleting {what}')
+            ) from error
+
+
 def _message(error: OSError, doing: str) -> str:
     return f'{error.strerror or error} when {doing}; check the backup storage'

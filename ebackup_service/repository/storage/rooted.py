@@ -6,7 +6,7 @@ every path is relative to the descriptor that was opened at the start. Raises
 OSError; what it means to a storage is for the caller to say.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import errno
 import os
@@ -145,14 +145,22 @@ class RootedDirectory:
                 return
             directory = os.path.dirname(directory)
 
-    def walk(self, prefix: str) -> Iterator[tuple[str, os.stat_result]]:
-        """All regular files whose path begins with prefix ('' or 'a/b/')."""
+    def walk(
+        self, prefix: str, failed: Callable[[str, OSError], None]
+    ) -> Iterator[tuple[str, os.stat_result]]:
+        """All regular files whose path begins with prefix ('' or 'a/b/').
+
+        :param failed: called with what can't be read, which is left out
+        """
         directory = prefix.rstrip('/')
         try:
             descriptor = os.open(
                 directory or '.', _DIRECTORY, dir_fd=self._root
             )
         except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as error:
+            failed(directory, error)
             return
         inner = []
         try:
@@ -163,14 +171,19 @@ class RootedDirectory:
                         status = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue
+                    except OSError as error:
+                        failed(path, error)
+                        continue
                     if stat.S_ISDIR(status.st_mode):
                         inner.append(path)
                     elif stat.S_ISREG(status.st_mode):
                         yield path, status
+        except OSError as error:
+            failed(directory, error)
         finally:
             os.close(descriptor)
         for path in inner:
-            yield from self.walk(f'{path}/')
+            yield from self.walk(f'{path}/', failed)
 
     def space(self) -> os.statvfs_result:
         return os.fstatvfs(self._root)

@@ -40,8 +40,10 @@ class RecordingStorage:
     def size(self, key: str) -> int:
         return self._wrapped.size(key)
 
-    def list(self, prefix: str) -> Iterator[base.ObjectInfo]:
-        return self._wrapped.list(prefix)
+    def list(
+        self, prefix: str, unreadable: base.Unreadable | None = None
+    ) -> Iterator[base.ObjectInfo]:
+        return self._wrapped.list(prefix, unreadable)
 
     def delete(self, key: str) -> None:
         self._change('delete', key)
@@ -52,8 +54,9 @@ class RecordingStorage:
         prefix: str,
         older_than: float,
         keep: Callable[[str], bool] | None = None,
+        unreadable: base.Unreadable | None = None,
     ) -> int:
-        return self._wrapped.remove_stale(prefix, older_than, keep)
+        return self._wrapped.remove_stale(prefix, older_than, keep, unreadable)
 
     def usage(self) -> base.Usage | None:
         return self._wrapped.usage()

@@ -151,3 +151,24 @@ class ImageKeyTestCase(base.BaseTestCase):
         ):
             for text in (SESSION.upper(), '../../etc', ''):
                 self.assertRaises(ValueError, make, text)
+
+
+class ObjectTestCase(base.BaseTestCase):
+    def test_keys_of_a_repository(self):
+        image_id = SESSION
+        address = location.PackAddress(
+            layout.session_bytes(SESSION), location.DATA, 1
+        )
+        for key in (
+            layout.REPOSITORY,
+            layout.OWNER,
+            layout.pack_key(address),
+            layout.compacted_key(address, 1, '0a' * 32),
+            layout.root_key(image_id),
+            layout.commit_key(image_id),
+            layout.tombstone_key(image_id),
+            layout.account_key('0a' * 32),
+        ):
+            self.assertTrue(layout.is_object(key), key)
+            self.assertFalse(layout.is_object(f'{key}x'), key)
+            self.assertFalse(layout.is_object(key.rpartition('/')[0]), key)

@@ -84,3 +84,15 @@ class UnreadableTestCase(base.RepositoryTestCase):
             errors.StorageUnavailable, unreadable.probe, self.storage
         )
         self.assertIn('mounted', str(error))
+
+    def test_what_an_error_means(self):
+        error = errors.StorageUnavailable('somewhere')
+        error.__cause__ = OSError(errno.EIO, os.strerror(errno.EIO))
+
+        found = unreadable.damaged('pack', 'the/key', error, 'removed')
+
+        self.assertEqual(
+            'Damaged pack in the/key: it can not be removed: Input/output '
+            'error',
+            str(found),
+        )

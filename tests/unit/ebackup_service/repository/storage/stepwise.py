@@ -124,7 +124,9 @@ class StepwiseStorage:
     def size(self, key: str) -> int:
         return self._call('size', key)
 
-    def list(self, prefix: str) -> Iterator[base.ObjectInfo]:
+    def list(
+        self, prefix: str, unreadable: base.Unreadable | None = None
+    ) -> Iterator[base.ObjectInfo]:
         return iter(self._call('list', prefix))
 
     def delete(self, key: str) -> None:
@@ -135,6 +137,7 @@ class StepwiseStorage:
         prefix: str,
         older_than: float,
         keep: Callable[[str], bool] | None = None,
+        unreadable: base.Unreadable | None = None,
     ) -> int:
         """What is created is there whole or not at all."""
         return 0

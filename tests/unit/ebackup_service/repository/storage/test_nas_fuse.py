@@ -209,3 +209,79 @@ class HangTestCase(base.BaseTestCase):
             self.faulty.mend()
             thread.join(20)
             self.assertEqual(b'x', self.storage.read(f'hung/{call}'))
+
+
+class UnreadableTestCase(base.BaseTestCase):
+    """Of what is listed, a part can't be read."""
+
+    def setUp(self):
+        super().setUp()
+        self.faulty = self.useFixture(faulty_fixture.FaultyDirectory())
+        self.storage = nas.NasStorage(self.faulty.path)
+        self.addCleanup(self.storage.close)
+        self.told = {}
+        for key in ('a/one', 'a/b/two', 'a/b/c/three', 'd/four'):
+            self.storage.create(key, [b'x'])
+
+    def list(self, prefix=''):
+        return {
+            info.key
+            for info in self.storage.list(prefix, self.told.__setitem__)
+        }
+
+    def test_the_rest_is_listed(self):
+        for call in ('readdir', 'getattr'):
+            self.told.clear()
+            self.faulty.fail(call, errno.EIO, '^/a/b$')
+            self.assertEqual(
+                {'a/one', 'd/four'}, self.list() - {'a/b/c/three'}
+            )
+            self.assertEqual(['a/b'], [*self.told])
+            self.assertIn(f'{self.faulty.path}/a/b', str(self.told['a/b']))
+            self.faulty.mend()
+
+    def test_file_of_which_only_the_name_is_known(self):
+        self.faulty.fail('getattr', errno.EIO, 'two')
+
+        self.assertEqual({'a/one', 'a/b/c/three'}, self.list('a/'))
+        self.assertEqual(['a/b/two'], [*self.told])
+
+    def test_prefix_itself(self):
+        for prefix in ('', 'a/'):
+            self.told.clear()
+            path = prefix.rstrip('/')
+            self.faulty.fail('readdir', errno.EIO, f'^/{path}$')
+            self.assertEqual(set(), self.list(prefix))
+            self.assertEqual([path], [*self.told])
+            self.faulty.mend()
+
+    def test_names_that_are_no_keys(self):
+        os.mkdir(f'{self.faulty.path}/lost+found')
+        self.faulty.fail('readdir', errno.EIO, '^/lost.found$')
+
+        self.assertEqual(4, len(self.list()))
+        self.assertEqual({}, self.told)
+
+    def test_storage_that_is_away_is_raised(self):
+        self.faulty.fail('readdir', errno.ESTALE, '^/a/b$')
+
+        self.assertRaises(errors.StorageUnavailable, self.list)
+        self.assertEqual({}, self.told)
+
+    def test_temporary_files_that_can_not_be_met(self):
+        for directory in ('a', 'a/b', 'd'):
+            name = f'{directory}/.x.{"0" * 32}.tmp'
+            with open(f'{self.faulty.backing}/{name}', 'wb'):
+                pass
+        self.faulty.fail('readdir', errno.EIO, '^/a/b$')
+        self.faulty.fail('unlink', errno.EIO, '^/d/')
+
+        removed = self.storage.remove_stale(
+            '', 0.0, unreadable=self.told.__setitem__
+        )
+
+        self.assertEqual(1, removed)
+        self.assertEqual({'a/b', name}, {*self.told})
+        self.assertRaises(
+            errors.ObjectUnreadable, self.storage.remove_stale, '', 0.0
+        )

@@ -44,3 +44,15 @@ class TranslationTestCase(base.BaseTestCase):
             error = self.assertRaises(expected, fail, oserror.writing, number)
             self.assertIn('the/object', str(error))
             self.assertTrue(str(error).startswith(os.strerror(number)))
+
+    def test_deleting(self):
+        for number, expected in (
+            (errno.EIO, errors.ObjectUnreadable),
+            (errno.EUCLEAN, errors.ObjectUnreadable),
+            (errno.ESTALE, errors.StorageUnavailable),
+            (errno.EROFS, errors.StorageReadOnly),
+            (errno.EACCES, errors.StorageDenied),
+        ):
+            error = self.assertRaises(expected, fail, oserror.deleting, number)
+            self.assertIs(expected, type(error))
+            self.assertIn('the/object', str(error))

@@ -80,7 +80,7 @@ class RootedDirectoryTestCase(base.BaseTestCase):
     def test_walk_survives_what_comes_and_goes(self):
         self.put('a/one')
         self.put('b/two')
-        walk = self.files.walk('')
+        walk = self.files.walk('', self.fail)
         for path in ('a/one', 'b/two'):
             self.files.unlink(path)
         os.rmdir(f'{self.path}/a')
