@@ -23,6 +23,8 @@ from ebackup_service.proxy import task as proxy_task
 from ebackup_service.repository import checker
 from ebackup_service.repository import damage as repository_damage
 from ebackup_service.repository import extents
+from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository import location
 from ebackup_service.repository import repair
 from ebackup_service.repository import repository
@@ -50,15 +52,19 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
     with repositories.opened(task.spec.repository) as repo:
         catalog = _Catalog(task)
         known = catalog.known()
-        records, read = _read(task, repo, known)
+        left = left_out.LeftOut(repo.storage)
+        records, read = _read(task, repo, known, left)
         repaired = _repair(task, repo, records)
+        # Before the check, which tells what could not be listed.
+        usage = repo.usage(left)
         report = checker.check(
             repo,
             records,
             task.control.check,
-            lambda found: catalog.tell(found, known),
+            lambda found: catalog.tell(_all(found, known, left), known),
             catalog.bases,
             catalog.missed,
+            left,
         )
         result = dataclasses.asdict(report)
         result['problems'] = report.problems[:_MOST_PROBLEMS]
@@ -69,14 +75,32 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
             'repaired_chunks': repaired.records,
             'repaired_packs': repaired.packs,
             'bytes_read': read,
-            'usage': dataclasses.asdict(repo.usage()),
+            'usage': dataclasses.asdict(usage),
         }
+
+
+def _all(
+    found: checker.Damage, known: checker.Damage, left: left_out.LeftOut
+) -> checker.Damage:
+    """What is damaged, with what could not be looked for again.
+
+    Which packs have what was known of an image only its root says.
+    """
+    return {
+        image_id: (
+            extents.Extents([*ranges, *known.get(image_id, ())])
+            if left.above(layout.root_key(image_id))
+            else ranges
+        )
+        for image_id, ranges in found.items()
+    }
 
 
 def _read(
     task: proxy_task.Task,
     repo: repository.Repository,
     known: checker.Damage,
+    left: left_out.LeftOut,
 ) -> tuple[repository_damage.DamagedRecords, int]:
     """Read the sample; damaged records, and bytes that were read."""
     check = task.control.check
@@ -85,12 +109,12 @@ def _read(
     chosen = sample.Sample(begin, end, suspects.packs(repo, known, check))
     if spec is None and not known:
         return repository_damage.DamagedRecords(), 0
-    total = sum(size for _, size in chosen.packs(repo.storage, check))
+    total = sum(size for _, size in chosen.packs(left, check))
     progress = job_progress.Progress(total)
     task.progress = _Reading(progress)
     records = verify.run_verify(
         repo,
-        chosen.packs(repo.storage, check),
+        chosen.packs(left, check),
         task.workers,
         task.control,
         progress,

@@ -17,10 +17,11 @@ from ebackup_service.repository import damage
 from ebackup_service.repository import document
 from ebackup_service.repository import errors
 from ebackup_service.repository import extents
-from ebackup_service.repository import images
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository import location
 from ebackup_service.repository import markers
+from ebackup_service.repository import missed_image
 from ebackup_service.repository import opened
 from ebackup_service.repository import owner
 from ebackup_service.repository import page
@@ -77,6 +78,7 @@ def check(
     tell: Callable[[Damage], None] = lambda found: None,
     bases: Callable[[], Trees] = dict,
     missed: Callable[[list[str]], Trees] = lambda image_ids: {},
+    left: left_out.LeftOut | None = None,
 ) -> CheckReport:
     """Check a repository; damage is reported, not raised.
 
@@ -90,12 +92,15 @@ def check(
         been deleted since, and what is damaged of them is told all the same
     :param missed: the images that are available by the catalog, but for those
         that were found
+    :param left: what couldn't be listed until now
     :raises RepositoryError: the storage's
     """
     repo.config.require_check()
     report = CheckReport()
-    _documents(repo, report, check)
-    run = _Check(repo, report, records, check)
+    if left is None:
+        left = left_out.LeftOut(repo.storage)
+    _documents(repo, report, check, left)
+    run = _Check(repo, report, records, check, left)
     # Asked before images are listed: what isn't running any more is there.
     while found := run.images(bases()):
         tell(found)
@@ -109,13 +114,14 @@ def _documents(
     repo: opened.OpenRepository,
     report: CheckReport,
     check: Callable[[], None],
+    left: left_out.LeftOut,
 ) -> None:
     """Owner marker and tombstones: what no image leads to."""
     try:
         owner.read(repo.storage)
     except errors.Corrupt as error:
         report.add(str(error))
-    for info in repo.storage.list(layout.TOMBSTONES):
+    for info in left.list(layout.TOMBSTONES):
         check()
         image_id = layout.parse_tombstone(info.key)
         if image_id is None:
@@ -126,7 +132,7 @@ def _documents(
             )
             markers.Tombstone.from_bytes(data, info.key, image_id)
         except errors.Corrupt as error:
-            report.add(str(error))
+            left.add(error)
         except errors.ObjectMissing:
             # A collection has removed it meanwhile.
             continue
@@ -141,11 +147,13 @@ class _Check:
         report: CheckReport,
         records: damage.DamagedRecords,
         check: Callable[[], None],
+        left: left_out.LeftOut,
     ) -> None:
         self._repo = repo
         self._report = report
         self._records = records
         self._check = check
+        self._left = left
         self._walker = walk.Walker(repo, self._page_damaged, copies=True)
         self._tables = tables.PackTables(repo, self._tell)
         self._touched = touched.TouchedImages(records)
@@ -192,23 +200,21 @@ class _Check:
         """
         found = {}
         for image_id, known in missed.items():
-            if images.has_marker(
-                self._repo.storage, image_id
-            ) and not images.is_deleted(self._repo.storage, image_id):
+            problem = missed_image.problem(
+                self._repo.storage, image_id, self._left
+            )
+            if problem is None:
                 # It came meanwhile.
                 continue
-            self._report.add(
-                f'Image {image_id} is available by the catalog, but deleted, '
-                'or gone, in the repository; the catalog may be an old copy. '
-                'Delete the image'
-            )
+            self._report.add(problem)
             found[image_id] = self._alone(image_id, *known)
             if found[image_id]:
                 self._report.damaged_images.append(image_id)
         return found
 
     def finish(self) -> None:
-        """Tell of the damaged chunks that images need."""
+        """Tell of what was left out, and of damaged chunks that are needed."""
+        self._left.tell(self._report.add)
         for problem in self._touched.problems():
             self._report.add(problem)
         self._report.damaged_chunks = self._touched.to_json()
@@ -217,7 +223,10 @@ class _Check:
     def _summaries(self) -> list[tuple[str, survey.Summary]]:
         """Images that count, by chain and generation."""
         summaries = []
-        found = survey.survey(self._repo.storage, self._check, self._seen)
+        found = survey.survey(
+            self._repo.storage, self._check, self._seen, left=self._left
+        )
+        self._left.tell(self._report.add)
         for image in found.values():
             if image.marked or image.deleted:
                 self._seen.add(image.id)

@@ -9,11 +9,15 @@ import collections
 from collections.abc import Sequence
 import contextlib
 
+import numpy as np
+
 from ebackup_service.repository import compacted_pack
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository import location
 from ebackup_service.repository import opened
+from ebackup_service.repository import pack
 from ebackup_service.repository import pack_table
 from ebackup_service.repository.storage import base
 
@@ -26,13 +30,18 @@ _CACHED = 1024 * 1024
 def compacted_keys(
     storage: base.Storage, address: location.PackAddress
 ) -> list[str]:
-    """Keys of what compaction has left of a pack, the newest first."""
+    """Keys of what compaction has left of a pack, the newest first.
+
+    :raises Corrupt: there may be more, which can't be listed
+    """
     if address.kind != location.DATA:
         return []
     return sorted(
         (
             info.key
-            for info in storage.list(layout.compacted_prefix(address))
+            for info in left_out.whole(
+                storage, layout.compacted_prefix(address)
+            )
             if layout.parse_compacted(info.key) == address
         ),
         reverse=True,
@@ -64,7 +73,12 @@ def scan(
     try:
         return pack_table.scan(repo, address)
     except errors.ObjectMissing:
+        pass
+    try:
         return _scanned(repo, address).table
+    except errors.Corrupt:
+        # Nothing that can be found.
+        return np.zeros(0, pack.TABLE)
 
 
 def write(
@@ -107,7 +121,7 @@ class PackReader:
         ] = collections.OrderedDict()
 
     def read_into(
-        self, pack: location.PackAddress, begin: int, view: memoryview
+        self, address: location.PackAddress, begin: int, view: memoryview
     ) -> None:
         """Fill a buffer with bytes of a pack from an offset on.
 
@@ -116,33 +130,34 @@ class PackReader:
 
         :raises ObjectMissing: nothing of it is there
         :raises ObjectTruncated: it is too short
+        :raises Corrupt: what is left of it can't be listed
         :raises UnsupportedFormat: what is left of it has a newer format
         """
         storage = self._repo.storage
-        if pack not in self._known:
+        if address not in self._known:
             try:
-                storage.read_into(layout.pack_key(pack), begin, view)
+                storage.read_into(layout.pack_key(address), begin, view)
                 return
             except errors.ObjectMissing:
                 # What is left of a pack was there before that went.
-                self._find(pack)
+                self._find(address)
         for _ in range(_ATTEMPTS - 1):
             with contextlib.suppress(errors.ObjectMissing):
-                self._known[pack].read_into(storage, begin, view)
+                self._known[address].read_into(storage, begin, view)
                 return
             # A newer one has taken its place.
-            self._find(pack)
-        self._known[pack].read_into(storage, begin, view)
+            self._find(address)
+        self._known[address].read_into(storage, begin, view)
 
-    def _find(self, pack: location.PackAddress) -> None:
-        self._known.pop(pack, None)
+    def _find(self, address: location.PackAddress) -> None:
+        self._known.pop(address, None)
         try:
-            found = _compacted(self._repo, pack)
+            found = _compacted(self._repo, address)
         except errors.Corrupt:
-            found = _scanned(self._repo, pack)
+            found = _scanned(self._repo, address)
         while sum(k.table.nbytes for k in self._known.values()) > _CACHED:
             self._known.popitem(last=False)
-        self._known[pack] = found
+        self._known[address] = found
 
 
 def _compacted(
@@ -171,7 +186,11 @@ def _compacted(
 def _scanned(
     repo: opened.OpenRepository, address: location.PackAddress
 ) -> compacted_pack.CompactedPack:
-    """The newest of which anything can be read."""
+    """The newest of which anything can be read.
+
+    :raises ObjectMissing: there is none
+    :raises Corrupt: it can't be known whether there is one
+    """
     found: compacted_pack.CompactedPack | None = None
     for key in compacted_keys(repo.storage, address):
         with contextlib.suppress(errors.ObjectMissing):

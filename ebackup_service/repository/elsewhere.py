@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from ebackup_service.repository import damage
 from ebackup_service.repository import errors
+from ebackup_service.repository import left_out
 from ebackup_service.repository import location
 from ebackup_service.repository import opened
 from ebackup_service.repository import page
@@ -82,9 +83,10 @@ def _leaves(
 ) -> Iterator[page.Page]:
     """Those of all images that count, those that images share about once."""
     walker = walk.Walker(repo, lambda error, level, index: None, copies=True)
+    left = left_out.LeftOut(repo.storage)  # The check tells of it.
     summaries = [
         image.found
-        for image in survey.survey(repo.storage, check).values()
+        for image in survey.survey(repo.storage, check, left=left).values()
         if image.counts and isinstance(image.found, survey.Summary)
     ]
     summaries.sort(key=lambda summary: (summary.chain, summary.generation))

@@ -13,6 +13,7 @@ from ebackup_service.repository import document
 from ebackup_service.repository import errors
 from ebackup_service.repository import images
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository import opened
 from ebackup_service.repository import owner
 from ebackup_service.repository import pack
@@ -178,11 +179,15 @@ class Repository(opened.OpenRepository):
         self.config.require_write()
         images.delete(self.storage, image_id)
 
-    def usage(self) -> Usage:
-        """What the repository takes; lists all of its objects."""
+    def usage(self, left: left_out.LeftOut | None = None) -> Usage:
+        """What the repository takes; lists all of its objects.
+
+        :param left: is told of what can't be listed, which isn't counted.
+            None: that is raised
+        """
         used = packs = 0
         image_ids = set()
-        for info in self.storage.list(''):
+        for info in (left or self.storage).list(''):
             used += info.size
             if layout.parse_pack(info.key) or layout.parse_compacted(info.key):
                 packs += 1

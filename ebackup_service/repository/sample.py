@@ -36,7 +36,7 @@ class Sample:
     )
 
     def packs(
-        self, storage: base.Storage, check: Callable[[], None]
+        self, storage: base.Lists, check: Callable[[], None]
     ) -> Iterator[tuple[location.PackAddress, int]]:
         """Address and size, as they are listed, compacted or not.
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The images that a repository holds, as collection sees them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 import dataclasses
 from typing import NamedTuple
@@ -9,9 +9,12 @@ from typing import NamedTuple
 from ebackup_service.repository import errors
 from ebackup_service.repository import images
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository import location
+from ebackup_service.repository import markers
 from ebackup_service.repository import root as image_root
 from ebackup_service.repository.storage import base
+from ebackup_service.repository import unreadable
 
 
 class Summary(NamedTuple):
@@ -65,6 +68,7 @@ def survey(
     known: AbstractSet[str] = frozenset(),
     again: AbstractSet[str] = frozenset(),
     remembered: Mapping[str, Image] = _NONE,
+    left: left_out.LeftOut | None = None,
 ) -> dict[str, Image]:
     """All images but those that are known, with their roots read.
 
@@ -74,14 +78,24 @@ def survey(
     :param again: images to look at even if nothing is left of them
     :param remembered: images that counted once: a root is never changed, so
         that of one that has a marker and no tombstone isn't read again
+    :param left: is told of what can't be listed, and of tombstones of which
+        it can't be said whether they are there: these aren't, then. None:
+        that is raised
+    :raises Corrupt: see left
     """
+
+    def listed(prefix: str) -> Iterator[base.ObjectInfo]:
+        if left is None:
+            return left_out.whole(storage, prefix)
+        return left.list(prefix)
+
     deleted = set()
     if remembered:
         # Before the images: one that is deleted meanwhile counts still.
-        for info in storage.list(layout.TOMBSTONES):
+        for info in listed(layout.TOMBSTONES):
             deleted.add(layout.parse_tombstone(info.key))
     names: dict[str, set[str]] = {image_id: set() for image_id in again}
-    for info in storage.list(layout.IMAGES):
+    for info in listed(layout.IMAGES):
         parsed = layout.parse_image(info.key)
         if parsed is not None and parsed[0] not in known:
             names.setdefault(parsed[0], set()).add(parsed[1])
@@ -90,13 +104,18 @@ def survey(
         check()
         image = remembered.get(image_id)
         if image is None or image_id in deleted or present != _WHOLE:
-            image = _look(storage, image_id, layout.COMMIT in present)
+            image = _look(storage, image_id, layout.COMMIT in present, left)
         found[image_id] = image
     return found
 
 
-def _look(storage: base.Storage, image_id: str, marked: bool) -> Image:
-    deleted = images.is_deleted(storage, image_id)
+def _look(
+    storage: base.Storage,
+    image_id: str,
+    marked: bool,
+    left: left_out.LeftOut | None,
+) -> Image:
+    deleted = _is_deleted(storage, image_id, left)
     session_id = None
     found: Summary | errors.Corrupt | None = None
     if not deleted:
@@ -106,7 +125,7 @@ def _look(storage: base.Storage, image_id: str, marked: bool) -> Image:
             found = _summary(root)
         except errors.ImageMissing:
             # A deletion writes the tombstone before it takes the root.
-            deleted = images.is_deleted(storage, image_id)
+            deleted = _is_deleted(storage, image_id, left)
             if marked and not deleted:
                 found = errors.Corrupt(
                     image_root.KIND, layout.root_key(image_id), 'it is missing'
@@ -114,6 +133,23 @@ def _look(storage: base.Storage, image_id: str, marked: bool) -> Image:
         except errors.Corrupt as error:
             found = error
     return Image(image_id, marked, deleted, session_id, found)
+
+
+def _is_deleted(
+    storage: base.Storage, image_id: str, left: left_out.LeftOut | None
+) -> bool:
+    try:
+        return unreadable.attempt(
+            storage,
+            markers.TOMBSTONE,
+            layout.tombstone_key(image_id),
+            lambda: images.is_deleted(storage, image_id),
+        )
+    except errors.Corrupt as error:
+        if left is None:
+            raise
+        left.add(error)
+        return False
 
 
 def _summary(root: image_root.Root) -> Summary:

@@ -353,3 +353,58 @@ class TestCheckOfBadSector(base.BaseTestCase):
             self.assertRaises(repository_errors.StorageUnavailable, self.check)
             self.faulty.mend()
             self.assertEqual([], self.damage(self.image))
+
+    def spoil(self, path, call='readdir'):
+        self.faulty.fail(call, errno.EIO, f'/{path}$')
+
+    def damaged_images(self, problem):
+        result = self.check()
+        self.assertIn(problem, ' '.join(result['problems']))
+        return result['damaged_images']
+
+    def test_packs_that_can_not_be_listed_are_read_if_they_were_damaged(self):
+        self.break_sector()
+        self.check()
+        self.spoil('packs')
+
+        self.assertEqual([self.image.id], self.damaged_images(' packs:'))
+        self.assertEqual(self.lost, self.damage(self.image))
+        self.faulty.mend()
+        self.assertEqual(0, self.check()['damaged'])
+        self.assertEqual([], self.damage(self.image))
+
+    def test_image_that_can_not_be_listed_is_checked(self):
+        for call in ('readdir', 'getattr'):
+            for path in ('images', f'images/{self.image.id}'):
+                self.spoil(path, call)
+                problem = f'Image {self.image.id} is available by the catalog'
+                self.assertEqual([], self.damaged_images(problem))
+                self.break_sector()
+                self.assertEqual([self.image.id], self.damaged_images(problem))
+                self.assertEqual(self.lost, self.damage(self.image))
+                # Who knows where to look for it?
+                self.faulty.mend()
+                self.spoil(path, call)
+                self.damaged_images(problem)
+                self.assertEqual(self.lost, self.damage(self.image))
+                self.faulty.mend()
+                self.assertEqual([], self.check()['problems'])
+                self.assertEqual([], self.damage(self.image))
+
+    def test_whatever_can_not_be_listed_is_told(self):
+        for path in ('packs', 'images', 'tombstones', 'compacted'):
+            os.makedirs(
+                f'{self.faulty.backing}/{self.volume_id}/{path}', exist_ok=True
+            )
+            for call in ('readdir', 'getattr'):
+                self.spoil(path, call)
+                result = self.check()
+                self.assertLess(0, result['damaged'])
+                self.assertIn(f' {path}:', ' '.join(result['problems']))
+                self.assertEqual(
+                    call == 'getattr' and path == 'packs',
+                    bool(self.damage(self.image)),
+                )
+                self.faulty.mend()
+                self.assertEqual([], self.check()['problems'])
+                self.assertEqual([], self.damage(self.image))

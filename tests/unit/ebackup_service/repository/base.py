@@ -13,6 +13,7 @@ from ebackup_service.repository import collector
 from ebackup_service.repository import compaction
 from ebackup_service.repository import damage
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository import liveness
 from ebackup_service.repository import marking
 from ebackup_service.repository import page
@@ -221,14 +222,20 @@ class RepositoryTestCase(base.BaseTestCase):
     def check(self, read_data: bool = True) -> checker.CheckReport:
         """Check everything, and read all chunks if asked to."""
         found = damage.DamagedRecords()
+        left = left_out.LeftOut(self.repo.storage)
         if read_data:
             verify = verifier.PackVerifier(self.repo, found).verify
-            packs = sample.Sample().packs(self.repo.storage, nothing_to_check)
+            packs = sample.Sample().packs(left, nothing_to_check)
             for address, _ in packs:
                 verify(address, lambda length: None)
         self.images_damage: checker.Damage = {}
+        self.repo.usage(left)
         return checker.check(
-            self.repo, found, nothing_to_check, self.images_damage.update
+            self.repo,
+            found,
+            nothing_to_check,
+            self.images_damage.update,
+            left=left,
         )
 
     def keys(self, prefix: str = '') -> set[str]:

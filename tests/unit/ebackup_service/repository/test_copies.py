@@ -9,6 +9,7 @@ from ebackup_service.repository import location
 from ebackup_service.repository import pack
 from ebackup_service.repository import pack_table
 from tests.unit.ebackup_service.repository import test_compacted_pack
+from tests.unit.ebackup_service.repository import unlistable
 
 KEPT = test_compacted_pack.KEPT
 
@@ -208,4 +209,45 @@ class ReaderTestCase(CopiesTestCase):
         self.assertEqual(
             whole[KEPT].tobytes(),
             copies.load(self.repo, self.address).tobytes(),
+        )
+
+
+class UnlistableTestCase(CopiesTestCase):
+    """Nobody knows what compaction has left of a pack."""
+
+    def setUp(self):
+        super().setUp()
+        self.storage = self.repo.storage = unlistable.UnlistableStorage(
+            self.storage
+        )
+        self.directory = layout.compacted_prefix(self.address)[:-1]
+        self.storage.bad[self.directory] = 1000
+
+    def test_keys(self):
+        error = self.assertRaises(
+            errors.Corrupt, copies.compacted_keys, self.storage, self.address
+        )
+
+        self.assertEqual(self.directory, error.name)
+
+    def test_pack_that_is_there_is_read(self):
+        self.assertEqual(20, len(copies.load(self.repo, self.address)))
+        self.fetch(0)
+
+    def test_pack_that_is_gone(self):
+        self.storage.delete(self.pack_key)
+        self.reader = copies.PackReader(self.repo)
+
+        self.assertRaises(errors.Corrupt, copies.load, self.repo, self.address)
+        self.assertEqual(0, len(copies.scan(self.repo, self.address)))
+        self.assertRaises(errors.Corrupt, self.fetch, 0)
+        self.storage.bad.clear()
+        self.fetch(KEPT[0])
+
+    def test_object_of_which_the_size_is_unknown_is_known(self):
+        self.storage.bad.clear()
+        self.storage.bad[self.key] = 1000
+
+        self.assertEqual(
+            [self.key], copies.compacted_keys(self.storage, self.address)
         )

@@ -60,6 +60,20 @@ class SampleTestCase(base.RepositoryTestCase):
         self.assertEqual((self.data[0], 0), everything[-1])
         self.assertEqual(len(self.data), len(everything))
 
+    def test_pack_that_is_not_listed(self):
+        also = pack_set.PackSet()
+        also.add(self.data[3])
+        self.storage.delete(layout.pack_key(self.data[3]))
+
+        self.assertEqual(
+            [(self.data[3], 0)],
+            [
+                *sample.Sample(0, 0, also).packs(
+                    self.storage, base.nothing_to_check
+                )
+            ],
+        )
+
     def test_check_may_stop_it(self):
         packs = sample.Sample().packs(self.storage, lambda: 1 // 0)
 

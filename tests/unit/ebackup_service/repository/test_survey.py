@@ -4,8 +4,10 @@ from unittest import mock
 
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository import survey
 from tests.unit.ebackup_service.repository import base
+from tests.unit.ebackup_service.repository import unlistable
 
 
 class SurveyTestCase(base.RepositoryTestCase):
@@ -152,3 +154,56 @@ class RememberedTestCase(base.RepositoryTestCase):
         self.repo.delete_image(self.image.id)
 
         self.assertEqual({}, self.survey(remembered=self.found))
+
+
+class UnlistableTestCase(base.RepositoryTestCase):
+    def survey(self, **kwargs):
+        return survey.survey(self.storage, base.nothing_to_check, **kwargs)
+
+    def setUp(self):
+        super().setUp()
+        self.images = [self.backup(b'x'), self.backup(b'y')]
+        self.storage = unlistable.UnlistableStorage(self.storage)
+        self.left = left_out.LeftOut(self.storage)
+
+    def spoil(self, path):
+        self.storage.bad[path] = 1000
+
+    def test_directory_of_images(self):
+        for path in ('images', f'images/{self.images[0].id}'):
+            self.storage.bad = {path: 1000}
+            error = self.assertRaises(errors.Corrupt, self.survey)
+            self.assertEqual(path, error.name)
+
+        self.assertEqual({self.images[1].id}, {*self.survey(left=self.left)})
+        self.assertIn(path, self.left.problems[0])
+
+    def test_tombstone_of_which_nobody_knows(self):
+        key = layout.tombstone_key(self.images[0].id)
+        self.spoil(key)
+
+        error = self.assertRaises(errors.Corrupt, self.survey)
+        self.assertEqual(key, error.name)
+        self.assertEqual(
+            [True, True],
+            [image.counts for image in self.survey(left=self.left).values()],
+        )
+        self.assertIn(key, self.left.problems[0])
+
+    def test_tombstones_beside_images_that_are_remembered(self):
+        remembered = self.survey()
+        self.repo.delete_image(base.new_id())
+        self.spoil('tombstones')
+
+        error = self.assertRaises(
+            errors.Corrupt, self.survey, remembered=remembered
+        )
+        self.assertEqual('tombstones', error.name)
+
+    def test_root_of_which_only_the_name_is_known(self):
+        self.spoil(layout.root_key(self.images[0].id))
+
+        found = self.survey()
+
+        self.assertEqual(2, len(found))
+        self.assertRaises(errors.Corrupt, found[self.images[0].id].summary)
