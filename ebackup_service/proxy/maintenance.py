@@ -14,6 +14,7 @@ from ebackup_service.proxy import task as proxy_task
 from ebackup_service.repository import collector
 from ebackup_service.repository import compaction
 from ebackup_service.repository import errors as repository_errors
+from ebackup_service.repository import left_out
 from ebackup_service.repository import owner
 from ebackup_service.repository import repository
 from ebackup_service.repository.storage import base
@@ -126,10 +127,20 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
             )
         for image_id in result.lost_images:
             LOG.warning('%s', lost(image_id))
+        for problem in result.left_out:
+            LOG.warning(
+                'Repository %s was not collected completely: %s',
+                task.spec.repository.id,
+                problem,
+            )
         return {
             **dataclasses.asdict(result),
-            'problems': [lost(image_id) for image_id in result.lost_images],
-            'usage': _usage(repo),
+            'problems': [
+                *(lost(image_id) for image_id in result.lost_images),
+                *result.left_out,
+            ],
+            # What can't be listed has been told.
+            'usage': _usage(repo, left_out.LeftOut(repo.storage)),
         }
 
 
@@ -142,6 +153,8 @@ def lost(image_id: str) -> str:
     )
 
 
-def _usage(repo: repository.Repository) -> dict[str, Any]:
+def _usage(
+    repo: repository.Repository, left: left_out.LeftOut | None = None
+) -> dict[str, Any]:
     """Everything; lists all of the repository's objects."""
-    return dataclasses.asdict(repo.usage())
+    return dataclasses.asdict(repo.usage(left))

@@ -11,6 +11,7 @@ from ebackup_service.repository import account
 from ebackup_service.repository import document
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository.storage import base
 
 
@@ -21,25 +22,31 @@ class Accounts:
     :ivar wrong: how many were found not to be what they should
     """
 
-    def __init__(self) -> None:
+    def __init__(self, left: left_out.LeftOut) -> None:
+        """:param left: is told of what can't be listed, or changed"""
         self.wrong = 0
         self.newest: dict[tuple[str, str, int], account.Account] = {}
         self._keys: dict[tuple[str, str, int], str] = {}
         self._outdated: list[str] = []
+        self._left = left
 
     @classmethod
     def load(
-        cls, storage: base.Storage, check: Callable[[], None]
+        cls,
+        storage: base.Storage,
+        check: Callable[[], None],
+        left: left_out.LeftOut,
     ) -> 'Accounts':
         """Read all that there are, and can be read.
 
         :param check: called for each
+        :param left: see Accounts
         :raises RepositoryError: the storage's, which doesn't list them
         """
-        found = cls()
+        found = cls(left)
         keys = [
             info.key
-            for info in storage.list(layout.ACCOUNTS)
+            for info in left.list(layout.ACCOUNTS)
             if layout.is_account(info.key)
         ]
         for key in sorted(keys):
@@ -66,7 +73,8 @@ class Accounts:
     ) -> None:
         """Write accounts; those before them are outdated.
 
-        One that there is no room for isn't written.
+        One that there is no room for isn't written, nor one that the storage
+        doesn't take while it answers.
 
         :raises RepositoryError: the storage's
         """
@@ -80,13 +88,16 @@ class Accounts:
             if key in self._outdated:
                 # Damaged, but the same account.
                 self._outdated.remove(key)
-                storage.delete(key)
+                self._left.delete(key)
             try:
                 storage.create(key, [data])
             except errors.ObjectExists:
                 pass
             except errors.StorageFull:
                 # What is to be removed now makes room: for the next one.
+                continue
+            except errors.StorageUnavailable as error:
+                self._left.note(account.KIND, key, error, 'written')
                 continue
             self._add(key, new)
 
@@ -96,9 +107,9 @@ class Accounts:
             del self.newest[chain]
             self._outdated.append(self._keys.pop(chain))
 
-    def remove_outdated(self, storage: base.Storage) -> None:
+    def remove_outdated(self) -> None:
         for key in self._outdated:
-            storage.delete(key)
+            self._left.delete(key)
         self._outdated = []
 
     def _add(self, key: str, new: account.Account) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 from ebackup_service.repository import account
 from ebackup_service.repository import accounts
 from ebackup_service.repository import compaction
+from ebackup_service.repository import errors
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository import liveness
 from ebackup_service.repository import location
 from ebackup_service.repository import marking
@@ -40,6 +42,7 @@ class CollectResult:
     :ivar packs_compacted: of which only what is needed was kept
     :ivar bytes_compacted: that this has freed
     :ivar compaction_problems: what was left as it is, and why
+    :ivar left_out: what could not be read, and was left, at most 100
     """
 
     packs_removed: int
@@ -52,6 +55,7 @@ class CollectResult:
     packs_compacted: int = 0
     bytes_compacted: int = 0
     compaction_problems: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 def _owned() -> None:
@@ -69,6 +73,7 @@ def collect(
     """Remove dead images, and packs and temporary files that nobody needs.
 
     It lists all objects, and reads what has changed since the last collection.
+    Packs that can't be listed are left, as is what can't be removed.
 
     :param live: asks the catalog, with the ids of all images that were found
         and have no tombstone
@@ -83,7 +88,9 @@ def collect(
     :raises CatalogOutdated: an image counts of which the catalog never took a
         commit, and that has failed there
     :raises Corrupt: a root or a page can't be read; no pack is removed then,
-        since what it reaches is unknown. Delete the image, or repair it
+        since what it reaches is unknown. Delete the image, or repair it. Or
+        images or tombstones can't be listed, of which nobody knows what they
+        reach
     :raises RepositoryError: the storage's
     """
     collection = Collection(repo, live, check, check_owner, whole, limits)
@@ -113,13 +120,14 @@ class Collection:
         self._check = check
         self._check_owner = check_owner
         self._whole = whole
+        self._left = left_out.LeftOut(repo.storage)
         self._compaction = (
-            compaction.Compaction(repo, limits, check)
+            compaction.Compaction(repo, limits, check, self._left)
             if whole and limits is not None
             else None
         )
         self._began = time.monotonic()
-        self._accounts = accounts.Accounts()
+        self._accounts = accounts.Accounts(self._left)
         self._counted: list[account.Account] = []
         # What compaction needs of those before it: the candidates, all trees.
         self._sources: tuple[
@@ -153,7 +161,9 @@ class Collection:
         )
 
     def _read_accounts(self) -> None:
-        self._accounts = accounts.Accounts.load(self._storage, self._check)
+        self._accounts = accounts.Accounts.load(
+            self._storage, self._check, self._left
+        )
 
     def _list_candidates(self) -> None:
         for _, address in self._listed():
@@ -168,6 +178,10 @@ class Collection:
             for entry in known.entries
             if entry.image_id is not None and not self._whole
         }
+        if not remembered:
+            # Where not all can be listed, what isn't found may be there.
+            for _ in left_out.whole(self._storage, layout.TOMBSTONES):
+                self._check()
         self._found = survey.survey(
             self._storage, self._check, remembered=remembered
         )
@@ -240,7 +254,7 @@ class Collection:
         self._counted = []
 
     def _remove_accounts(self) -> None:
-        self._accounts.remove_outdated(self._storage)
+        self._accounts.remove_outdated()
 
     def _remove_packs(self) -> None:
         # What is dead has a tombstone by now, also for whoever takes over.
@@ -252,9 +266,9 @@ class Collection:
         several = pack_set.PackSet()
         for info, address in self._listed():
             if address in self._packs:
-                self._storage.delete(info.key)
-                removed += 1
-                size += info.size
+                if self._left.delete(info.key):
+                    removed += 1
+                    size += info.size
             elif address in compacted:
                 several.add(address)
             elif not info.key.startswith(layout.PACKS):
@@ -279,7 +293,14 @@ class Collection:
 
     def _settle(self, address: location.PackAddress) -> None:
         self._check()
-        freed = compaction.settle(self._repo, address)
+        try:
+            freed = compaction.settle(self._repo, address)
+        except errors.Corrupt as error:
+            self._left.add(error)
+            return
+        except errors.ObjectUnreadable as error:
+            self._left.note('pack', layout.pack_key(address), error)
+            return
         self._note(
             packs_compacted=self.result.packs_compacted + bool(freed),
             bytes_compacted=self.result.bytes_compacted + freed,
@@ -293,28 +314,34 @@ class Collection:
             (layout.COMPACTED, layout.parse_compacted),
             (layout.PACKS, layout.parse_pack),
         ):
-            for info in self._storage.list(prefix):
+            for info in self._left.list(prefix):
                 self._check()
                 address = parse(info.key)
                 if address is not None:
                     yield info, address
 
     def _remove_temporaries(self) -> None:
+        def left(path: str, error: errors.ObjectUnreadable) -> None:
+            self._left.note('file', path, error)
+
         removed = self._storage.remove_stale(
             layout.PACKS,
             time.monotonic() - self._began,
             lambda key: layout.parse_session(key) in self._answer.sessions,
+            left,
         )
         removed += self._storage.remove_stale(
-            '', _STALE, lambda key: key.startswith(layout.PACKS)
+            '', _STALE, lambda key: key.startswith(layout.PACKS), left
         )
         self._note(temporaries_removed=removed)
 
     def _remove_tombstones(self) -> None:
-        if not self._whole:
-            return
-        removed = tombstones.expire(self._storage, self._present, self._check)
-        self._note(tombstones_removed=removed)
+        if self._whole:
+            removed = tombstones.expire(
+                self._storage, self._present, self._check, self._left
+            )
+            self._note(tombstones_removed=removed)
+        self._note(left_out=self._left.problems)
 
     def _note(self, **changes: Any) -> None:
         self.result = dataclasses.replace(self.result, **changes)

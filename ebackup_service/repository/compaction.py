@@ -18,6 +18,7 @@ from ebackup_service.repository import compacted_pack
 from ebackup_service.repository import copies
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository import live_bytes
 from ebackup_service.repository import location
 from ebackup_service.repository import marking
@@ -73,13 +74,19 @@ class Compaction:
         repo: opened.OpenRepository,
         limits: Limits,
         check: Callable[[], None],
+        left: left_out.LeftOut,
     ) -> None:
-        """:param check: called often; raises to stop"""
+        """Begin.
+
+        :param check: called often; raises to stop
+        :param left: is told of what can't be listed
+        """
         self.written = 0
         self.problems: list[str] = []
         self._repo = repo
         self._limits = limits
         self._check = check
+        self._left = left
         self._live = live_bytes.LiveBytes()
 
     def visit(self, visited: page.Page, since: int) -> None:
@@ -174,13 +181,13 @@ class Compaction:
     def _sizes(self) -> Iterator[tuple[location.PackAddress, int]]:
         """Packs, with the sizes of what is left of them."""
         compacted: dict[location.PackAddress, tuple[str, int]] = {}
-        for info in self._repo.storage.list(layout.COMPACTED):
+        for info in self._left.list(layout.COMPACTED):
             self._check()
             address = layout.parse_compacted(info.key)
             if address is not None:
                 known = compacted.get(address, ('', 0))
                 compacted[address] = max(known, (info.key, info.size))
-        for info in self._repo.storage.list(layout.PACKS):
+        for info in self._left.list(layout.PACKS):
             self._check()
             address = layout.parse_pack(info.key)
             if address is not None and address not in compacted:
@@ -296,6 +303,7 @@ def settle(repo: opened.OpenRepository, address: location.PackAddress) -> int:
 
     The newest of those that compaction has left, if it is whole and durable.
 
+    :raises Corrupt: what there is can't be listed
     :raises RepositoryError: the storage's
     """
     storage = repo.storage

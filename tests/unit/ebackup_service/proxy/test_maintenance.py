@@ -256,6 +256,18 @@ class TestCollect(UpkeepTestCase):
 
         self.assertIn('packs/x', logs.output[0])
 
+    def test_what_can_not_be_read_is_told(self):
+        self.fixture.backup(self.path)
+        result = collector.CollectResult(
+            0, 0, 0, left_out=('Damaged directory in packs/ab: no',)
+        )
+        with mock.patch.object(collector, 'collect', return_value=result):
+            with self.assertLogs(maintenance.__name__, 'WARNING') as logs:
+                found = maintenance.collect(self.collect())
+
+        self.assertIn('packs/ab', logs.output[0])
+        self.assertEqual([*result.left_out], found['problems'])
+
     def test_image_that_is_being_restored_is_kept_until_then(self):
         image = self.fixture.backup(self.path)
         target = self.fixture.write_volume(b'', 'target')

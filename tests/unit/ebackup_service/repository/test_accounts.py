@@ -4,6 +4,7 @@ from unittest import mock
 from ebackup_service.repository import accounts
 from ebackup_service.repository import document
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import test_account
 
@@ -12,7 +13,11 @@ CHAIN = test_account.CHAIN
 
 class AccountsTestCase(base.RepositoryTestCase):
     def load(self):
-        return accounts.Accounts.load(self.storage, base.nothing_to_check)
+        return accounts.Accounts.load(
+            self.storage,
+            base.nothing_to_check,
+            left_out.LeftOut(self.storage),
+        )
 
     def write(self, *made):
         found = self.load()
@@ -35,7 +40,7 @@ class AccountsTestCase(base.RepositoryTestCase):
         self.assertEqual(3, len(self.keys(layout.ACCOUNTS)))
 
         found = self.load()
-        found.remove_outdated(self.storage)
+        found.remove_outdated()
 
         self.assertEqual(3, found.newest[CHAIN].number)
         self.assertEqual(1, len(self.keys(layout.ACCOUNTS)))
@@ -46,7 +51,7 @@ class AccountsTestCase(base.RepositoryTestCase):
         found = self.write(test_account.made(number=2))
         self.assertEqual(2, len(self.keys(layout.ACCOUNTS)))
 
-        found.remove_outdated(self.storage)
+        found.remove_outdated()
 
         self.assertEqual(2, self.load().newest[CHAIN].number)
         self.assertEqual(1, len(self.keys(layout.ACCOUNTS)))
@@ -54,14 +59,14 @@ class AccountsTestCase(base.RepositoryTestCase):
     def test_same_one_again(self):
         made = test_account.made()
         self.write(made)
-        self.write(made).remove_outdated(self.storage)
+        self.write(made).remove_outdated()
 
         self.assertEqual({CHAIN: made}, self.load().newest)
 
     def test_dropped_one_is_removed(self):
         found = self.write(test_account.made())
         found.drop([CHAIN])
-        found.remove_outdated(self.storage)
+        found.remove_outdated()
 
         self.assertEqual({}, found.newest)
         self.assertEqual(set(), self.keys(layout.ACCOUNTS))
@@ -72,14 +77,14 @@ class AccountsTestCase(base.RepositoryTestCase):
         self.flip(key, 200)
 
         found = self.load()
-        found.remove_outdated(self.storage)
+        found.remove_outdated()
 
         self.assertEqual({}, found.newest)
         self.assertEqual(set(), self.keys(layout.ACCOUNTS))
 
     def test_foreign_objects_stay(self):
         self.storage.create('accounts/readme', [b'x'])
-        self.load().remove_outdated(self.storage)
+        self.load().remove_outdated()
 
         self.assertIn('accounts/readme', self.keys())
 

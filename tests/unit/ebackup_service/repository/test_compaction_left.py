@@ -54,6 +54,29 @@ class SettleTestCase(test_compaction.CompactionTestCase):
         self.assertEqual([self.key], self.objects())
         self.assertEqual(0, self.settle())
 
+    def test_pack_that_can_not_be_removed_is_left_by_a_collection(self):
+        before = self.objects()
+
+        with mock.patch.object(
+            self.storage,
+            'delete',
+            side_effect=errors.ObjectUnreadable('bad'),
+        ):
+            result = self.collect()
+
+        self.assertEqual(0, result.packs_compacted)
+        self.assertIn(self.pack, ' '.join(result.left_out))
+        self.assertEqual(before, self.objects())
+        self.assertEqual((), self.collect().left_out)
+        self.assertEqual([self.key], self.objects())
+
+    def test_pack_that_can_not_be_settled_is_left_by_a_collection(self):
+        error = errors.Corrupt('directory', 'compacted', 'bad')
+        with mock.patch.object(compaction, 'settle', side_effect=error):
+            result = self.collect()
+
+        self.assertEqual((str(error),), result.left_out)
+
     def test_older_ones_go(self):
         newest = self.copy(2, self.storage.read(self.key))
 

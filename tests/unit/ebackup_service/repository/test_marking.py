@@ -6,6 +6,7 @@ from ebackup_service.repository import account
 from ebackup_service.repository import accounts
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository import marking
 from ebackup_service.repository import pack_counts
 from ebackup_service.repository import pack_set
@@ -65,7 +66,7 @@ class MarkingTestCase(base.RepositoryTestCase):
 
     def mark(self, images, known=None, pins=(), whole=False):
         """(packs that are not needed, accounts as they are now)."""
-        known = known or accounts.Accounts()
+        known = known or accounts.Accounts(left_out.LeftOut(self.storage))
         left = pack_set.PackSet()
         left.update(map(layout.parse_pack, self.keys(layout.PACKS)))
         made = marking.mark(

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository import markers
 from ebackup_service.repository import tombstones
 from tests.unit.ebackup_service.repository import base
@@ -15,7 +16,10 @@ class ExpireTestCase(base.RepositoryTestCase):
 
     def expire(self, present=frozenset()):
         removed = tombstones.expire(
-            self.storage, present, base.nothing_to_check
+            self.storage,
+            present,
+            base.nothing_to_check,
+            left_out.LeftOut(self.storage),
         )
         left = {
             layout.parse_tombstone(key) for key in self.keys('tombstones/')
