@@ -32,6 +32,8 @@ _WINDOW = 1 << 29
 # Objects that don't exist are asked, too, if so few of them are between two
 # that do: one call for all is faster.
 _GAP = 16
+# Extents that are made of arrays at a time.
+_AT_ONCE = 1024
 
 _DATA, _HOLE = base.ExtentKind.DATA, base.ExtentKind.HOLE
 
@@ -49,6 +51,33 @@ class View(NamedTuple):
     snapshot: int | None
 
 
+class Extents:
+    """Those of a window: in arrays, which take a fifth of what tuples do.
+
+    :param kinds: whether there are data
+    """
+
+    def __init__(self, starts: Numbers, ends: Numbers, kinds: Numbers) -> None:
+        self._starts = starts
+        self._ends = ends
+        self._kinds = kinds
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[base.Extent]:
+        for first in range(0, len(self), _AT_ONCE):
+            few = slice(first, first + _AT_ONCE)
+            for start, end, exists in zip(
+                self._starts[few].tolist(),
+                self._ends[few].tolist(),
+                self._kinds[few].tolist(),
+                strict=True,
+            ):
+                kind = _DATA if exists else _HOLE
+                yield base.Extent(start, end - start, kind)
+
+
 class Allocated:
     """What is allocated, parents included."""
 
@@ -58,7 +87,7 @@ class Allocated:
         self._cluster = cluster
         self._view = view
 
-    def windows(self) -> Iterator[list[base.Extent]]:
+    def windows(self) -> Iterator[Extents]:
         """Extents, sorted, a window at a time."""
         cluster, image = self._cluster, self._view.image
         size = image.size()
@@ -92,7 +121,7 @@ class Changed:
         self._views = [view, before]
         self._since = since
 
-    def windows(self) -> Iterator[list[base.Extent]]:
+    def windows(self) -> Iterator[Extents]:
         """Extents, sorted, a window at a time."""
         image = self._views[0].image
         for run in _existing(self._cluster, self._views, image.size()):
@@ -159,15 +188,16 @@ def _extents(
     since: str | None,
     run: Run,
     is_whole: bool,
-) -> list[base.Extent]:
+) -> Extents:
     """What librbd says of a window, sorted, neighbours of a kind as one.
 
     :raises: ExtentsInvalid
     """
     found = _find(cluster, image, since, run, is_whole, is_whole)
     if not len(found):
-        return []
-    found = found[np.argsort(found[:, 0], kind='stable')]
+        return Extents(*found.T)
+    if (found[:-1, 0] > found[1:, 0]).any():
+        found = found[np.argsort(found[:, 0], kind='stable')]
     offsets, ends = found[:, 0], found[:, 0] + found[:, 1]
     if (
         not found[:, 1].all()
@@ -185,15 +215,7 @@ def _extents(
     begins[1:] = (ends[:-1] != offsets[1:]) | (kinds[:-1] != kinds[1:])
     firsts = np.flatnonzero(begins)
     lasts = np.append(firsts[1:], len(found)) - 1
-    return [
-        base.Extent(start, end - start, _DATA if exists else _HOLE)
-        for start, end, exists in zip(
-            offsets[firsts].tolist(),
-            ends[lasts].tolist(),
-            kinds[firsts].tolist(),
-            strict=True,
-        )
-    ]
+    return Extents(offsets[firsts], ends[lasts], kinds[firsts])
 
 
 def _find(

@@ -74,8 +74,8 @@ class RbdSource:
         self._opened.close()
 
     def _window(
-        self, windows: Iterator[list[base.Extent]]
-    ) -> list[base.Extent] | None:
+        self, windows: Iterator[rbd_extents.Extents]
+    ) -> rbd_extents.Extents | None:
         with self._cluster.library.explained(
             f'listing what is allocated, or changed, of {self._name}'
         ):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import contextlib
 import random
+import tracemalloc
 from unittest import mock
 
 from testtools import content as details
@@ -244,6 +245,9 @@ class LyingTest(base.BaseTestCase):
     """A librbd that has defects."""
 
     def windows(self, *extents):
+        return [list(window) for window in self.listed(extents)]
+
+    def listed(self, extents):
         def diff_iterate(offset, length, since, add, **options):
             for extent in extents:
                 add(*extent)
@@ -266,7 +270,7 @@ class LyingTest(base.BaseTestCase):
             ),
         )
         view = rbd_extents.View(image, None)
-        return list(rbd_extents.Changed(cluster, view, view, 'one').windows())
+        return rbd_extents.Changed(cluster, view, view, 'one').windows()
 
     def test_order_doesn_t_matter(self):
         self.assertEqual(
@@ -281,6 +285,22 @@ class LyingTest(base.BaseTestCase):
                 (0, 5, True), (5, 2, True), (7, 1, False), (8, 2, False)
             ),
         )
+
+    def test_window_of_many_extents_is_small(self):
+        count = 100_000
+        listed = self.listed((4 * i, 2, i % 2 == 0) for i in range(count))
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        (window,) = listed
+        kept, peak = tracemalloc.get_traced_memory()
+        self.assertLess(kept, 30 * count)
+        self.assertLess(peak, 100 * count)
+        extents = 0
+        for extent in window:
+            self.assertEqual((4 * extents, 2, extents % 2), extent)
+            extents += 1
+        self.assertEqual(count, extents)
+        self.assertLess(tracemalloc.get_traced_memory()[1], 100 * count)
 
     def test_invalid_extents(self):
         for extents in (
