@@ -2,7 +2,7 @@
 """How many workers, of all jobs of a process, work at a time.
 
 A worker has memory to read and write with only while it has a place. So the
-number of places bounds the memory, whatever the number of jobs.
+room for places bounds the memory, whatever the number of jobs.
 """
 
 from collections.abc import Callable
@@ -25,25 +25,29 @@ _PATIENCE = 30.0
 class Places:
     """Places that jobs share, as evenly as they want them.
 
-    While there are at least as many places as jobs, each job has one as soon
-    as some worker of another has done the task that it is at. If that takes
-    too long there is a place more for a while, at most one for each job.
+    While there is room for a place for each job, each has one as soon as some
+    worker of another has done the task that it is at. If that takes too long
+    there is a place more for a while, at most one for each job.
 
     ``changed`` protects everything here, and what the shares count.
 
-    :ivar free: less than 0: so many more are taken than there are
+    :ivar free: room that nobody has; less than 0: so much more is taken than
+        there is
+    :ivar coming: the same, when those have left who have been told to
 
-    :param count: at least 1
+    :param room: for a place at least; places and rooms are in bytes
+    :param size: of a place, if its share needs no more
     """
 
-    def __init__(self, count: int) -> None:
-        if count < 1:
-            raise ValueError(f'{count} places')
+    def __init__(self, room: int, size: int = 1) -> None:
+        if room < size or size < 1:
+            raise ValueError(f'room of {room} for places of {size}')
         self.changed = threading.Condition()
-        self.free = count
-        # Places that will be free in a moment, and the share of each worker
-        # that waits, in the order in which they came.
-        self.leaving = 0
+        self.room = room
+        self.size = size
+        self.free = room
+        self.coming = room
+        # The share of each worker that waits, in the order in which they came.
         self.waiting: list[Share] = []
 
     def share(self) -> 'Share':
@@ -51,7 +55,10 @@ class Places:
         return Share(self)
 
     def next(self) -> 'Share | None':
-        """Whose turn it is: of those that wait, the one that has least."""
+        """Whose turn it is: of those that wait, the one that has least.
+
+        Nobody overtakes one for whose place there is too little room yet.
+        """
         return min(self.waiting, key=lambda share: share.taken, default=None)
 
 
@@ -59,11 +66,32 @@ class Share:
     """One job's.
 
     :ivar taken: places that it has
+    :ivar staying: those that it need not leave soon
     """
 
     def __init__(self, places: Places) -> None:
         self.taken = 0
+        self.staying = 0
         self._places = places
+        self._size = places.size
+        self._once = 0
+
+    def need(self, job: int, worker: int) -> None:
+        """Room besides that of a usual place, while it has none.
+
+        :param job: once, as long as it has any place
+        :param worker: for each place
+        """
+        with self._places.changed:
+            if self.taken:
+                raise RuntimeError(f'{self.taken} places are taken already')
+            self._size = self._places.size + worker
+            self._once = job
+
+    @property
+    def most(self) -> int:
+        """Places that it may have, if no other job needs room; at least 1."""
+        return max((self._places.room - self._once) // self._size, 1)
 
     def place(self) -> 'Place':
         """For one more worker; it has none yet."""
@@ -86,9 +114,12 @@ class Share:
                         not self.taken
                         and time.monotonic() - began >= _PATIENCE
                     )
-                    if starves or (places.free > 0 and places.next() is self):
-                        places.free -= 1
+                    fits = places.free >= self._next
+                    if starves or (fits and places.next() is self):
+                        places.free -= self._next
+                        places.coming -= self._next
                         self.taken += 1
+                        self.staying += 1
                         return True
                     places.changed.wait(_LOOK)
                     check()
@@ -104,29 +135,40 @@ class Share:
         """
         places = self._places
         with places.changed:
-            rest = places.free + places.leaving
             other = places.next()
-            wanted = (rest < 0 and self.taken > 1) or (
-                rest == 0
-                and other is not None
-                and other.taken + 1 < self.taken
+            wanted = (places.coming < 0 and self.staying > 1) or (
+                other is not None
+                and places.coming < other._next
+                and other.taken + 1 < self.staying
             )
-            places.leaving += wanted
+            if wanted:
+                places.coming += self._size
+                self.staying -= 1
             return wanted
 
     def leave(self, wanted: bool) -> None:
         """Give a place back; wanted: what is_wanted() has said."""
         places = self._places
         with places.changed:
-            places.leaving -= wanted
-            places.free += 1
             self.taken -= 1
+            # What the next one would take is what this one took.
+            places.free += self._next
+            places.coming += self._next
+            if wanted:
+                places.coming -= self._size
+            else:
+                self.staying -= 1
             places.changed.notify_all()
 
     def wake(self) -> None:
         """Let those that wait look whether it is over."""
         with self._places.changed:
             self._places.changed.notify_all()
+
+    @property
+    def _next(self) -> int:
+        """What one more place takes."""
+        return self._size + (0 if self.taken else self._once)
 
 
 class Place:

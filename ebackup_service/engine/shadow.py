@@ -26,6 +26,7 @@ class Whole:
     def __init__(self, source: production.Source) -> None:
         self.size = source.size
         self.waits = source.waits
+        self.memory = source.memory
         self._source = source
 
     def extents(self) -> Iterator[production.Extent]:

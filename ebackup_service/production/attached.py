@@ -38,6 +38,7 @@ class AttachedStorage:
     CREDENTIALS = None
     PLACE = frozenset[str]()
     REACHED_BY = frozenset[str]()
+    MEMORY = 0
     capabilities = base.Capabilities(
         allocated_extents=True, changed_extents=True
     )

@@ -20,6 +20,8 @@ from typing import NamedTuple
 from typing import Protocol
 from typing import TYPE_CHECKING
 
+from ebackup_service.production import memory as production_memory
+
 if TYPE_CHECKING:
     # The engine needs no options, and their library takes as long to import as
     # half of what it does need.
@@ -121,11 +123,13 @@ class Source(Protocol):
         lists what is allocated, UNCHANGED where it lists what changed
     waits: whether read() waits for the storage as a rule; it doesn't
         where the kernel, or expect(), has most of it read by then
+    memory: that the storage takes for it in this process
     """
 
     size: int
     gaps: ExtentKind
     waits: bool
+    memory: production_memory.Memory
 
     def extents(self) -> Iterator[Extent]:
         """Sorted by offset, not overlapping, inside the volume; streaming.
@@ -188,11 +192,13 @@ class Target(Protocol):
     truncated: a file that was emptied: everything reads as zeros already
     alignment: offsets and lengths that are multiples of it, from a buffer that
         starts at such an address, are written without a copy; all others too
+    memory: that the storage takes for it in this process
     """
 
     size: int
     truncated: bool
     alignment: int
+    memory: production_memory.Memory
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
         """Fill the whole buffer; for several threads at once."""
@@ -319,12 +325,15 @@ class ProductionStorage(Protocol):
     REACHED_BY: of the settings, those that say where the storage is. Without
         one of them each proxy's host says that, by a file, and another host
         may reach another storage
+    MEMORY: bytes that its sources and targets take in a job with one worker,
+        at most; not what another kind says, without which they can't be
     """
 
     SETTINGS: ClassVar[Mapping[str, Any] | None]
     CREDENTIALS: ClassVar[Mapping[str, Any] | None]
     PLACE: ClassVar[frozenset[str]]
     REACHED_BY: ClassVar[frozenset[str]]
+    MEMORY: ClassVar[int]
     capabilities: Capabilities
 
     @classmethod

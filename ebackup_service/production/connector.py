@@ -50,6 +50,8 @@ class ConnectorStorage:
     # Which volume it is Cinder says, for each connection.
     PLACE = frozenset[str]()
     REACHED_BY = frozenset[str]()
+    # Of an image in Ceph kind rbd says it: both need the same modules.
+    MEMORY = 0
     CREDENTIALS: Mapping[str, Any] = {
         'type': 'object',
         'additionalProperties': False,

@@ -14,6 +14,7 @@ from ebackup_service.production import attached
 from ebackup_service.production import base
 from ebackup_service.production import errors
 from ebackup_service.production import rbd_calls
+from ebackup_service.production import rbd_io
 from ebackup_service.production import rbd_reads
 from ebackup_service.production import rbd_size
 from ebackup_service.production import rbd_writes
@@ -31,6 +32,7 @@ class ImageVolume:
     waits = True
     truncated = False
     alignment = 512
+    memory = rbd_io.TARGET
 
     def __init__(
         self, image: Any, name: str, size: int, calls: rbd_calls.Calls

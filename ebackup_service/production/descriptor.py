@@ -15,6 +15,7 @@ import os
 from ebackup_service.production import base
 from ebackup_service.production import errors
 from ebackup_service.production import hold as driver_hold
+from ebackup_service.production import memory
 from ebackup_service.production import punch
 
 _ZEROS = 1 << 20  # bytes zeroed at a time where nothing can punch a hole
@@ -34,6 +35,7 @@ class DescriptorSource:
     """
 
     gaps = base.ExtentKind.HOLE
+    memory = memory.NOTHING
 
     def __init__(
         self,
@@ -93,6 +95,8 @@ class DescriptorTarget:
     :param hold: looked at before each piece that is read, and each call that
         writes
     """
+
+    memory = memory.NOTHING
 
     def __init__(
         self,

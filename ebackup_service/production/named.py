@@ -20,6 +20,7 @@ class NamedSource:
     ) -> None:
         self.size = source.size
         self.waits = source.waits
+        self.memory = source.memory
         self._source = source
         self._changes = list(changes)
 

@@ -63,6 +63,7 @@ class NbdStorage:
     }
     PLACE = frozenset(('uri', 'bitmap', 'qmp_socket', 'qmp_file'))
     REACHED_BY = frozenset(('uri',))
+    MEMORY = 0
     CREDENTIALS: Mapping[str, Any] = {
         'type': 'object',
         'properties': {

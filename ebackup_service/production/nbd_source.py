@@ -15,6 +15,7 @@ from oslo_log import log
 
 from ebackup_service.production import base
 from ebackup_service.production import errors
+from ebackup_service.production import memory
 from ebackup_service.production import nbd_connection
 from ebackup_service.production import nbd_extents
 from ebackup_service.production import nbd_pool
@@ -52,6 +53,7 @@ class NbdSource:
     ) -> None:
         self.size = size
         self.waits = True
+        self.memory = memory.NOTHING
         self.gaps = (
             base.ExtentKind.HOLE
             if contexts.dirty is None

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import threading
 
 from ebackup_service.production import errors
+from ebackup_service.production import memory
 from ebackup_service.production import nbd_connection
 from ebackup_service.production import nbd_pool
 from ebackup_service.production import nbd_source
@@ -24,6 +25,8 @@ class NbdTarget:
     is held by who writes a part of a block, since it writes the rest of the
     block as well.
     """
+
+    memory = memory.NOTHING
 
     def __init__(
         self,

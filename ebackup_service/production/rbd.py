@@ -17,6 +17,7 @@ from ebackup_service.production import base
 from ebackup_service.production import errors
 from ebackup_service.production import rbd_calls
 from ebackup_service.production import rbd_cluster
+from ebackup_service.production import rbd_io
 from ebackup_service.production import rbd_library
 from ebackup_service.production import rbd_lun
 
@@ -90,6 +91,12 @@ class RbdStorage:
     PLACE = frozenset(('cluster', 'pool', 'namespace'))
     # Without them /etc/ceph/CLUSTER.conf says it.
     REACHED_BY = frozenset(('mon_host',))
+    # A target is read, or what changed of it is listed.
+    MEMORY = max(
+        sum(rbd_io.SOURCE),
+        sum(rbd_io.TARGET),
+        rbd_io.SOURCE.job + rbd_io.TARGET.job,
+    )
     CREDENTIALS: Mapping[str, Any] = {
         'type': 'object',
         'additionalProperties': False,

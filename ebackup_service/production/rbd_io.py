@@ -10,10 +10,14 @@ import functools
 
 from ebackup_service.production import base
 from ebackup_service.production import errors
+from ebackup_service.production import memory
 from ebackup_service.production import rbd_cluster
 from ebackup_service.production import rbd_extents
 from ebackup_service.production import rbd_reads
 from ebackup_service.production import rbd_writes
+
+SOURCE = memory.Memory(rbd_extents.TAKEN, rbd_reads.TAKEN)
+TARGET = memory.Memory(rbd_writes.MOST, rbd_reads.TAKEN)
 
 
 class RbdSource:
@@ -42,6 +46,7 @@ class RbdSource:
         self.size = size
         self.gaps = lister.gaps
         self.waits = True
+        self.memory = SOURCE
         self._cluster = cluster
         self._image = image
         self._name = name
@@ -127,6 +132,7 @@ class RbdTarget:
     """See base.Target; its image's lock is ours."""
 
     alignment = 512
+    memory = TARGET
 
     def __init__(
         self,

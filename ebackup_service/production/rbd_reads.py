@@ -16,6 +16,10 @@ from ebackup_service.production import rbd_cluster
 # Bytes of one request: an object has that many, unless an image was made with
 # others. With requests of 1 MiB librbd and OSDs take an eighth more.
 _PIECE = 4 << 20
+# Bytes that each thread takes that reads: what it deals with, what it expects,
+# both once more where librbd receives them, and what the allocator keeps of
+# that (measured with one to eight threads).
+TAKEN = 28 << 20
 
 # LIBRADOS_OP_FLAG_FADVISE_SEQUENTIAL and …_NOCACHE, as of "rbd export": OSDs
 # keep in memory what others read again, and not what a backup reads once.

@@ -15,7 +15,7 @@ from ebackup_service.production import rbd_calls
 from ebackup_service.production import rbd_cluster
 
 # Bytes that may be under way when write() returns.
-_MOST = 16 << 20
+MOST = 16 << 20
 # Bytes of one request to write. With those of a whole object the OSD needs
 # more time.
 _PIECE = 1 << 20
@@ -66,7 +66,7 @@ class Writes:
         with self._lock:
             self._begun.append(_Begun(offset, length, calls))
             self._bytes += length
-        self._wait(_MOST)
+        self._wait(MOST)
 
     def zero(self, offset: int, length: int) -> None:
         """By "write zeroes": a discard may leave, or uncover, other bytes.

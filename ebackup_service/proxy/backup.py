@@ -116,7 +116,8 @@ def _store(
     with volumes.opened(task, base) as opened:
         size = opened.source.size
         task.progress = job_progress.Progress(size)
-        workers = memory.workers(task.conf, opened.source.waits)
+        task.share.need(*opened.source.memory)
+        workers = memory.workers(task.conf, task.share, opened.source.waits)
         result = engine.run_backup(
             opened.source,
             repo,

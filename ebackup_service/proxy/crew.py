@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The jobs that run at this proxy."""
 
+from collections.abc import Iterable
 import threading
 import time
 
@@ -30,15 +31,20 @@ class Crew:
     ``_jobs`` and ``_stopping``.
 
     :ivar max_jobs: that may run at a time and move data
+
+    :param kinds: of the storages that volumes may be on
     """
 
     def __init__(
-        self, conf: cfg.ConfigOpts, server: clients.ServerClient
+        self,
+        conf: cfg.ConfigOpts,
+        server: clients.ServerClient,
+        kinds: Iterable[str],
     ) -> None:
         self._conf = conf
         self._server = server
         self._limiter = throttle.Limiter(conf.proxy.max_bytes_per_second)
-        plan = memory.plan(conf)
+        plan = memory.plan(conf, kinds)
         self.max_jobs = plan.jobs
         if plan.jobs < conf.proxy.max_jobs:
             LOG.warning(
@@ -47,7 +53,13 @@ class Crew:
                 plan.jobs,
                 conf.proxy.max_jobs,
             )
-        self._places = places.Places(plan.places)
+        if plan.needed > conf.proxy.memory:
+            LOG.warning(
+                '[proxy]memory does not suffice for one job on any storage '
+                'that this host reaches, which takes %s bytes',
+                plan.needed,
+            )
+        self._places = places.Places(plan.room, memory.WORKER)
         self._lock = threading.Lock()
         self._jobs: dict[str, jobs.RunningJob] = {}
         self._stopping = False

@@ -69,6 +69,7 @@ def _write(
         _known(task, repo, storage, lun) as known,
     ):
         task.progress = job_progress.Progress(image.size)
+        _count_memory(task, target, volume.is_new, known)
         lost = restore_lost.Lost()
         statistics = engine.run_restore(
             repo,
@@ -83,6 +84,21 @@ def _write(
             known,
         )
     return statistics, lost
+
+
+def _count_memory(
+    task: proxy_task.Task,
+    target: production.Target,
+    is_new: bool,
+    known: engine.Known | None,
+) -> None:
+    """Let the job's places take what its storage takes."""
+    job, worker = target.memory
+    if known is not None:
+        job += known.source.memory.job
+    if is_new or known is not None:
+        worker = 0  # nothing is read
+    task.share.need(job, worker)
 
 
 @contextlib.contextmanager

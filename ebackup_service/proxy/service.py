@@ -38,15 +38,15 @@ class ProxyService:
     ) -> None:
         self._conf = conf
         self._server = clients.ServerClient(transport)
-        self._crew = proxy_crew.Crew(conf, self._server)
+        # What is installed later counts after a restart.
+        self._production = registry.usable()
+        self._crew = proxy_crew.Crew(conf, self._server, self._production)
         self._listener = listeners.listen(
             transport,
             topics.PROXY,
             conf.proxy.host,
             endpoint.ProxyEndpoint(self._crew),
         )
-        # What is installed later counts after a restart.
-        self._production = registry.usable()
         # By what Cinder knows this host; volumes are not attached before.
         self._connector: dict[str, Any] | None = None
         self._stopped = threading.Event()

@@ -67,7 +67,7 @@ class Task:
 
     @property
     def workers(self) -> int:
-        return memory.workers(self.conf)
+        return memory.workers(self.conf, self.share)
 
     @property
     def image(self) -> messages.ImageSpec:

@@ -32,6 +32,7 @@ class PlayedStorage:
     }
     PLACE = frozenset(('pool',))
     REACHED_BY = frozenset()
+    MEMORY = 0
     CREDENTIALS = {
         'type': 'object',
         'properties': {'key': {'type': 'string', 'minLength': 4}},

@@ -5,6 +5,7 @@ import threading
 import time
 
 import fixtures
+from testtools import content as details
 
 from ebackup_service.engine import control
 from ebackup_service.engine import crew
@@ -20,8 +21,13 @@ LEAF = volumes.LEAF
 class Job:
     """Workers whose tasks are short, or last until they are let go on."""
 
-    def __init__(self, share, workers, tasks, held):
+    def __init__(
+        self, share, workers, tasks, held, need=(0, 0), at_task=lambda: None
+    ):
         self.share = share
+        self.need = need
+        share.need(*need)
+        self.at_task = at_task
         self.control = control.Control()
         self.crew = crew.Crew(self.control)
         self.tasks = crew.Shared(range(tasks))
@@ -60,6 +66,7 @@ class Job:
         for task in place.work(self.tasks, self.crew.check, self._give_back):
             self.crew.check()
             self.goes_on.wait()
+            self.at_task()
             self.done.append(task)
             time.sleep(0.001)
 
@@ -67,13 +74,15 @@ class Job:
         self.given_back += 1
 
 
-class PlacesTest(base.BaseTestCase):
+class PlacesTestCase(base.BaseTestCase):
+    ROOM, SIZE = 4, 1
+
     def setUp(self):
         super().setUp()
-        self.places = places.Places(4)
+        self.places = places.Places(self.ROOM, self.SIZE)
 
-    def job(self, workers=4, tasks=sys.maxsize, held=False):
-        job = Job(self.places.share(), workers, tasks, held)
+    def job(self, workers=4, tasks=sys.maxsize, held=False, **more):
+        job = Job(self.places.share(), workers, tasks, held, **more)
         self.addCleanup(job.end)
         job.start()
         return job
@@ -87,8 +96,11 @@ class PlacesTest(base.BaseTestCase):
             )
             self.assertTrue(found, [job.share.taken for job, _ in wanted])
 
-    def test_no_place_is_no_number_of_places(self):
+
+class PlacesTest(PlacesTestCase):
+    def test_room_is_for_a_place_at_least(self):
         self.assertRaises(ValueError, places.Places, 0)
+        self.assertRaises(ValueError, places.Places, 9, 10)
 
     def test_one_job_has_all_that_it_wants(self):
         self.wait_for((self.job(), 4))
@@ -155,6 +167,110 @@ class PlacesTest(base.BaseTestCase):
         self.wait_for((job, 4))
         job.end()
         self.assertEqual(4, self.places.free)
+
+
+class NeedTest(PlacesTestCase):
+    """Jobs whose places take more than others."""
+
+    ROOM, SIZE = 100, 10
+
+    def test_most(self):
+        share = self.places.share()
+        self.assertEqual(10, share.most)
+        share.need(5, 15)
+        self.assertEqual(3, share.most)
+        share.need(0, 10)
+        self.assertEqual(5, share.most)
+        share.need(300, 0)
+        self.assertEqual(1, share.most)
+
+    def test_what_is_free(self):
+        self.wait_for((self.job(workers=2, need=(7, 3)), 2))
+        self.assertEqual(100 - 7 - 2 * 13, self.places.free)
+
+    def test_all_is_free_when_jobs_have_ended(self):
+        job = self.job(workers=3, need=(7, 3))
+        self.wait_for((job, 3))
+        job.end()
+        self.assertEqual((100, 100), (self.places.free, self.places.coming))
+
+    def test_need_is_told_before_there_is_a_place(self):
+        job = self.job(held=True)
+        self.wait_for((job, 4))
+        self.assertRaises(RuntimeError, job.share.need, 1, 1)
+
+    def test_several_make_room_for_one(self):
+        first = self.job(workers=10, held=True)
+        self.wait_for((first, 10))
+        second = self.job(workers=1, need=(15, 20))
+        first.goes_on.set()
+        self.wait_for((first, 5), (second, 1))
+        self.assertEqual(5, self.places.free)
+
+    def test_even_shares_are_of_workers(self):
+        """And not of memory: what is shared besides are processors."""
+        first = self.job(workers=9, need=(0, 10))
+        self.wait_for((first, 5))
+        second = self.job(workers=9)
+        self.wait_for((first, 3), (second, 3))
+
+    def test_job_that_has_one_keeps_it(self):
+        """Though more than one of its workers could go."""
+        self.useFixture(fixtures.MockPatchObject(places, '_PATIENCE', 0.1))
+        first = self.job(workers=2, need=(0, 40), held=True)
+        self.wait_for((first, 2))
+        second = self.job(workers=1, need=(60, 40), held=True)
+        self.wait_for((second, 1))
+        self.assertEqual(-110, self.places.free)
+        self.assertTrue(first.share.is_wanted())
+        self.assertFalse(first.share.is_wanted())
+
+    def test_any_jobs_that_fit_have_a_place_each_and_never_more_room(self):
+        for _ in range(8):
+            seed = random.randrange(2**32)
+            self.addDetail(f'seed {seed}', details.text_content(str(seed)))
+            self._try(random.Random(seed))
+
+    def _try(self, choice):
+        self.places = places.Places(100, 10)
+        needs, room = [], 100
+        while len(needs) < 5:
+            need = choice.choice([(0, 0), (choice.randrange(30), 0)])
+            need = (need[0], choice.choice([0, choice.randrange(40)]))
+            if 10 + sum(need) > room:
+                break
+            room -= 10 + sum(need)
+            needs.append(need)
+        least = []
+        jobs = [
+            self.job(
+                choice.randrange(1, 8),
+                need=need,
+                at_task=lambda: least.append(self.places.free),
+            )
+            for need in needs
+        ]
+        with self.places.changed:
+            self.assertTrue(
+                self.places.changed.wait_for(
+                    lambda: all(job.share.taken for job in jobs), 20
+                )
+            )
+        while jobs:
+            jobs.pop(choice.randrange(len(jobs))).end()
+            with self.places.changed:
+                taken = sum(
+                    one.share.taken * (10 + one.need[1])
+                    + (one.need[0] if one.share.taken else 0)
+                    for one in jobs
+                )
+                self.assertEqual(100 - taken, self.places.free)
+                self.assertTrue(all(job.share.taken for job in jobs))
+        self.assertLessEqual(0, min(least))
+        self.assertEqual(
+            (100, 100, []),
+            (self.places.free, self.places.coming, self.places.waiting),
+        )
 
 
 class SharedPlacesTest(volumes.EngineTestCase):

@@ -16,6 +16,7 @@ from ebackup_service.engine import control
 from ebackup_service.engine import progress
 from ebackup_service.engine import restore
 from ebackup_service.production import base as production
+from ebackup_service.production import memory
 from ebackup_service.repository import layout
 from ebackup_service.repository import repository
 from ebackup_service.repository import root
@@ -54,6 +55,7 @@ class MemorySource:
         self.size = len(content)
         self.gaps = gaps
         self.waits = False
+        self.memory = memory.NOTHING
         self._named = [(0, self.size, DATA)] if named is None else named
         self.reads = []
         self.expected = []

@@ -184,6 +184,10 @@ class ConformanceTests:
 
         self.assertEqual(content, found)
 
+    def most_memory(self) -> int:
+        """Of the kind that says what a job of this one takes."""
+        return self.storage.MEMORY
+
     def test_extents_are_sorted_and_inside_the_volume(self):
         self.fill(self.sparse())
 
@@ -200,6 +204,7 @@ class ConformanceTests:
         source = self.source()
 
         self.assertIsInstance(source.waits, bool)
+        self.assertLessEqual(sum(source.memory), self.most_memory())
         found = bytearray(self.SIZE)
         kinds = {source.gaps}
         for offset, length, kind in source.extents():
@@ -255,6 +260,7 @@ class ConformanceTests:
 
         self.assertEqual(self.SIZE, target.size)
         self.assertFalse(target.truncated)
+        self.assertLessEqual(sum(target.memory), self.most_memory())
         self.assertEqual(content, self.read(target, 0, self.SIZE))
         target.close()
         self.assertEqual(content, self.content())

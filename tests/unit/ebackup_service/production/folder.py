@@ -42,6 +42,7 @@ class FolderStorage:
     }
     PLACE = frozenset(('directory',))
     REACHED_BY = frozenset(('server',))
+    MEMORY = 0
     CREDENTIALS = {
         'type': 'object',
         'properties': {'key': {'type': 'string'}},

@@ -10,6 +10,7 @@ from os_brick.initiator import linuxrbd
 from ebackup_service.production import brick
 from ebackup_service.production import connector
 from ebackup_service.production import errors
+from ebackup_service.production import rbd
 from ebackup_service.production import records
 from tests import ceph
 from tests.unit.ebackup_service.production import conformance
@@ -26,6 +27,9 @@ class RbdConformanceTest(
 
     UNKNOWN = errors.SourceUnavailable
     OTHER_SIZES = (rbd_case.GIB + conformance.ConformanceTests.SIZE,)
+
+    def most_memory(self):
+        return rbd.RbdStorage.MEMORY
 
     def make_volume(self):
         # Where Ceph's modules are was not known when os-brick looked.

@@ -3,6 +3,7 @@ import io
 
 from ebackup_service.production import base as production
 from ebackup_service.production import errors
+from ebackup_service.production import memory
 from ebackup_service.production import named
 from tests import base
 
@@ -13,6 +14,7 @@ class PlayedSource:
     size = 100
     gaps = production.ExtentKind.HOLE
     waits = False
+    memory = memory.Memory(3, 5)
 
     def __init__(self):
         self.content = io.BytesIO(bytes(range(100)))
@@ -47,6 +49,7 @@ class NamedSourceTest(base.BaseTestCase):
         other = PlayedSource()
         source = named.NamedSource(other, [])
         self.assertEqual((100, False), (source.size, source.waits))
+        self.assertEqual((3, 5), source.memory)
         source.expect(7, 3)
         self.assertEqual([(7, 3)], other.expected)
         buffer = bytearray(3)

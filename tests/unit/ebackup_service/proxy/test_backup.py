@@ -5,6 +5,7 @@ import time
 from unittest import mock
 
 from ebackup_service.engine import control
+from ebackup_service.engine import places
 from ebackup_service.production import errors as production_errors
 from ebackup_service.proxy import backup
 from ebackup_service.proxy import errors
@@ -290,6 +291,7 @@ class TestResume(BackupTestCase):
 
     def test_what_workers_may_be_ahead_is_read_again_like_a_stage(self):
         """A leaf has 16 MiB, and is the least that a stage has."""
+        self.patch(places.Share, 'most', 4)
         size = 48 * MIB
         self.assertEqual([2], self.told(checkpoint_size=size, workers=1))
         self.assertEqual([1, 2], self.told(checkpoint_size=size, workers=2))

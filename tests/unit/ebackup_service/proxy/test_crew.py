@@ -19,7 +19,7 @@ class TestCrew(base.BaseTestCase):
         super().setUp()
         self.fixture = self.useFixture(proxy_fixture.Proxy())
         self.fixture.create_repository()
-        self.crew = proxy_crew.Crew(self.fixture.conf, self.fixture.server)
+        self.crew = proxy_crew.Crew(self.fixture.conf, self.fixture.server, [])
         self.addCleanup(self.crew.finish, 0)
 
     def spec(self, size=100):
@@ -33,7 +33,7 @@ class TestCrew(base.BaseTestCase):
     def endless(self):
         """A job that would take weeks, as soon as it has begun."""
         self.fixture.conf.set_override('max_bytes_per_second', 1, 'proxy')
-        self.crew = proxy_crew.Crew(self.fixture.conf, self.fixture.server)
+        self.crew = proxy_crew.Crew(self.fixture.conf, self.fixture.server, [])
         self.addCleanup(self.crew.finish, 0)
         spec = self.spec(8 * MIB)
         self.crew.start(spec)
@@ -46,6 +46,13 @@ class TestCrew(base.BaseTestCase):
         catalog_fixture.wait_for(lambda: spec.id not in self.crew.ids(), 'end')
         found = self.fixture.job(spec.id)
         return found.state, found.error and found.error['kind']
+
+    def test_fewer_jobs_where_volumes_may_be_in_ceph(self):
+        self.assertEqual(4, self.crew.max_jobs)
+        crew = proxy_crew.Crew(
+            *(self.fixture.conf, self.fixture.server, ['attached', 'rbd'])
+        )
+        self.assertEqual(2, crew.max_jobs)
 
     def test_job_runs_and_is_forgotten(self):
         spec = self.spec()
@@ -118,7 +125,7 @@ class TestHang(base.BaseTestCase):
         )
         self.fixture.url = f'file://{faulty.path}/repository'
         self.fixture.create_repository()
-        self.crew = proxy_crew.Crew(self.fixture.conf, self.fixture.server)
+        self.crew = proxy_crew.Crew(self.fixture.conf, self.fixture.server, [])
         self.addCleanup(self.crew.finish, 0)
         path = self.fixture.write_volume(os.urandom(MIB))
         _, self.job = self.fixture.reserve(size=MIB)

@@ -21,7 +21,7 @@ class TestProxyEndpoint(base.BaseTestCase):
             proxy_fixture.Proxy({'proxy': {'max_bytes_per_second': 1}})
         )
         self.fixture.create_repository()
-        self.crew = proxy_crew.Crew(self.fixture.conf, self.fixture.server)
+        self.crew = proxy_crew.Crew(self.fixture.conf, self.fixture.server, [])
         self.addCleanup(self.crew.finish, 0)
         self.endpoint = endpoint.ProxyEndpoint(self.crew)
         self.fixture.bus.listen(topics.PROXY, 'here', self.endpoint)

@@ -2,8 +2,12 @@
 """Restores to a volume whose storage still has its anchor."""
 
 import os
+from unittest import mock
 
+from ebackup_service.engine import places
 from ebackup_service.production import base as production
+from ebackup_service.production import descriptor
+from ebackup_service.production import memory
 from ebackup_service.server import errors
 from ebackup_service.server import images
 from ebackup_service.server import storages
@@ -33,6 +37,30 @@ class TestInPlace(volumes_case.VolumesTestCase):
         # chunks 1 and 3; 30 was a hole
         self.assertEqual(2 * CHUNK, result['bytes_written'])
         self.assertEqual(CHUNK, result['bytes_zeroed'])
+
+    def needs(self, work):
+        """What the job's places need for the storage, job and worker."""
+        self.patch(folder.FolderSource, 'memory', memory.Memory(1, 2))
+        self.patch(descriptor.DescriptorTarget, 'memory', memory.Memory(4, 8))
+        with mock.patch.object(places.Share, 'need') as need:
+            work()
+        need.assert_called_once()
+        return need.call_args.args
+
+    def test_memory_of_a_backup(self):
+        self.assertEqual((1, 2), self.needs(self.back_up))
+
+    def test_memory_of_a_restore_that_lists_what_changed(self):
+        self.assertEqual((5, 0), self.needs(lambda: self.put_back(self.first)))
+
+    def test_memory_of_a_restore_that_reads(self):
+        lun = self.lun()
+        for number, name in lun.snapshots().items():
+            lun.drop_snapshot(production.Snapshot(number, name))
+        self.assertEqual((4, 8), self.needs(lambda: self.put_back(self.first)))
+
+    def test_memory_of_a_restore_that_only_writes(self):
+        self.assertEqual((4, 0), self.needs(lambda: self.restored(self.first)))
 
     def test_chain_goes_on(self):
         self.put_back(self.first)
