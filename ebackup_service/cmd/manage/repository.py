@@ -10,6 +10,7 @@ from ebackup_service.api.views import repository as views
 from ebackup_service.cmd.manage import command
 from ebackup_service.cmd.manage import records
 from ebackup_service.cmd.manage import waiting
+from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server import records as exporting
 from ebackup_service.server import repositories
 from ebackup_service.server import takeover
@@ -122,22 +123,28 @@ def list_repositories(
 def create(context: command.Context, asked: argparse.Namespace) -> int:
     wanted = {'name': asked.name, 'url': asked.url}
     validation.check(wanted, schemas.REPOSITORY, 'repository')
-    repository, job = repositories.create(
-        context.catalog, asked.name, asked.url
-    )
-    return waiting.answer(
-        context, asked, job, repository=views.show(repository)
-    )
+    _, job = repositories.create(context.catalog, asked.name, asked.url)
+    return _answer(context, asked, job)
 
 
 def take_over(context: command.Context, asked: argparse.Namespace) -> int:
     wanted = {'name': asked.name, 'url': asked.url, 'id': asked.id}
     validation.check(wanted, schemas.TAKEOVER, 'repository')
-    repository, job = takeover.begin(
-        context.catalog, asked.name, asked.url, asked.id
-    )
+    _, job = takeover.begin(context.catalog, asked.name, asked.url, asked.id)
+    return _answer(context, asked, job)
+
+
+def _answer(
+    context: command.Context, asked: argparse.Namespace, job: job_rows.Job
+) -> int:
+    """With the repository as the job leaves it."""
     return waiting.answer(
-        context, asked, job, repository=views.show(repository)
+        context,
+        asked,
+        job,
+        repository=lambda: views.show(
+            repositories.show(context.catalog, asked.name)
+        ),
     )
 
 

@@ -2,6 +2,7 @@
 """Waits for jobs that commands have started."""
 
 import argparse
+from collections.abc import Callable
 import time
 from typing import Any
 
@@ -19,15 +20,19 @@ def answer(
     context: command.Context,
     asked: argparse.Namespace,
     job: job_rows.Job,
-    **objects: dict[str, Any] | None,
+    **objects: Callable[[], dict[str, Any]],
 ) -> int:
-    """Print the job, after its end if that was asked for; the exit code."""
+    """Print the job, after its end if that was asked for; the exit code.
+
+    :param objects: what else to print, asked for when the wait is over
+    """
+    if asked.wait:
+        context.out.note(f'Waiting for {job.kind} job {job.id} ...')
+        job = _wait(context, job, asked.timeout)
+    shown = {name: view() for name, view in objects.items()}
+    context.out.one(**shown, job=views.show(job))
     if not asked.wait:
-        context.out.one(**objects, job=views.show(job))
         return 0
-    context.out.note(f'Waiting for {job.kind} job {job.id} ...')
-    job = _wait(context, job, asked.timeout)
-    context.out.one(**objects, job=views.show(job))
     if not job.finished:
         return TIMED_OUT
     result = job.result or {}

@@ -3,19 +3,23 @@ import json
 import threading
 
 from ebackup_service.cmd.manage import waiting
+from ebackup_service.rpc import messages
 from ebackup_service.server.catalog import job as job_rows
+from ebackup_service.server import outcomes
 from ebackup_service.server import repositories
 from tests.unit.ebackup_service.cmd.manage import base
 
+ID = '11111111-2222-4333-8444-555555555555'
 
-class WaitTest(base.ManageTestCase):
+
+class WaitingTestCase(base.ManageTestCase):
     def setUp(self):
         super().setUp()
         self.make_repository()
         self.patch(waiting, 'POLL', 0.01)
 
-    def _end_when_waited_for(self, state, **values):
-        """Let the job end in another thread, once the command polls it."""
+    def once_polled(self, act):
+        """Do something in another thread, once the command polls its job."""
         polled = threading.Event()
         show = waiting.jobs.show
 
@@ -24,14 +28,19 @@ class WaitTest(base.ManageTestCase):
             polled.set()
             return job
 
-        def end():
+        def wait():
             polled.wait(30)
-            self.end_jobs(state, **values)
+            act()
 
         self.patch(waiting.jobs, 'show', seen)
-        thread = threading.Thread(target=end)
+        thread = threading.Thread(target=wait)
         thread.start()
         self.addCleanup(thread.join)
+
+
+class WaitTest(WaitingTestCase):
+    def _end_when_waited_for(self, state, **values):
+        self.once_polled(lambda: self.end_jobs(state, **values))
 
     def _check(self, code, *words):
         return self.ask(
@@ -78,3 +87,49 @@ class WaitTest(base.ManageTestCase):
         _code, out, err = self.run_command(*words, '--json')
         self.assertEqual('', err)
         self.assertEqual(job_rows.GC, json.loads(out)['job']['kind'])
+
+
+class RepositoryTest(WaitingTestCase):
+    """The repository is shown as the job has left it."""
+
+    def _end_when_waited_for(self, outcome):
+        self.once_polled(lambda: self._end(outcome))
+
+    def _end(self, outcome):
+        """As the server does when a proxy reports it."""
+        with self.catalog.writer() as session:
+            (job,) = job_rows.unfinished(session)
+            job_rows.update(
+                session,
+                job.id,
+                job_rows.UNFINISHED,
+                state=job_rows.RUNNING,
+                begun=True,
+            )
+        outcomes.finish(self.catalog, self.conf, job.id, job.token, outcome)
+
+    def _wait(self, code, *words):
+        return self.ask('repository', *words, '--wait', code=code)
+
+    def test_create(self):
+        self._end_when_waited_for(messages.Outcome('succeeded', result={}))
+        answer = self._wait(0, 'create', 'a', 'file:///srv/a')
+        self.assertEqual('succeeded', answer['job']['state'])
+        self.assertEqual('available', answer['repository']['state'])
+
+    def test_create_that_failed(self):
+        error = messages.JobError('x', 'Disk full.')
+        self._end_when_waited_for(messages.Outcome('failed', error=error))
+        answer = self._wait(4, 'create', 'a', 'file:///srv/a')
+        self.assertEqual('error', answer['repository']['state'])
+        self.assertEqual(
+            'Disk full.', answer['repository']['error']['message']
+        )
+
+    def test_takeover_that_failed(self):
+        error = messages.JobError('x', 'Disk full.')
+        self._end_when_waited_for(messages.Outcome('failed', error=error))
+        answer = self._wait(4, 'takeover', 'a', 'file:///srv/a', ID)
+        self.assertEqual(
+            'Disk full.', answer['repository']['error']['message']
+        )
