@@ -53,7 +53,15 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
         catalog = _Catalog(task)
         known = catalog.known()
         left = left_out.LeftOut(repo.storage)
-        records, read = _read(task, repo, known, left)
+        chosen = _chosen(task, repo, known)
+        data, pages = chosen.sizes(left, task.control.check)
+        reading = _Reading(data + pages)
+        task.progress = reading
+        records = repository_damage.DamagedRecords()
+        # What is known to be damaged may be in packs that nobody lists.
+        if data or known:
+            records = _read(task, repo, chosen, left, reading.progress)
+        read = reading.progress.total()['bytes_read']
         repaired = _repair(task, repo, records)
         # Before the check, which tells what could not be listed.
         usage = repo.usage(left)
@@ -65,6 +73,7 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
             catalog.bases,
             catalog.missed,
             left,
+            reading.page,
         )
         result = dataclasses.asdict(report)
         result['problems'] = report.problems[:_MOST_PROBLEMS]
@@ -96,31 +105,33 @@ def _all(
     }
 
 
-def _read(
+def _chosen(
     task: proxy_task.Task,
     repo: repository.Repository,
     known: checker.Damage,
-    left: left_out.LeftOut,
-) -> tuple[repository_damage.DamagedRecords, int]:
-    """Read the sample; damaged records, and bytes that were read."""
-    check = task.control.check
+) -> sample.Sample:
     spec = task.spec.sample
     begin, end = (0, 0) if spec is None else (spec.begin, spec.end)
-    chosen = sample.Sample(begin, end, suspects.packs(repo, known, check))
-    if spec is None and not known:
-        return repository_damage.DamagedRecords(), 0
-    total = sum(size for _, size in chosen.packs(left, check))
-    progress = job_progress.Progress(total)
-    task.progress = _Reading(progress)
-    records = verify.run_verify(
+    also = suspects.packs(repo, known, task.control.check)
+    return sample.Sample(begin, end, also)
+
+
+def _read(
+    task: proxy_task.Task,
+    repo: repository.Repository,
+    chosen: sample.Sample,
+    left: left_out.LeftOut,
+    progress: job_progress.Progress,
+) -> repository_damage.DamagedRecords:
+    """Read the sample."""
+    return verify.run_verify(
         repo,
-        chosen.packs(left, check),
+        chosen.packs(left, task.control.check),
         task.workers,
         task.control,
         progress,
         task.share,
     )
-    return records, progress.total()['bytes_read']
 
 
 def _repair(
@@ -152,13 +163,21 @@ def _repair(
 
 
 class _Reading:
-    """The progress of a job that has more to do when all is read."""
+    """The progress of a check: bytes of chosen data packs, then of pages.
 
-    def __init__(self, progress: job_progress.Progress) -> None:
-        self._progress = progress
+    Not all of a page pack may be needed, so the end may come early; and there
+    is more to do when all is read.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.progress = job_progress.Progress(size)
+        self._pages = self.progress.worker()
+
+    def page(self, size: int) -> None:
+        self._pages.done = self._pages.bytes_read = size
 
     def snapshot(self) -> dict[str, Any]:
-        found = self._progress.snapshot()
+        found = self.progress.snapshot()
         return {**found, 'percent': min(found['percent'], 99)}
 
 

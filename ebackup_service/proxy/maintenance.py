@@ -82,6 +82,7 @@ class _Compaction:
     def __init__(self, task: proxy_task.Task) -> None:
         self._control = task.control
         self._read = 0
+        self._share = 0.0
         percent = task.conf.proxy.compaction_percent
         self.limits = None
         if percent:
@@ -91,7 +92,14 @@ class _Compaction:
 
     def snapshot(self) -> dict[str, Any]:
         """See task.Progress."""
-        return {'bytes_read': self._read}
+        return {
+            'percent': min(int(100 * self._share), 99),
+            'bytes_read': self._read,
+        }
+
+    def tell(self, share: float) -> None:
+        """What was counted may turn out to have to be counted again."""
+        self._share = max(self._share, share)
 
     def _pace(self, count: int) -> None:
         self._control.throttle(count)
@@ -111,6 +119,7 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
             lambda: repositories.check_owner(repo, task.spec.repository),
             task.spec.whole,
             compacting.limits,
+            compacting.tell,
         )
         for problem in result.compaction_problems:
             LOG.warning(

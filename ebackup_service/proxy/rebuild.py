@@ -7,6 +7,7 @@ catalog knows by then is only compared.
 
 from collections.abc import Callable
 import json
+import time
 from typing import Any, TypeVar
 
 from oslo_log import log
@@ -52,12 +53,23 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
 class _Share:
     """How far a job is that counts images."""
 
-    def __init__(self, total: int) -> None:
+    def __init__(
+        self, total: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.total = total
         self.done = 0
+        self._clock = clock
+        self._started = clock()
 
     def snapshot(self) -> dict[str, Any]:
-        return {'percent': 100 * self.done // max(self.total, 1)}
+        done = self.done
+        spent = self._clock() - self._started
+        return {
+            'percent': 100 * done // max(self.total, 1),
+            'remaining': (
+                int(spent * (self.total - done) / done) if done else None
+            ),
+        }
 
 
 class _Survey:

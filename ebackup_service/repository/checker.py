@@ -79,6 +79,7 @@ def check(
     bases: Callable[[], Trees] = dict,
     missed: Callable[[list[str]], Trees] = lambda image_ids: {},
     left: left_out.LeftOut | None = None,
+    read: Callable[[int], None] = lambda size: None,
 ) -> CheckReport:
     """Check a repository; damage is reported, not raised.
 
@@ -93,6 +94,7 @@ def check(
     :param missed: the images that are available by the catalog, but for those
         that were found
     :param left: what couldn't be listed until now
+    :param read: told for each page how many bytes of pages have been read
     :raises RepositoryError: the storage's
     """
     repo.config.require_check()
@@ -100,7 +102,7 @@ def check(
     if left is None:
         left = left_out.LeftOut(repo.storage)
     _documents(repo, report, check, left)
-    run = _Check(repo, report, records, check, left)
+    run = _Check(repo, report, records, check, left, read)
     # Asked before images are listed: what isn't running any more is there.
     while found := run.images(bases()):
         tell(found)
@@ -148,12 +150,14 @@ class _Check:
         records: damage.DamagedRecords,
         check: Callable[[], None],
         left: left_out.LeftOut,
+        read: Callable[[int], None],
     ) -> None:
         self._repo = repo
         self._report = report
         self._records = records
         self._check = check
         self._left = left
+        self._read = read
         self._walker = walk.Walker(repo, self._page_damaged, copies=True)
         self._tables = tables.PackTables(repo, self._tell)
         self._touched = touched.TouchedImages(records)
@@ -270,6 +274,7 @@ class _Check:
             self._tables.get(self._new.root.pack)
         for visited in self._walker.pages(self._new, self._old):
             self._check()
+            self._read(self._walker.bytes_read)
             self._report.pages += 1
             if visited.level == 0:
                 self._leaf(visited)

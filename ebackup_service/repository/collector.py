@@ -69,6 +69,7 @@ def collect(
     check_owner: Check = _owned,
     whole: bool = False,
     limits: compaction.Limits | None = None,
+    tell: Callable[[float], None] = lambda share: None,
 ) -> CollectResult:
     """Remove dead images, and packs and temporary files that nobody needs.
 
@@ -84,6 +85,7 @@ def collect(
         is known from the last collection; and remove old tombstones
     :param limits: of compaction, which goes with ``whole``; None: there is
         none
+    :param tell: called with the share that is done, which may become less
     :raises ForeignOwner: see check_owner; or another service was noticed
     :raises CatalogOutdated: an image counts of which the catalog never took a
         commit, and that has failed there
@@ -93,9 +95,12 @@ def collect(
         reach
     :raises RepositoryError: the storage's
     """
-    collection = Collection(repo, live, check, check_owner, whole, limits)
+    collection = Collection(
+        repo, live, check, check_owner, whole, limits, tell
+    )
     for step in collection.steps():
         step()
+        collection.next()
     return collection.result
 
 
@@ -110,6 +115,7 @@ class Collection:
         check_owner: Check,
         whole: bool,
         limits: compaction.Limits | None = None,
+        tell: Callable[[float], None] = lambda share: None,
     ) -> None:
         repo.config.require_write()
         repo.config.require_check()
@@ -126,6 +132,8 @@ class Collection:
             if whole and limits is not None
             else None
         )
+        self._tell = tell
+        self._steps_done = 0
         self._began = time.monotonic()
         self._accounts = accounts.Accounts(self._left)
         self._counted: list[account.Account] = []
@@ -160,6 +168,16 @@ class Collection:
             self._remove_tombstones,
         )
 
+    def next(self) -> None:
+        """Count a step as done; all count the same, whatever they take."""
+        self._steps_done += 1
+        self._advance(0, 1)
+
+    def _advance(self, done: int, total: int) -> None:
+        """See survey.Advance; of a step."""
+        share = min(done / max(total, 1), 1.0)
+        self._tell((self._steps_done + share) / len(self.steps()))
+
     def _read_accounts(self) -> None:
         self._accounts = accounts.Accounts.load(
             self._storage, self._check, self._left
@@ -183,7 +201,10 @@ class Collection:
             for _ in left_out.whole(self._storage, layout.TOMBSTONES):
                 self._check()
         self._found = survey.survey(
-            self._storage, self._check, remembered=remembered
+            self._storage,
+            self._check,
+            remembered=remembered,
+            advance=self._advance,
         )
 
     def _ask(self) -> None:
@@ -219,6 +240,7 @@ class Collection:
             liveness.owners(self._answer, latest),
             lost.append,
             self._compaction.visit if self._compaction else marking.unseen,
+            self._advance,
         )
         self._note(
             accounts_wrong=self._accounts.wrong, lost_images=tuple(lost)
@@ -242,8 +264,9 @@ class Collection:
     def _remove_images(self) -> None:
         self._check_owner()
         removed = 0
-        for image in self._doubtful:
+        for number, image in enumerate(self._doubtful):
             self._check()
+            self._advance(number, len(self._doubtful))
             removed += liveness.remove(self._repo, image, self._answer)
         self._note(images_removed=removed)
 
@@ -264,11 +287,13 @@ class Collection:
         # there is more than one object, since one was interrupted.
         compacted = pack_set.PackSet()
         several = pack_set.PackSet()
+        total = sum(1 for _ in self._packs)
         for info, address in self._listed():
             if address in self._packs:
                 if self._left.delete(info.key):
                     removed += 1
                     size += info.size
+                self._advance(removed, total)
             elif address in compacted:
                 several.add(address)
             elif not info.key.startswith(layout.PACKS):
@@ -282,7 +307,7 @@ class Collection:
             return
         # What is left out is as good as deleted.
         self._check_owner()
-        for address in self._compaction.run(*self._sources):
+        for address in self._compaction.run(*self._sources, self._advance):
             self._settle(address)
         self._note(
             bytes_compacted=max(

@@ -29,6 +29,7 @@ from ebackup_service.repository import pack_set
 from ebackup_service.repository import pack_table
 from ebackup_service.repository import page
 from ebackup_service.repository import reader
+from ebackup_service.repository import survey
 from ebackup_service.repository import tree
 from ebackup_service.repository import unreadable
 from ebackup_service.repository import walk
@@ -88,6 +89,7 @@ class Compaction:
         self._check = check
         self._left = left
         self._live = live_bytes.LiveBytes()
+        self._choice = 0  # packs
 
     def visit(self, visited: page.Page, since: int) -> None:
         """Estimate; see LiveBytes.add. Every page of every chain."""
@@ -99,6 +101,7 @@ class Compaction:
         candidates: pack_set.PackSet,
         accounts: Sequence[account.Account],
         pins: Sequence[marking.Pin],
+        advance: survey.Advance = survey.unwatched,
     ) -> Iterator[location.PackAddress]:
         """Write what is needed of packs that are worth it.
 
@@ -108,10 +111,12 @@ class Compaction:
             but for those of running sessions
         :param accounts: of all chains, with all trees that are needed
         :param pins: other trees that are needed
+        :param advance: counts packs
         :returns: packs of which it has been written, one by one
         :raises RepositoryError: the storage's
         """
         records = reader.RecordReader(self._repo)
+        done = 0
         for needed in self._chosen(candidates, accounts):
             try:
                 self._find(needed, accounts, pins)
@@ -122,6 +127,8 @@ class Compaction:
                 return
             for address in needed.packs():
                 self._check()
+                advance(done, self._choice)
+                done += 1
                 try:
                     if self._compact(address, needed.of(address), records):
                         yield address
@@ -151,6 +158,7 @@ class Compaction:
             if copied > self._limits.copied:
                 break
             chosen.setdefault(chains[address.session], []).append(address)
+        self._choice = sum(map(len, chosen.values()))
         for addresses in chosen.values():
             needed = needed_records.NeededRecords()
             for address in addresses:

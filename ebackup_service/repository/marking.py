@@ -56,6 +56,7 @@ def mark(
     owners: Mapping[Pin, Owner] = _NO_OWNERS,
     lost: Callable[[str], None] = lambda image_id: None,
     visit: Visit = unseen,
+    advance: survey.Advance = survey.unwatched,
 ) -> list[account.Account]:
     """Take packs that images and pins reach out of the candidates.
 
@@ -70,6 +71,7 @@ def mark(
         missing page is not looked for: nobody can find it
     :param lost: called with the id of each such image
     :param visit: called for each page of a chain that is counted anew
+    :param advance: counts chains
     :returns: the accounts that are new
     :raises Corrupt: a page can't be read
     :raises RepositoryError: the storage's
@@ -87,12 +89,14 @@ def mark(
             if counts is not None:
                 found[chain] = counts
                 needed.update(counts)
+                advance(len(found), len(chains))
         candidates.subtract(needed)
     for chain in _doubtful(candidates, known, found):
         del found[chain]
     for chain in chains.keys() - found.keys():
         found[chain] = count(repo, chains[chain], check, visit)
         needed.update(found[chain])
+        advance(len(found), len(chains))
     candidates.subtract(needed)
     return [
         made

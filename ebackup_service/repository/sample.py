@@ -35,6 +35,18 @@ class Sample:
         default_factory=pack_set.PackSet
     )
 
+    def sizes(
+        self, storage: base.Lists, check: Callable[[], None]
+    ) -> tuple[int, int]:
+        """Bytes of the packs that packs() lists, and of all page packs."""
+        data = pages = 0
+        for address, size in _listed(storage, check):
+            if address.kind == location.PAGE:
+                pages += size
+            elif self._has(address):
+                data += size
+        return data, pages
+
     def packs(
         self, storage: base.Lists, check: Callable[[], None]
     ) -> Iterator[tuple[location.PackAddress, int]]:
@@ -46,22 +58,31 @@ class Sample:
         :param check: called for every pack that is listed
         """
         listed = pack_set.PackSet()
-        for info in itertools.chain(
-            storage.list(layout.PACKS), storage.list(layout.COMPACTED)
-        ):
-            check()
-            address = layout.parse_pack(info.key)
-            if address is None:
-                address = layout.parse_compacted(info.key)
-            if address is None or address.kind != location.DATA:
-                continue
-            asked = address in self.also
-            if asked:
-                listed.add(address)
-            where = place(layout.pack_key(address))
-            if asked or self.begin <= where < self.end:
-                yield address, info.size
+        for address, size in _listed(storage, check):
+            if address.kind == location.DATA and self._has(address):
+                yield address, size
+                if address in self.also:
+                    listed.add(address)
         for address in self.also:
             check()
             if address not in listed:
                 yield address, 0
+
+    def _has(self, address: location.PackAddress) -> bool:
+        where = place(layout.pack_key(address))
+        return self.begin <= where < self.end or address in self.also
+
+
+def _listed(
+    storage: base.Lists, check: Callable[[], None]
+) -> Iterator[tuple[location.PackAddress, int]]:
+    """All packs, compacted or not."""
+    for info in itertools.chain(
+        storage.list(layout.PACKS), storage.list(layout.COMPACTED)
+    ):
+        check()
+        address = layout.parse_pack(info.key)
+        if address is None:
+            address = layout.parse_compacted(info.key)
+        if address is not None:
+            yield address, info.size

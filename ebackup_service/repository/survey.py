@@ -17,6 +17,14 @@ from ebackup_service.repository.storage import base
 from ebackup_service.repository import unreadable
 
 
+# Told how many of how many things are done.
+Advance = Callable[[int, int], None]
+
+
+def unwatched(done: int, total: int) -> None:
+    """Nobody wants to know how far it is."""
+
+
 class Summary(NamedTuple):
     """What of a root is kept in memory."""
 
@@ -69,6 +77,7 @@ def survey(
     again: AbstractSet[str] = frozenset(),
     remembered: Mapping[str, Image] = _NONE,
     left: left_out.LeftOut | None = None,
+    advance: Advance = unwatched,
 ) -> dict[str, Image]:
     """All images but those that are known, with their roots read.
 
@@ -78,6 +87,7 @@ def survey(
     :param again: images to look at even if nothing is left of them
     :param remembered: images that counted once: a root is never changed, so
         that of one that has a marker and no tombstone isn't read again
+    :param advance: counts images
     :param left: is told of what can't be listed, and of tombstones of which
         it can't be said whether they are there: these aren't, then. None:
         that is raised
@@ -99,9 +109,10 @@ def survey(
         parsed = layout.parse_image(info.key)
         if parsed is not None and parsed[0] not in known:
             names.setdefault(parsed[0], set()).add(parsed[1])
-    found = {}
+    found: dict[str, Image] = {}
     for image_id, present in names.items():
         check()
+        advance(len(found), len(names))
         image = remembered.get(image_id)
         if image is None or image_id in deleted or present != _WHOLE:
             image = _look(storage, image_id, layout.COMMIT in present, left)

@@ -22,7 +22,10 @@ def stop(error: errors.Corrupt, level: int, index: int) -> None:
 
 
 class Walker:
-    """Belongs to one thread. Holds one page and one buffer a level."""
+    """Belongs to one thread. Holds one page and one buffer a level.
+
+    :ivar bytes_read: of pages, damaged ones included, but not of old trees
+    """
 
     def __init__(
         self,
@@ -40,6 +43,7 @@ class Walker:
         :param copies: visit pages that the old tree has, too, if its copies
             are stored elsewhere: one may be damaged, and the other not
         """
+        self.bytes_read = 0
         self._repo = repo
         self._damaged = damaged
         self._exact = exact
@@ -71,6 +75,7 @@ class Walker:
         known = None if old is None else self._old_top(old, new.height)
         if known is not None and self._same(known, new.root):
             return
+        self.bytes_read += new.root.length
         try:
             plain = self._reader(new.height).read(new.root)
             top = tree.decode(plain, new.root, new.height, 0, new.geometry)
@@ -108,6 +113,7 @@ class Walker:
         for slot, plain in self._read(parent, slots):
             index = parent.index * page.FANOUT + slot
             where = parent.locator(slot)
+            self.bytes_read += where.length
             try:
                 child = tree.decode(plain, where, level, index, new.geometry)
             except errors.Corrupt as error:

@@ -58,11 +58,43 @@ class TestCheck(base.BaseTestCase):
         result = check.run(task)
         shown = task.snapshot()
         self.assertEqual(99, shown['percent'])
-        self.assertEqual(shown['bytes_total'], shown['bytes_done'])
+        self.assertLess(8 * CHUNK, shown['bytes_done'])
+        self.assertLess(0.9, shown['bytes_done'] / shown['bytes_total'])
         self.assertEqual((1, 0), (result['images'], result['damaged']))
         self.assertEqual([], result['problems'])
         self.assertLess(8 * CHUNK, result['bytes_read'])
         self.assertEqual([], self.damage(image))
+
+    def seen(self, task):
+        """What is shown while the images are walked."""
+        shown = []
+
+        def look():
+            shown.append(task.snapshot())
+
+        with mock.patch.object(task.control, 'check', look):
+            check.run(task)
+        return [*shown, task.snapshot()]
+
+    def test_progress_without_data(self):
+        for _ in range(3):
+            self.volume_id = catalog_fixture.new_id()
+            self.backup()
+        shown = [s for s in self.seen(self.task(0.0)) if s]
+        pages = sum(
+            info.size
+            for info in self.fixture.open_repository().storage.list('packs/')
+            if '/p-' in info.key
+        )
+        self.assertEqual({pages}, {s['bytes_total'] for s in shown})
+        done = [s['bytes_done'] for s in shown]
+        self.assertEqual(sorted(done), done)
+        self.assertEqual(0, done[0])
+        self.assertLess(2, len({*done}))
+        self.assertLess(50, shown[-1]['percent'])
+        self.assertLess(0, shown[-1]['rate'])
+        self.assertIsNotNone(shown[-1]['remaining'])
+        self.assertEqual(done[-1], shown[-1]['bytes_read'])
 
     def test_damaged_data_is_found_when_it_is_read(self):
         image = self.backup()

@@ -184,6 +184,25 @@ class TestCollect(UpkeepTestCase):
         self.assertEqual(before, self.packs())
         self.assertTrue(self.fixture.open_repository().is_marked(image.id))
 
+    def test_progress_while_it_runs(self):
+        for _ in range(4):
+            self.fixture.backup(self.path, volume_id=catalog_fixture.new_id())
+        task = self.collect()
+        tell = maintenance._Compaction.tell
+        shown = []
+
+        def told(compacting, share):
+            tell(compacting, share)
+            shown.append(task.snapshot()['percent'])
+
+        with mock.patch.object(maintenance._Compaction, 'tell', told):
+            maintenance.collect(task)
+        self.assertEqual(sorted(shown), shown)
+        self.assertLess(shown[0], 10)
+        # More than its 13 steps: images and chains are counted, too.
+        self.assertLess(16, len({*shown}))
+        self.assertEqual(99, task.snapshot()['percent'])
+
     def sparse_pack(self):
         """Two chunks, of which one is garbage."""
         volume_id = catalog_fixture.new_id()

@@ -201,7 +201,15 @@ class TestLostCatalog(RebuildTestCase):
         self.take_over()
         task = self.begin()
         rebuild.run(task)
-        self.assertEqual({'percent': 100}, task.snapshot())
+        self.assertEqual({'percent': 100, 'remaining': 0}, task.snapshot())
+
+    def test_remaining_time_is_estimated_from_images(self):
+        now = [100.0]
+        share = rebuild._Share(10, lambda: now[0])
+        self.assertEqual({'percent': 0, 'remaining': None}, share.snapshot())
+        now[0] += 6
+        share.done = 4
+        self.assertEqual({'percent': 40, 'remaining': 9}, share.snapshot())
 
 
 class TestOldCopy(RebuildTestCase):

@@ -30,7 +30,7 @@ Powers = scripts.Powers
 # What is the same in all collections, or never looked at by them.
 _NO_KNOWLEDGE = frozenset(
     ['result', '_repo', '_storage', '_live', '_check', '_check_owner',
-     '_began', '_limits']
+     '_began', '_limits', '_tell', '_steps_done', '_choice']
 )  # fmt: skip
 
 

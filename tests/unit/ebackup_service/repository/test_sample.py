@@ -74,6 +74,16 @@ class SampleTestCase(base.RepositoryTestCase):
             ],
         )
 
+    def test_sizes_of_chosen_data_packs_and_of_all_page_packs(self):
+        sizes = {'d': 0, 'p': 0}
+        for info in self.storage.list(layout.PACKS):
+            sizes[info.key.rpartition('/')[2][0]] += info.size
+        for arc, data in (((), sizes['d']), ((0, 0), 0)):
+            self.assertEqual(
+                (data, sizes['p']),
+                sample.Sample(*arc).sizes(self.storage, base.nothing_to_check),
+            )
+
     def test_check_may_stop_it(self):
         packs = sample.Sample().packs(self.storage, lambda: 1 // 0)
 

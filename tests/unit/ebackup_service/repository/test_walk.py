@@ -51,6 +51,19 @@ class WalkerTestCase(test_tree.TreeTestCase):
                 parent = (level + 1, index >> 8)
                 self.assertLess(met.index(parent), met.index((level, index)))
 
+    def test_bytes_of_the_pages_that_differ_are_counted(self):
+        old = self.write(TIB, [leaf_with(0, 0)])
+        new = self.write(TIB, [leaf_with(0, 0), leaf_with(70000, 0)], old)
+        places = self.every_page(new)
+        walker = walk.Walker(self.repo)
+
+        met = [(v.level, v.index) for v in walker.pages(new, old)]
+
+        self.assertLess(len(met), len(places))
+        self.assertEqual(
+            sum(places[key].length for key in met), walker.bytes_read
+        )
+
     def test_equal_trees_differ_nowhere(self):
         made = self.write(TIB, [leaf_with(i, 0) for i in (0, 70000)])
         again = tree.Tree(self.repo, made.root, TIB, base.CHUNK)
