@@ -61,7 +61,9 @@ def verb(
 def add_waiting(parser: argparse.ArgumentParser) -> None:
     """Add the options of a command that starts a job."""
     parser.add_argument(
-        '--wait', action='store_true', help='wait for the end of the job'
+        '--wait',
+        action='store_true',
+        help='wait for the end of the job, and show its progress',
     )
     parser.add_argument(
         '--timeout',

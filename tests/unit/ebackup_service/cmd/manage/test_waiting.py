@@ -82,6 +82,38 @@ class WaitTest(WaitingTestCase):
         self.assertIn(job.id, err)
         self.assertIn(job.id, out)
 
+    def test_people_see_the_progress(self):
+        def go_on():
+            with self.catalog.writer() as session:
+                (job,) = job_rows.unfinished(session)
+                job_rows.update(
+                    session,
+                    job.id,
+                    job_rows.UNFINISHED,
+                    state=job_rows.RUNNING,
+                    progress={'percent': 42},
+                )
+            told.wait(30)
+            self.end_jobs()
+
+        told = threading.Event()
+        show = waiting.progress.Line.show
+
+        def seen(line, job):
+            show(line, job)
+            if job.progress:
+                told.set()
+
+        self.patch(waiting.progress.Line, 'show', seen)
+        self.once_polled(go_on)
+        words = ('repository', 'gc', 'default', '--wait')
+        code, _out, err = self.run_command(*words)
+        self.assertEqual(0, code)
+        self.assertEqual(
+            ['gc pending', 'gc running, 42 %', 'gc succeeded, 42 %'],
+            err.splitlines()[1:],
+        )
+
     def test_json_is_nothing_but_json(self):
         words = ('repository', 'gc', 'default', '--wait', '--timeout', '0')
         _code, out, err = self.run_command(*words, '--json')
