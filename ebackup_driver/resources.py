@@ -116,6 +116,8 @@ class Job(_Resource):
     result: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
     warning: str | None = None
+    # How often it has been begun.
+    runs: int | None = None
     created_at: str | None = None
     started_at: str | None = None
     finished_at: str | None = None

@@ -67,6 +67,11 @@ class TestShow(JobTestCase):
         self.assertEqual(4 << 20, shown['progress_bytes_done'])
         self.assertNotIn('progress', shown)
 
+    def test_how_often_it_was_begun(self):
+        self.job['runs'] = 3
+        shown = self.json(job.ShowJob, self.job['id'])
+        self.assertEqual(3, shown['runs'])
+
     def test_people_get_units(self):
         self.assertIn('4.0 MiB', self.text(job.ShowJob, self.job['id']))
 
