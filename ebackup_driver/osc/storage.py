@@ -67,12 +67,7 @@ class _Described(_OfOne):
             help='how it is reached; the value is JSON, or else text (may be '
             'repeated)',
         )
-        parser.add_argument(
-            '--credentials',
-            metavar='<file>',
-            help='a file with the credentials, a JSON object; - is standard '
-            'input',
-        )
+        self.add_credentials(parser.add_mutually_exclusive_group())
         parser.add_argument(
             '--trust',
             choices=('trusted', 'shadow'),
@@ -86,6 +81,15 @@ class _Described(_OfOne):
             'next backup reads only what changed',
         )
         return parser
+
+    def add_credentials(self, group: Any) -> None:
+        """Add the options of which one says what credentials there are."""
+        group.add_argument(
+            '--credentials',
+            metavar='<file>',
+            help='a file with the credentials, a JSON object; - is standard '
+            'input',
+        )
 
 
 class CreateStorage(_Described):
@@ -110,8 +114,18 @@ class SetStorage(_Described):
     What is named replaces what was there: all back ends, all settings.
     """
 
+    def add_credentials(self, group: Any) -> None:
+        super().add_credentials(group)
+        group.add_argument(
+            '--no-credentials',
+            action='store_true',
+            help='let the service forget the credentials',
+        )
+
     def take_action(self, parsed_args: argparse.Namespace) -> output.Fields:
         changes = _described(parsed_args)
+        if parsed_args.no_credentials:
+            changes['credentials'] = None
         if not changes:
             raise exceptions.CommandError('Nothing to change: give an option')
         return output.fields(

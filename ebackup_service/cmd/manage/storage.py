@@ -47,7 +47,11 @@ def add_to(nouns: command.Nouns) -> None:
         'change a production storage; what is named replaces what was there',
     )
     _add_name(parser)
-    _add_values(parser)
+    _add_values(parser).add_argument(
+        '--no-credentials',
+        action='store_true',
+        help='forget the credentials',
+    )
     parser = command.verb(
         verbs,
         'delete',
@@ -82,7 +86,8 @@ def _add_name(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('name', metavar='NAME')
 
 
-def _add_values(parser: argparse.ArgumentParser) -> None:
+def _add_values(parser: argparse.ArgumentParser) -> Any:
+    """Return the group of what says which credentials there are."""
     parser.add_argument(
         '--backend',
         action='append',
@@ -99,7 +104,8 @@ def _add_values(parser: argparse.ArgumentParser) -> None:
         metavar='NAME=VALUE',
         help='how it is reached; VALUE is JSON, or else text; may be repeated',
     )
-    parser.add_argument(
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument(
         '--credentials',
         metavar='FILE',
         help='a file with the credentials, a JSON object; -: standard input',
@@ -115,6 +121,7 @@ def _add_values(parser: argparse.ArgumentParser) -> None:
         help='leave a snapshot of each volume on it, against which the next '
         'backup reads only what changed',
     )
+    return group
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -177,6 +184,8 @@ def show(context: command.Context, asked: argparse.Namespace) -> int:
 
 def change(context: command.Context, asked: argparse.Namespace) -> int:
     wanted = _values(asked)
+    if asked.no_credentials:
+        wanted['credentials'] = None
     if not wanted:
         raise api_errors.BadRequest('nothing to change: give some option')
     validation.check(wanted, schemas.CHANGE, 'storage', secret=True)

@@ -133,6 +133,19 @@ class TestExisting(StorageTestCase):
         self.json(storage.SetStorage, 'ceph1', '--credentials', self.file)
         self.assertEqual({'credentials': {'key': SECRET}}, self.asked())
 
+    def test_set_takes_credentials_away(self):
+        shown = self.json(storage.SetStorage, 'ceph1', '--no-credentials')
+        self.assertEqual({'credentials': None}, self.asked())
+        self.assertFalse(shown['has_credentials'])
+
+    def test_credentials_are_given_or_taken_away(self):
+        self.service.requests.clear()
+        said = self.misused(
+            *(storage.SetStorage, 'ceph1', '--no-credentials'),
+            *('--credentials', self.file),
+        )
+        self.assertIn('not allowed with', said)
+
     def test_set_nothing(self):
         said = self.failure(storage.SetStorage, 'ceph1')
         self.assertIn('Nothing to change', said)

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import io
 import json
 import os
 
 import fixtures
 
+from ebackup_service.cmd import manage
 from ebackup_service.server.catalog import refusal
 from ebackup_service.server.catalog import storage as storage_rows
 from ebackup_service.server import credentials
@@ -165,6 +167,32 @@ class ExistingTest(StorageTestCase):
         self.write({'key': 'another-key'})
         self.set('--credentials', self.file)
         self.assertEqual({'key': 'another-key'}, self.key())
+
+    def test_set_takes_credentials_away(self):
+        words = ('storage', 'create', 'a', 'rbd', '--setting', 'pool=x')
+        self.write({'key': 'QVFE'})
+        self.ask(*words, '--setting', 'user=u', '--credentials', self.file)
+        changed = self.ask('storage', 'set', 'a', '--no-credentials')
+        self.assertFalse(changed['storage']['has_credentials'])
+        # One of this kind has none at all without.
+        said = self.refused(1, 'storage', 'set', 'ceph1', '--no-credentials')
+        self.assertIn("'key' is a required", said)
+        self.assertEqual({'key': SECRET}, self.key())
+
+    def test_empty_credentials_are_none(self):
+        self.write({})
+        words = ('storage', 'create', 'a', 'rbd', '--setting', 'pool=x')
+        made = self.ask(*words, '--credentials', self.file)['storage']
+        self.assertFalse(made['has_credentials'])
+
+    def test_credentials_are_given_or_taken_away(self):
+        words = ('storage', 'set', 'ceph1', '--no-credentials')
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said):
+            self.assertRaises(
+                SystemExit, manage.main, [*words, '--credentials', self.file]
+            )
+        self.assertIn('not allowed with', said.getvalue())
 
     def test_set_nothing(self):
         said = self.refused(2, 'storage', 'set', 'ceph1')
