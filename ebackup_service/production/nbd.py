@@ -4,7 +4,8 @@
 What changed since an earlier backup a dirty bitmap of QEMU's says. With a
 QEMU monitor, snapshots are taken by it, too (nbd_snapshots); without, whoever
 runs the server makes the bitmaps, and exports them under the names that the
-settings say.
+settings say. There a server may also show an instant of a volume in use, as
+libvirt has QEMU do it for a backup in pull mode.
 """
 
 from collections.abc import Callable
@@ -53,10 +54,20 @@ class NbdStorage:
                 'maxLength': 1024,
                 'pattern': nbd_address.FILE,
             },
+            'point_in_time': {
+                'description': 'whether what is exported of a volume stays '
+                'as it was at one instant, though the volume is in use',
+                'type': 'boolean',
+                'default': False,
+            },
         },
         'dependentRequired': {
             'qmp_socket': ['qmp_file'],
             'qmp_file': ['qmp_socket'],
+        },
+        # With a monitor the instants are ours.
+        'dependentSchemas': {
+            'qmp_socket': {'properties': {'point_in_time': {'const': False}}},
         },
         'required': ['uri'],
         'additionalProperties': False,
@@ -99,10 +110,14 @@ class NbdStorage:
         bitmap: str,
         monitors: nbd_snapshots.Monitors | None,
         socket_roots: list[str],
+        point_in_time: bool = False,
     ) -> None:
         if monitors is None:
             self.capabilities = dataclasses.replace(
-                self.capabilities, snapshots=False, anchors=False
+                self.capabilities,
+                snapshots=False,
+                anchors=False,
+                point_in_time=point_in_time,
             )
         self._opener = opener
         self._uri = uri
@@ -143,7 +158,14 @@ class NbdStorage:
             monitors = nbd_snapshots.Monitors(
                 conf, settings['qmp_socket'], settings['qmp_file'], check
             )
-        return cls(opener, uri, bitmap, monitors, conf.nbd.socket_roots)
+        return cls(
+            opener,
+            uri,
+            bitmap,
+            monitors,
+            conf.nbd.socket_roots,
+            settings.get('point_in_time', False),
+        )
 
     def find(self, reference: base.Reference) -> nbd_lun.NbdLun:
         words = nbd_address.places(reference)
@@ -169,7 +191,13 @@ class NbdStorage:
                     f'{e} at present: let QEMU open and export the volume'
                 ) from e
             raise
-        lun = nbd_lun.NbdLun(self._opener, address, self._bitmap, snapshots)
+        lun = nbd_lun.NbdLun(
+            self._opener,
+            address,
+            self._bitmap,
+            snapshots,
+            self.capabilities.point_in_time,
+        )
         if reference.snapshot is not None:
             lun.give(reference.snapshot.name)
         return lun

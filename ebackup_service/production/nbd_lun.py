@@ -16,6 +16,7 @@ class NbdLun:
     :param bitmap: what the server calls the bitmap of what changed since an
         earlier backup, if ``snapshots`` is None
     :param snapshots: of the volume, where a QEMU monitor takes them
+    :param point_in_time: whether an instant of the volume is what is exported
     """
 
     def __init__(
@@ -24,6 +25,7 @@ class NbdLun:
         address: nbd_address.Address,
         bitmap: str,
         snapshots: nbd_snapshots.Snapshots | None,
+        point_in_time: bool = False,
     ) -> None:
         self.key = str(address)
         self.given: base.Snapshot | None = None
@@ -31,6 +33,7 @@ class NbdLun:
         self._address = address
         self._bitmap = bitmap
         self._snapshots = snapshots
+        self._point_in_time = point_in_time
 
     def give(self, name: str) -> None:
         """:raises SnapshotUnknown: the volume has no snapshot of that name"""
@@ -63,11 +66,16 @@ class NbdLun:
         if snapshot is not None:
             return self._open_snapshot(size, snapshot, since)
         if since is None:
-            return self._opener.source(self._address, size)
+            return self._opener.source(
+                self._address, size, point_in_time=self._point_in_time
+            )
         if self._snapshots is None:
             bitmap = self._bitmap.replace('{since}', since.id)
             return self._opener.source(
-                self._address, size, f'{_DIRTY}{bitmap}'
+                self._address,
+                size,
+                f'{_DIRTY}{bitmap}',
+                point_in_time=self._point_in_time,
             )
         export = self._snapshots.compare(since)
         try:

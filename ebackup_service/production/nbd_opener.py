@@ -52,6 +52,7 @@ class Opener:
         release: Callable[[], None] | None = None,
         name: str | None = None,
         confirm: Callable[[], None] = lambda: None,
+        point_in_time: bool = False,
     ) -> base.Source:
         """Open an export for reading.
 
@@ -61,13 +62,18 @@ class Opener:
         :param release: called when the source is closed; may raise
         :param name: for messages, if the address says nothing
         :param confirm: raises if the export has not, or no more, what it held
+        :param point_in_time: it stays as it was at an instant, which is
+            another one when it is exported anew: nothing is connected to again
         :raises SizeMismatch: the export has another size
         :raises DifferenceUnavailable: it has no such context
+        :raises VolumeInUse: what can be written to is no instant
         """
         wanted = nbd_extents.Contexts(dirty, True).names()
         first = self._first(address, wanted)
         try:
             _check_size(first, name or str(address), size)
+            if point_in_time:
+                _check_still(first, address)
             _check_counted(first, dirty)
         except BaseException:
             first.close()
@@ -76,7 +82,11 @@ class Opener:
             dirty, nbd_extents.ALLOCATION in first.contexts
         )
 
+        complete = False
+
         def connect() -> nbd_connection.Connection:
+            if complete:
+                raise nbd_connection.Lost('another connection was lost')
             connection = self._connection(address, contexts.names())
             same = (connection.size, connection.contexts, connection.minimum)
             if same != (size, contexts.names(), first.minimum):
@@ -89,12 +99,16 @@ class Opener:
                 )
             return connection
 
+        pool = self._pool(connect, first)
+        if point_in_time:
+            self._complete(pool, address)
+            complete = True
         return nbd_source.NbdSource(
-            self._pool(connect, first),
+            pool,
             name or str(address),
             size,
             contexts,
-            self._conf.nbd.outage,
+            0.0 if point_in_time else self._conf.nbd.outage,
             self._check,
             gone or (lambda: _unknown(address)),
             confirm,
@@ -198,6 +212,28 @@ class Opener:
             self._check,
         )
 
+    def _complete(
+        self, pool: nbd_pool.Pool, address: nbd_address.Address
+    ) -> None:
+        """Make all connections, to one and the same export.
+
+        An export that is removed ends its connections. So they all are to the
+        one that the first is to, if that is there when the last was made.
+        """
+        try:
+            with pool.filled() as connections:
+                block = memoryview(bytearray(connections[0].minimum))
+                connections[0].read(0, block)
+        except (nbd_connection.Lost, nbd_connection.Refused) as e:
+            pool.close()
+            raise errors.SourceUnavailable(
+                f'{e} while opening {address}: check its server, then try '
+                'again'
+            ) from e
+        except BaseException:
+            pool.close()
+            raise
+
     def _pool(
         self,
         connect: Callable[[], nbd_connection.Connection],
@@ -216,6 +252,17 @@ def _check_size(
         raise errors.SizeMismatch(
             f'{name} has {connection.size} bytes, the volume {size}: is it '
             'the right volume, and does the server know its new size?'
+        )
+
+
+def _check_still(
+    connection: nbd_connection.Connection, address: nbd_address.Address
+) -> None:
+    if not connection.read_only:
+        raise errors.VolumeInUse(
+            f'{address} can be written to, so it is not the point in time '
+            'that it is registered as: let its server export it read-only, '
+            'or register the storage without point_in_time'
         )
 
 

@@ -59,6 +59,17 @@ class Pool:
                 connection.close()
             self._give(kept)
 
+    @contextlib.contextmanager
+    def filled(self) -> Iterator[list[nbd_connection.Connection]]:
+        """All connections that there may be, the first one first.
+
+        For one thread, before any other borrows one.
+        """
+        with contextlib.ExitStack() as stack:
+            yield [
+                stack.enter_context(self.borrow()) for _ in range(self._limit)
+            ]
+
     def for_each(
         self, action: Callable[[nbd_connection.Connection], None]
     ) -> None:

@@ -2,8 +2,9 @@
 """An NBD export that is read.
 
 A server that goes away while it is read, and comes back, is waited for: what
-is read doesn't change. Any number of threads may read; what they share is the
-pool.
+is read doesn't change. Unless it is an instant, for which there is no outage:
+the next one that the server shows is another. Any number of threads may read;
+what they share is the pool.
 """
 
 from collections.abc import Callable
@@ -104,7 +105,8 @@ class NbdSource:
             except (nbd_connection.Lost, errors.VolumeUnknown) as e:
                 now = time.monotonic()
                 if end is None:
-                    LOG.warning('%s is waited for: %s', self._name, e)
+                    if self._outage:
+                        LOG.warning('%s is waited for: %s', self._name, e)
                     end = now + self._outage
                 if now >= end:
                     raise self._lost(e) from e

@@ -114,6 +114,8 @@ def _store(
         _checkpoint(task, engine.Checkpoint(None, 0, {}))
     known = None if base is None else repositories.tree(repo, base)
     with volumes.opened(task, base) as opened:
+        if begun is not None and opened.passing:
+            begun = _from_the_start(task, begun)
         size = opened.source.size
         task.progress = job_progress.Progress(size)
         task.share.need(*opened.source.memory)
@@ -223,6 +225,17 @@ def _stage_size(task: proxy_task.Task, workers: int) -> int:
     """
     leaf = task.image.chunk_size * page.FANOUT
     return max(task.conf.proxy.checkpoint_size - workers * leaf, leaf)
+
+
+def _from_the_start(
+    task: proxy_task.Task, begun: engine.Checkpoint
+) -> engine.Checkpoint:
+    """Where a run begins if earlier ones may have read another instant."""
+    total = begun.total
+    vain = total.get('bytes_read', 0) + total.get('bytes_reread', 0)
+    start = engine.Checkpoint(None, 0, {'bytes_reread': vain})
+    _checkpoint(task, start)
+    return start
 
 
 def _checkpoint(task: proxy_task.Task, reached: engine.Checkpoint) -> None:

@@ -12,6 +12,7 @@ from ebackup_service.engine import control as job_control
 from ebackup_service.engine import places
 from ebackup_service.engine import throttle
 from ebackup_service.production import base as production
+from ebackup_service.production import errors as production_errors
 from ebackup_service.production import registry
 from ebackup_service.proxy import errors
 from ebackup_service.proxy import handover
@@ -113,11 +114,22 @@ class Task:
 
         :raises: ProductionError
         """
-        with (
-            self.storage() as storage,
-            contextlib.closing(storage.find(self._reference())) as lun,
-        ):
-            yield storage, lun
+        with self.storage() as storage:
+            self._check_writable(storage)
+            reference = self._reference()
+            with contextlib.closing(storage.find(reference)) as lun:
+                yield storage, lun
+
+    def _check_writable(self, storage: production.ProductionStorage) -> None:
+        """Before it is looked for: where it is read it may not be now."""
+        target = self.spec.target
+        if target is not None and storage.capabilities.point_in_time:
+            name = self.spec.storage and self.spec.storage.name
+            raise production_errors.AccessDenied(
+                f'volume {target.volume_id} can only be read: its storage '
+                f'{name} shows points in time. Restore to a volume of another '
+                'back end, or set its settings without point_in_time'
+            )
 
     def _reference(self) -> production.Reference:
         attachment = self.spec.attachment

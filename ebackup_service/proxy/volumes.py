@@ -44,9 +44,11 @@ class Opened:
     """What a backup reads.
 
     claims: what would be read if the storage's word were trusted; None: it is
+    passing: another run of the job may find another instant of the volume
     """
 
     source: production.Source
+    passing: bool
     claims: production.Source | None = None
 
 
@@ -62,20 +64,21 @@ def opened(
     """
     with task.lun() as (storage, lun):
         snapshot = _snapshot(task, storage, lun)
+        passing = storage.capabilities.point_in_time
         with contextlib.closing(
             _open(task, storage, lun, snapshot, base)
         ) as source:
             if task.reads_all is not None:
                 task.notes['extents_reason'] = task.reads_all
-                yield Opened(shadow.Whole(source))
+                yield Opened(shadow.Whole(source), passing)
                 return
             if task.spec.storage is None or task.spec.storage.trust != SHADOW:
-                yield Opened(source)
+                yield Opened(source, passing)
                 return
             with contextlib.closing(
                 lun.open_source(task.image.size, snapshot)
             ) as all_of_it:
-                yield Opened(shadow.Whole(all_of_it), source)
+                yield Opened(shadow.Whole(all_of_it), passing, source)
 
 
 def in_doubt_again(task: proxy_task.Task, work: Callable[[], T]) -> T:
@@ -168,10 +171,11 @@ def _snapshot(
 ) -> production.Snapshot | None:
     if lun.given is not None:
         return lun.given
-    if not storage.capabilities.snapshots:
-        if not storage.capabilities.exported:
-            _check_still(task)
+    can = storage.capabilities
+    if not can.snapshots:
         # Of a volume in use Cinder exports a snapshot, or a clone.
+        if not can.exported and not can.point_in_time:
+            _check_still(task)
         return None
     known = task.spec.snapshot
     if known is None and task.taken is not None:

@@ -265,3 +265,95 @@ class StorageDaemon(Server):
             )
             if name.startswith('ebackup')
         }
+
+
+class PullMode(StorageDaemon):
+    """As libvirt has QEMU serve a backup that it has begun in pull mode.
+
+    While a guest goes on writing, what it overwrites is kept in an image over
+    the volume; that is exported, read-only.
+    """
+
+    EXPORT = f'instant-{NAME}'
+
+    def begin(
+        self,
+        checkpoint: str,
+        since: str | None = None,
+        bitmap: str | None = None,
+    ) -> None:
+        """Show what the volume holds now, and count what changes from now on.
+
+        :param since: earlier checkpoint; what has changed since then is shown
+        :param bitmap: as which it is
+        """
+        path = self._scratch
+        qemu_img('create', '-f', 'qcow2', path, str(self.size))
+        self._do(
+            'blockdev-add',
+            ('driver', 'qcow2'),
+            ('node-name', 'scratch'),
+            ('file', {'driver': 'file', 'filename': path}),
+            ('backing', 'volume'),
+        )
+        shown = [] if since is None else [{'node': 'scratch', 'name': bitmap}]
+        copied = [
+            action
+            for one in shown
+            for action in (
+                _action('block-dirty-bitmap-add', disabled=True, **one),
+                _action(
+                    'block-dirty-bitmap-merge',
+                    node='scratch',
+                    target=bitmap,
+                    bitmaps=[{'node': 'volume', 'name': since}],
+                ),
+            )
+        ]
+        backup = {'job-id': 'pull', 'device': 'volume', 'target': 'scratch'}
+        self.execute(
+            'transaction',
+            actions=[
+                *copied,
+                _action(
+                    'block-dirty-bitmap-add', node='volume', name=checkpoint
+                ),
+                _action('blockdev-backup', sync='none', **backup),
+            ],
+        )
+        self._do(
+            'block-export-add',
+            ('type', 'nbd'),
+            ('id', 'pull'),
+            ('node-name', 'scratch'),
+            ('name', self.EXPORT),
+            ('writable', False),
+            ('bitmaps', shown),
+        )
+
+    def end(self) -> None:
+        self.execute('block-export-del', id='pull', mode='hard')
+        self._await('query-block-exports')
+        self.execute('block-job-cancel', device='pull')
+        self._await('query-jobs')
+        self._do('blockdev-del', ('node-name', 'scratch'))
+        os.unlink(self._scratch)
+
+    @property
+    def _scratch(self) -> str:
+        return os.path.join(self.directory, 'scratch')
+
+    def _do(self, command: str, *arguments: tuple[str, object]) -> None:
+        """What has names that Python has not."""
+        self.execute(command, **dict(arguments))
+
+    def _await(self, command: str) -> None:
+        """Until what is asked for has ended."""
+        end = time.monotonic() + SECONDS
+        while any(one['id'] == 'pull' for one in self.execute(command)):
+            assert time.monotonic() < end, 'it does not end'
+            time.sleep(0.005)
+
+
+def _action(kind: str, **data: object) -> dict[str, object]:
+    return {'type': kind, 'data': data}

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
+
 import jsonschema
 
 from ebackup_service.production import base as contract
@@ -146,6 +148,10 @@ class SettingsTest(base.BaseTestCase):
             (qmp | {'qmp_file': '/volumes/x'}, False),
             (qmp | {'qmp_socket': 'relative'}, False),
             ({'uri': self.URI, 'other': 1}, False),
+            ({'uri': self.URI, 'point_in_time': True}, True),
+            ({'uri': self.URI, 'point_in_time': 'true'}, False),
+            (qmp | {'point_in_time': False}, True),
+            (qmp | {'point_in_time': True}, False),
         ):
             self.assertEqual(expected, self.valid(settings), settings)
 
@@ -190,6 +196,54 @@ class SettingsTest(base.BaseTestCase):
             (plain.capabilities.snapshots, other.capabilities.snapshots),
         )
         self.assertTrue(plain.capabilities.changed_extents)
+        instant = nbd.NbdStorage.from_conf(
+            conf, {'uri': self.URI, 'point_in_time': True}, {}
+        )
+        self.assertEqual(
+            (False, True, False),
+            tuple(
+                storage.capabilities.point_in_time
+                for storage in (plain, instant, other)
+            ),
+        )
+
+
+class PointInTimeTest(base.BaseTestCase):
+    def setUp(self):
+        super().setUp()
+        nbd_servers.need()
+        self.server = self.useFixture(nbd_servers.PullMode(1 << 20))
+
+    def lun(self, export):
+        storage = nbd.NbdStorage.from_conf(
+            nbd_servers.configuration(self.server.directory),
+            {
+                'uri': f'nbd+unix:///{export}?socket={self.server.socket}',
+                'point_in_time': True,
+            },
+            {},
+        )
+        reference = contract.Reference('an-id', name=nbd_servers.NAME)
+        return storage.find(reference)
+
+    def test_it_ends_with_its_export(self):
+        self.server.begin('first')
+        lun = self.lun('instant-{name}')
+        with contextlib.closing(lun.open_source(1 << 20)) as source:
+            self.server.end()
+            self.server.begin('second')
+            self.assertRaises(
+                errors.SourceUnavailable,
+                conformance.read,
+                *(source, 0, memoryview(bytearray(512))),
+            )
+
+    def test_export_that_can_be_written_to_is_none(self):
+        lun = self.lun('{name}')
+        for since in (None, contract.Snapshot('an-image', 'an-image')):
+            self.assertRaises(
+                errors.VolumeInUse, lun.open_source, 1 << 20, None, since
+            )
 
 
 class SocketTest(base.BaseTestCase):

@@ -111,3 +111,56 @@ class OpenerTest(test_nbd_source.HostileTestCase):
             [(SIZE * 2, 3)]
         ]
         self.assertRaises(errors.ExtentsInvalid, self.target, True)
+
+
+class PointInTimeTest(test_nbd_source.HostileTestCase):
+    def setUp(self):
+        super().setUp()
+        self.server.flags |= hostile_nbd.READ_ONLY | hostile_nbd.MULTI
+
+    def source(self):
+        source = self.opener().source(self.address, SIZE, point_in_time=True)
+        self.addCleanup(source.close)
+        return source
+
+    def test_it_is_read(self):
+        self.assertEqual(test_nbd_source.CONTENT, self.read(self.source()))
+
+    def test_server_that_comes_back_may_show_another(self):
+        source = self.source()
+        self.server.stop()
+        self.server.start()
+        for _ in range(5):
+            self.assertRaises(errors.SourceUnavailable, self.read, source)
+
+    def test_connection_that_was_lost_is_not_made_again(self):
+        source = self.source()
+        self.break_once('read', self.hang_up)
+        self.assertRaises(errors.SourceUnavailable, self.read, source)
+
+    def test_server_that_is_started_anew_while_it_is_opened(self):
+        opener = self.opener()
+        connect, made = opener._connection, []
+
+        def connect_later(*arguments):
+            made.append(connect(*arguments))
+            if len(made) == 1:
+                self.server.stop()
+                self.server.start()
+            return made[-1]
+
+        self.useFixture(
+            fixtures.MockPatchObject(opener, '_connection', connect_later)
+        )
+        self.assertRaises(
+            errors.SourceUnavailable,
+            opener.source,
+            *(self.address, SIZE),
+            point_in_time=True,
+        )
+        self.assertGreater(len(made), 1)
+
+    def test_what_can_be_written_to_is_none(self):
+        self.server.flags &= ~hostile_nbd.READ_ONLY
+        error = self.assertRaises(errors.VolumeInUse, self.source)
+        self.assertIn('read-only', str(error))

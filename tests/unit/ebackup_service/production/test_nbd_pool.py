@@ -50,6 +50,14 @@ class PoolTest(base.BaseTestCase):
             self.check = check
             self.assertRaises(Stopped, pool.borrow().__enter__)
 
+    def test_filled_it_makes_no_more(self):
+        pool = self.pool(3)
+        with pool.filled() as connections:
+            self.assertEqual(self.made, connections)
+            self.assertEqual(3, len(connections))
+        with pool.borrow(), pool.borrow(), pool.borrow():
+            self.assertEqual(3, len(self.made))
+
     def test_waits_for_one(self):
         pool = self.pool(1)
         waits = threading.Event()
