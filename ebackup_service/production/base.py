@@ -49,6 +49,8 @@ class Capabilities:
     light_anchors: a snapshot costs less when it is reduced to an anchor
     exported: Cinder exports what is read or written to the proxy that has the
         job; the attachment has the connection
+    cinder_snapshots: finds the snapshots that Cinder takes; else one is read
+        where Cinder attaches it
     point_in_time: what it shows of a volume is an instant of it, whoever
         writes to it meanwhile, and can only be read; another time it may be
         another instant
@@ -60,6 +62,7 @@ class Capabilities:
     anchors: bool = False
     light_anchors: bool = False
     exported: bool = False
+    cinder_snapshots: bool = False
     point_in_time: bool = False
 
 

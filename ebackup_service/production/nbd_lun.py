@@ -42,7 +42,8 @@ class NbdLun:
         if self.given is None:
             raise errors.SnapshotUnknown(
                 f'{self.key} has no snapshot {name}: an NBD server knows none '
-                'of those that Cinder takes; back up the volume'
+                'of those that Cinder takes. Back it up again: it is read '
+                'where Cinder attaches it'
             )
 
     def take_snapshot(self, name: str) -> base.Snapshot:

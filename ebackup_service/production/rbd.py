@@ -115,6 +115,7 @@ class RbdStorage:
         changed_extents=True,
         snapshots=True,
         anchors=True,
+        cinder_snapshots=True,
     )
 
     def __init__(

@@ -103,7 +103,7 @@ def _create(
         kind=job_rows.BACKUP,
         needs=job_rows.ATTACHMENT if storage is None else None,
         ready_at=None if storage is None else clock.now(),
-        parameters={} if storage is None else {'storage': storage.id},
+        parameters=_parameters(session, volume, storage),
         repository_id=repository.id,
         image_id=image_id,
         volume_id=volume['id'],
@@ -113,6 +113,24 @@ def _create(
     created = image_rows.get(session, image_id)
     assert created is not None
     return created
+
+
+def _parameters(
+    session: orm.Session,
+    volume: dict[str, Any],
+    storage: storage_rows.Storage | None,
+) -> dict[str, Any]:
+    """Of the job: by which storage, or why not by the one there is."""
+    if storage is not None:
+        return {'storage': storage.id}
+    passed = volume_storages.serving(session, volume.get('host'))
+    if passed is None or not volume_storages.lacks_snapshot(passed, volume):
+        return {}
+    return {
+        'by_attachment': f'Snapshot {volume["snapshot"]["id"]} is read where '
+        f'Cinder attaches it: storage {passed.name!r} knows none of those '
+        'that Cinder takes.'
+    }
 
 
 def _size(volume: dict[str, Any], storage: storage_rows.Storage | None) -> int:

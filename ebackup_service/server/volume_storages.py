@@ -45,7 +45,21 @@ def reaching(
     storage = serving(session, volume.get('host'))
     if storage is not None and exported(storage):
         return storage if volume.get('exported') else None
+    if storage is not None and lacks_snapshot(storage, volume):
+        return None
     return storage
+
+
+def lacks_snapshot(
+    storage: storage_rows.Storage, volume: Mapping[str, Any]
+) -> bool:
+    """Whether it is a snapshot of Cinder's that the storage does not know."""
+    can = capabilities(storage)
+    return (
+        volume.get('snapshot') is not None
+        and not can.exported
+        and not can.cinder_snapshots
+    )
 
 
 def exported(storage: storage_rows.Storage) -> bool:

@@ -76,9 +76,11 @@ def with_left(
 
 def _warning(job: job_rows.Job) -> str | None:
     """What whoever asked for the job should know, though it succeeds."""
-    warnings = []
-    if 'availability_zone_mismatch' in job.parameters:
-        warnings.append(job.parameters['availability_zone_mismatch'])
+    warnings = [
+        job.parameters[name]
+        for name in ('availability_zone_mismatch', 'by_attachment')
+        if name in job.parameters
+    ]
     lost = (job.result or {}).get('damaged_bytes')
     if lost and job.kind == job_rows.RESTORE:
         warnings.append(

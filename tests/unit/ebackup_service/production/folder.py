@@ -54,6 +54,7 @@ class FolderStorage:
         snapshots=True,
         anchors=True,
         light_anchors=True,
+        cinder_snapshots=True,
     )
 
     def __init__(self, directory: str) -> None:

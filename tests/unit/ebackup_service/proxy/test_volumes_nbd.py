@@ -128,6 +128,29 @@ class BitmapTest(NbdTestCase):
         self.assertEqual(1, result['chunks_stored'])
         self.assertEqual(self.content, self.restored(second))
 
+    def test_snapshot_of_cinder_is_read_where_it_is_attached(self):
+        self.back_up()
+        self.change(3)
+        snapshot = {'id': catalog_fixture.new_id(), 'name': 's', 'size': SIZE}
+        _, job = self.fixture.reserve(
+            size=SIZE,
+            volume_id=self.volume_id,
+            snapshot_id=snapshot['id'],
+            volume=self.volume(snapshot=snapshot),
+        )
+        path = self.fixture.write_volume(self.content, 'snapshot')
+        self.fixture.attach(job.id, path)
+        image, result = self.finish(self.task(job))
+        self.assertEqual(('incremental', 'compared'), _how(result))
+        self.assertEqual(1, result['chunks_stored'])
+        self.assertEqual(self.content, self.restored(image))
+        # What has changed since is no other than without it.
+        self.change(17)
+        last, result = self.back_up()
+        self.assertEqual(('incremental', 'compared'), _how(result))
+        self.assertEqual(1, result['chunks_stored'])
+        self.assertEqual(self.content, self.restored(last))
+
     def test_volume_in_use_is_not_read(self):
         task = self.task(self.reserve(in_use=True))
         self.assertRaises(production_errors.VolumeInUse, backup.run, task)

@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 import dataclasses
 
+from ebackup_service.api.views import job as job_view
 from ebackup_service.rpc import messages
 from ebackup_service.server import repositories
 from ebackup_service.server import storages
 from ebackup_service.server import volume_storages
+from tests.unit.ebackup_service import catalog_fixture
 from tests.unit.ebackup_service.server import test_storages
 
 HOST = test_storages.HOST
 SECRET = test_storages.SECRET
+CHUNK = catalog_fixture.CHUNK
 
 
 class TestServing(test_storages.StoragesTestCase):
@@ -64,6 +67,53 @@ class TestAlike(test_storages.StoragesTestCase):
         self.assertTrue(volume_storages.alike(created))
         unknown = dataclasses.replace(created, kind='tape')
         self.assertFalse(volume_storages.alike(unknown))
+
+
+class TestSnapshots(test_storages.StoragesTestCase):
+    """By what a job has one of Cinder's snapshots, and what is said of it."""
+
+    SNAPSHOT = {'id': catalog_fixture.new_id(), 'name': 's', 'size': CHUNK}
+
+    def of(self, kind, settings, **volume):
+        storages.create(
+            *(self.catalog, self.conf, kind, kind),
+            backends=[f'node@{kind}'],
+            settings=settings,
+        )
+        _, job = self.fixture.reserve(
+            snapshot_id=self.SNAPSHOT['id'],
+            volume={
+                'host': f'node@{kind}#pool',
+                'backend_name': 'v',
+                'snapshot': self.SNAPSHOT,
+                **volume,
+            },
+        )
+        return job
+
+    def test_kind_that_knows_none_of_them_has_it_attached(self):
+        job = self.of('nbd', {'uri': 'nbd://node1/{name}'})
+        self.assertEqual('attachment', job.needs)
+        self.assertNotIn('storage', job.parameters)
+        warning = job_view.show(job)['warning']
+        self.assertIn(self.SNAPSHOT['id'], warning)
+        self.assertIn("storage 'nbd'", warning)
+
+    def test_kind_that_knows_them_finds_it(self):
+        job = self.of('rbd', {'pool': 'volumes'})
+        self.assertIsNone(job.needs)
+        self.assertIsNone(job_view.show(job)['warning'])
+
+    def test_one_that_cinder_exports_is_found_by_that(self):
+        exported = {'type': 'snapshot', 'id': self.SNAPSHOT['id']}
+        job = self.of('connector', {}, exported=exported)
+        self.assertIn('storage', job.parameters)
+        self.assertIsNone(job_view.show(job)['warning'])
+
+    def test_one_that_an_old_driver_says_is_not_exported_is_attached(self):
+        job = self.of('connector', {})
+        self.assertEqual('attachment', job.needs)
+        self.assertIsNone(job_view.show(job)['warning'])
 
 
 class TestSpec(test_storages.StoragesTestCase):
