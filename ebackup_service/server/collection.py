@@ -39,13 +39,13 @@ def live(
 ) -> messages.Live:
     """What a collection or check has to keep, asked after its listings.
 
-    As of one instant: under the lock no job that pins anything begins, and
-    no image is deleted. A backup may end meanwhile; so sessions are read
-    before images, and what is not among the former is among the latter.
-    Images that the listing missed are pinned by their trees.
+    As of one instant, without a lock: there may be so many images that jobs
+    would lose their leases while they wait for it. Whoever decides from
+    several rows has committed by that instant, with all that it was decided
+    from, or is not seen at all. Images that the listing missed are pinned by
+    their trees.
     """
-    with catalog.writer() as session:
-        service.lock(session)
+    with catalog.snapshot() as session:
         job = job_rows.get(session, job_id)
         if (
             job is None
@@ -57,8 +57,15 @@ def live(
         unfinished = job_rows.unfinished(
             session, repository_id=job.repository_id
         )
-        states = image_rows.states(session, job.repository_id, image_ids)
-        missed = image_rows.missed(session, job.repository_id, image_ids)
+        # All at once, and only the few that are not among them one by one.
+        available = image_rows.every_available(session, job.repository_id)
+        states = image_rows.states(
+            session,
+            job.repository_id,
+            [image_id for image_id in image_ids if image_id not in available],
+        )
+        available.difference_update(image_ids)
+        missed = image_rows.several(session, sorted(available))
     pins = [other.pin for other in unfinished if other.pin is not None]
     needed = {pin['image_id'] for pin in pins}
     pins += [image_rows.pin(image) for image in missed]

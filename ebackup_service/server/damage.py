@@ -74,11 +74,12 @@ def missed(
         job = _job(session, job_id, token, (job_rows.CHECK,))
         if job is None:
             return found.Trees(accepted=False)
-        images = image_rows.missed(session, job.repository_id, image_ids)
-        return found.Trees(
-            True,
-            [messages.TreeSpec(**image_rows.pin(image)) for image in images],
-        )
+        missed = image_rows.every_available(session, job.repository_id)
+        missed.difference_update(image_ids)
+        images = image_rows.several(session, sorted(missed))
+    return found.Trees(
+        True, [messages.TreeSpec(**image_rows.pin(image)) for image in images]
+    )
 
 
 @database.retried

@@ -74,12 +74,11 @@ def take(
     return found.Verdict(True, added, differences)
 
 
-@database.retried
 def known(
     catalog: database.Catalog, job_id: str, token: int, after: str
 ) -> found.Known:
     """Which images are available by the catalog, for a rebuild to compare."""
-    with catalog.writer() as session:
+    with catalog.reader() as session:
         job = _held(session, job_id, token)
         if job is None:
             return found.Known(accepted=False)

@@ -46,10 +46,10 @@ class _Context:
 class Catalog:
     """The catalog's database; safe to use from any thread.
 
-    ``writer()`` and ``reader()`` each are one transaction. Transactions are
-    short, never span a message or any input or output, and read committed
-    data; every decision is taken by a compare-and-swap or under
-    ``service.lock``.
+    ``writer()``, ``reader()`` and ``snapshot()`` each are one transaction,
+    which never spans a message or any input or output. Those that write are
+    short. All but snapshots read data as others commit them; every decision is
+    taken by a compare-and-swap or under ``service.lock``.
     """
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
@@ -91,6 +91,21 @@ class Catalog:
     @contextlib.contextmanager
     def reader(self) -> Iterator[orm.Session]:
         with _mark(False), self._facade.reader.using(_Context()) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[orm.Session]:
+        """A reader of which all statements see the same instant.
+
+        Nobody waits for it, whatever it reads. It sees no transaction without
+        all that were committed before that took ``service.lock``.
+        """
+        with self.reader() as session:
+            # On sqlite every transaction reads like this.
+            if self.engine.dialect.name != 'sqlite':
+                session.connection(
+                    execution_options={'isolation_level': 'REPEATABLE READ'}
+                )
             yield session
 
     def close(self) -> None:

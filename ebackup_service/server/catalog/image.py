@@ -6,6 +6,7 @@ A row is never removed: deleted, it is the tombstone that refuses a late PUT.
 """
 
 from collections.abc import Collection
+from collections.abc import Iterator
 from collections.abc import Sequence
 import dataclasses
 import datetime
@@ -190,41 +191,53 @@ def states(
     alive could be anywhere.
     """
     found = {}
-    for start in range(0, len(image_ids), _BATCH):
+    for batch in _batches(image_ids):
+        # By the primary key alone: of a condition on the repository sqlite
+        # makes a search through all images that this has.
         rows = session.execute(
             sa.select(
                 models.Image.id,
                 models.Image.state,
+                models.Image.repository_id,
                 models.Image.root.is_not(None).label('committed'),
-            )
-            .where(models.Image.id.in_(image_ids[start : start + _BATCH]))
-            .where(
-                sa.or_(
-                    models.Image.repository_id == repository_id,
-                    models.Image.repository_id.is_(None),
-                )
-            )
+            ).where(models.Image.id.in_(batch))
         )
-        found.update({r.id: (r.state, bool(r.committed)) for r in rows})
+        found.update(
+            {
+                row.id: (row.state, bool(row.committed))
+                for row in rows
+                if row.repository_id in (repository_id, None)
+            }
+        )
     return found
 
 
-def missed(
-    session: orm.Session, repository_id: str, image_ids: Collection[str]
-) -> list[Image]:
-    """Available images of a repository that are not among those."""
-    known = set(image_ids)
-    available = session.scalars(
-        sa.select(models.Image.id)
-        .where(models.Image.repository_id == repository_id)
-        .where(models.Image.state == AVAILABLE)
-    )
-    found = [
-        get(session, image_id)
-        for image_id in available.all()
-        if image_id not in known
-    ]
-    return [image for image in found if image is not None]
+def several(session: orm.Session, image_ids: Sequence[str]) -> list[Image]:
+    """Those images, in that order; without those that nobody knows."""
+    found = {}
+    for batch in _batches(image_ids):
+        for row in session.execute(
+            _select().where(models.Image.id.in_(batch))
+        ):
+            image = _image(row)
+            found[image.id] = image
+    return [found[image_id] for image_id in image_ids if image_id in found]
+
+
+def _batches(image_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(image_ids), _BATCH):
+        yield image_ids[start : start + _BATCH]
+
+
+def every_available(session: orm.Session, repository_id: str) -> set[str]:
+    """Ids of all available images of a repository."""
+    return {
+        *session.scalars(
+            sa.select(models.Image.id)
+            .where(models.Image.repository_id == repository_id)
+            .where(models.Image.state == AVAILABLE)
+        )
+    }
 
 
 def available(
@@ -318,6 +331,8 @@ def abandoned(session: orm.Session, age: int) -> list[Image]:
     )
     found = session.execute(
         _select()
+        # Each has one; by it there is an index.
+        .where(models.Image.repository_id.in_(sa.select(models.Repository.id)))
         .where(models.Image.state == DELETING)
         .where(sa.not_(models.Image.updated_at.between(now - age, now)))
         .where(~working)

@@ -127,7 +127,8 @@ class Image(Base):
         sa.UniqueConstraint('chain_id', 'generation'),
         sa.Index(None, 'project_id', 'created_at'),
         sa.Index(None, 'volume_id', 'created_at'),
-        sa.Index(None, 'repository_id', 'state'),
+        # with the id: pages of ids, and all of them, without the rows
+        sa.Index(None, 'repository_id', 'state', 'id'),
     )
 
     id: orm.Mapped[str] = orm.mapped_column(UUID, primary_key=True)

@@ -1,7 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 
+import threading
+
+import sqlalchemy as sa
+
 from ebackup_service.server.catalog import clock
+from ebackup_service.server.catalog import models
 from ebackup_service.server.catalog import repository as repository_rows
+from ebackup_service.server.catalog import service
 from ebackup_service.server import collection
 from ebackup_service.server import images
 from ebackup_service.server import jobs
@@ -145,6 +151,56 @@ class TestLive(CollectionTestCase):
         self.assertFalse(self.live(token=self.gc.token - 1).accepted)
         self.fixture.finish(self.gc)
         self.assertFalse(self.live().accepted)
+
+    def test_nobody_waits_for_the_answer(self):
+        image = self.fixture.make_image()
+        asked = []
+        with self.catalog.writer() as session:
+            service.lock(session)
+            service.touch(session)
+            thread = threading.Thread(
+                target=lambda: asked.append(self.live(image.id)), daemon=True
+            )
+            thread.start()
+            thread.join(10)
+            self.assertEqual(1, len(asked))
+        self.assertTrue(asked[0].accepted)
+
+    def test_as_many_statements_for_many_images_as_for_few(self):
+        made = [self.fixture.make_image().id]
+        few = self.statements(lambda: self.live(*made))
+        with self.catalog.writer() as session:
+            more = [
+                {'id': catalog_fixture.new_id(), **self.row()}
+                for _ in range(1500)
+            ]
+            session.execute(sa.insert(models.Image), more)
+        made += [row['id'] for row in more]
+        self.assertEqual(few, self.statements(lambda: self.live(*made)))
+
+    def row(self):
+        return {
+            'repository_id': self.repository_id,
+            'state': 'available',
+            'damaged_bytes': 0,
+            'restore_damaged': False,
+            'created_at': 1,
+            'updated_at': 1,
+        }
+
+    def statements(self, function):
+        seen = []
+
+        def note(connection, cursor, statement, *rest):
+            seen.append(statement)
+
+        engine = self.catalog.engine
+        sa.event.listen(engine, 'before_cursor_execute', note)
+        try:
+            function()
+        finally:
+            sa.event.remove(engine, 'before_cursor_execute', note)
+        return len(seen)
 
     def test_only_a_collection_is_answered(self):
         _, job = self.fixture.reserve()

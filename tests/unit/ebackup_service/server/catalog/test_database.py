@@ -157,6 +157,18 @@ class Concurrency:
             found = self.fixture.job(job_id)
             self.assertTrue(found.finished or found.cancel_reason)
 
+    def test_snapshot_sees_one_instant(self):
+        _, job = self.fixture.reserve()
+        with self.catalog.snapshot() as session:
+            self.assertEqual('pending', job_rows.get(session, job.id).state)
+            # Nobody has to wait for it.
+            jobs.cancel(self.catalog, job.id)
+            self.fixture.reserve()
+            self.assertEqual('pending', job_rows.get(session, job.id).state)
+            self.assertEqual(1, len(job_rows.unfinished(session)))
+        with self.catalog.reader() as session:
+            self.assertEqual('cancelled', job_rows.get(session, job.id).state)
+
     def test_counting_loses_nothing(self):
         def count(number):
             for _ in range(5):

@@ -81,11 +81,27 @@ class TestImage(base.SqliteTestCase):
             ),
         )
 
-    def test_missed_are_the_available_ones_that_are_not_named(self):
-        named, missed = self.fixture.make_image(), self.fixture.make_image()
+    def test_states_are_of_images_of_one_repository(self):
+        self.fixture.make_repository('other')
+        image, _ = self.fixture.reserve(repository='other')
+        self.assertEqual(
+            {}, self.read(image_rows.states, self.repository_id, [image.id])
+        )
+
+    def test_several_in_the_order_in_which_they_are_named(self):
+        made = [self.fixture.make_image() for _ in range(3)]
+        made.sort(key=lambda image: image.id, reverse=True)
+        many = [catalog_fixture.new_id() for _ in range(600)]
+        asked = [made[0].id, *many, made[1].id, made[2].id]
+        self.assertEqual(made, self.read(image_rows.several, asked))
+
+    def test_every_available(self):
+        made = {self.fixture.make_image().id for _ in range(3)}
         self.fixture.reserve()
-        found = self.read(image_rows.missed, self.repository_id, [named.id])
-        self.assertEqual([missed], found)
+        self.fixture.make_repository('other')
+        self.fixture.make_image(repository='other')
+        found = self.read(image_rows.every_available, self.repository_id)
+        self.assertEqual(made, found)
 
     def test_abandoned_are_those_in_deletion_without_a_job(self):
         image = self.fixture.make_image()
@@ -104,3 +120,55 @@ class TestImage(base.SqliteTestCase):
             )
         [found] = self.read(image_rows.abandoned, 60000)
         self.assertEqual(image.id, found.id)
+
+
+class TestPlans(base.SqliteTestCase):
+    """How sqlite finds rows, of which there may be very many."""
+
+    def plan(self, function, *args):
+        """A line for each table that the only statement looks into."""
+        seen = []
+
+        def note(connection, cursor, statement, parameters, context, many):
+            if 'EXPLAIN' not in statement:
+                seen.append((statement, parameters))
+
+        engine = self.catalog.engine
+        sa.event.listen(engine, 'before_cursor_execute', note)
+        try:
+            with self.catalog.reader() as session:
+                function(session, *args)
+                [(statement, parameters)] = [
+                    one for one in seen if one[0].startswith('SELECT')
+                ]
+                rows = session.connection().exec_driver_sql(
+                    f'EXPLAIN QUERY PLAN {statement}', parameters
+                )
+                return [row[3] for row in rows]
+        finally:
+            sa.event.remove(engine, 'before_cursor_execute', note)
+
+    def test_states_are_found_by_id(self):
+        many = [catalog_fixture.new_id() for _ in range(500)]
+        [line] = self.plan(image_rows.states, 'r', many)
+        self.assertIn('USING INDEX sqlite_autoindex_images_1 (id=?)', line)
+
+    def test_ids_are_read_from_an_index_and_nothing_is_sorted(self):
+        for function, *args in (
+            (image_rows.every_available, 'r'),
+            (image_rows.available, 'r', 'x', 10),
+            (image_rows.count, 'r'),
+        ):
+            [line] = self.plan(function, *args)
+            self.assertIn('COVERING INDEX', line)
+            self.assertIn('repository_id=? AND state=?', line)
+
+    def test_those_with_damage_are_not_sorted(self):
+        plan = self.plan(image_rows.damaged, 'r', 'x', 10)
+        self.assertIn('repository_id=? AND state=? AND id>?', plan[0])
+        self.assertNotIn('B-TREE', ' '.join(plan))
+
+    def test_those_in_deletion_are_found_by_their_state(self):
+        plan = self.plan(image_rows.abandoned, 0)
+        self.assertIn('images USING INDEX', plan[0])
+        self.assertIn('repository_id=? AND state=?', plan[0])

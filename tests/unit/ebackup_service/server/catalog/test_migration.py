@@ -8,7 +8,7 @@ from ebackup_service.server.catalog import migration
 from ebackup_service.server.catalog import models
 from tests.unit.ebackup_service.server.catalog import base
 
-NEWEST = '013'
+NEWEST = '014'
 
 
 class Agreement:
