@@ -14,7 +14,8 @@ from ebackup_service.engine import places
 from ebackup_service.production import registry
 
 MIB = 1 << 20
-# The program, with its connections, and upkeep of repositories.
+# The program, with its connections, and upkeep of repositories that have no
+# more than some thousand images.
 PROGRAM = 72 * MIB
 # A job: the pages that are open, those that are compared with, and where the
 # chunks are that were stored last.

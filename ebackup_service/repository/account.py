@@ -77,12 +77,22 @@ class Account:
     :ivar chain: project, volume, chunk size
     :ivar number: greater than that of the account before it
     :ivar entries: in the order in which they were compared
+    :ivar packed: the counts; there are accounts of all chains at once
     """
 
     chain: tuple[str, str, int]
     number: int
     entries: tuple[Entry, ...]
-    counts: pack_counts.PackCounts
+    packed: bytes = dataclasses.field(repr=False)
+
+    @property
+    def counts(self) -> pack_counts.PackCounts:
+        """The counts, which may be changed: they are made for each caller."""
+        return pack_counts.PackCounts.unpacked(self.packed)
+
+    def sessions(self) -> set[bytes]:
+        """Whose packs are counted."""
+        return pack_counts.sessions(self.packed)
 
     def to_bytes(self) -> bytes:
         """The bytes of the object.
@@ -128,7 +138,7 @@ class Account:
                     Entry.from_json(key, entry)
                     for entry in fields.mappings(content, 'entries')
                 ),
-                counts,
+                counts.packed(),
             )
         except ValueError as error:
             raise errors.Corrupt(KIND, name, str(error)) from error

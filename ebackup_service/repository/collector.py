@@ -228,7 +228,7 @@ class Collection:
         entries = liveness.needed(self._found, self._later, self._answer)
         latest = {**self._found, **self._later}
         lost: list[str] = []
-        candidates = self._packs.copy()
+        candidates = self._packs.copy() if self._compaction else self._packs
         self._counted = marking.mark(
             self._repo,
             list(entries),

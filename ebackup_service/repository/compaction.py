@@ -147,7 +147,7 @@ class Compaction:
         chains = {
             session: number
             for number, known in enumerate(accounts)
-            for session in known.counts.sessions()
+            for session in known.sessions()
         }
         chosen: dict[int, list[location.PackAddress]] = {}
         copied = 0
@@ -226,7 +226,7 @@ class Compaction:
         for known in accounts:
             trees = [marking.pinned(entry) for entry in known.entries]
             seen.update(trees)
-            if known.counts.sessions() & sessions:
+            if known.sessions() & sessions:
                 before: tree.Tree | None = None
                 for pin in trees:
                     if pin[0] is not None:

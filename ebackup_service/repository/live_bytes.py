@@ -5,20 +5,22 @@ It is what compaction chooses by; what is really needed it finds out for the
 packs that it has chosen.
 """
 
+import struct
+
 import numpy as np
-import numpy.typing as npt
 
 from ebackup_service.repository import location
+from ebackup_service.repository import pack_rows
 from ebackup_service.repository import page
 
-_BLOCK = 64  # ordinals; those of a session are mostly dense
+_ROW = struct.Struct('<Q')
 
 
 class LiveBytes:
-    """By data pack; 8 bytes a pack."""
+    """By data pack; 12 bytes a pack, and some 200 a session."""
 
     def __init__(self) -> None:
-        self._blocks: dict[tuple[bytes, int], npt.NDArray[np.uint64]] = {}
+        self._rows = pack_rows.PackRows(_ROW)
 
     def add(self, leaf: page.Page, since: int) -> None:
         """Count the records that a tree has and the one beside it hasn't.
@@ -44,15 +46,13 @@ class LiveBytes:
         )
         for address, length in zip(leaf.packs, lengths.tolist(), strict=True):
             if length:
-                key = address.session, address.ordinal // _BLOCK
-                block = self._blocks.get(key)
-                if block is None:
-                    block = self._blocks[key] = np.zeros(_BLOCK, np.uint64)
-                block[address.ordinal % _BLOCK] += np.uint64(length)
+                block, at = self._rows.place(address)
+                (known,) = _ROW.unpack_from(block, at)
+                _ROW.pack_into(block, at, known + int(length))
 
     def of(self, address: location.PackAddress) -> int:
         """Bytes of a pack's records; 0 if none was met."""
         if address.kind != location.DATA:
             return 0
-        block = self._blocks.get((address.session, address.ordinal // _BLOCK))
-        return 0 if block is None else int(block[address.ordinal % _BLOCK])
+        row = self._rows.get(address)
+        return 0 if row is None else int(row[0])

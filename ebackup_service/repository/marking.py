@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which packs some trees reach; section "Accounts" of the format."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 import collections
 import dataclasses
 from typing import NamedTuple
@@ -82,20 +82,22 @@ def mark(
     for entry in sorted(entries, key=account.order):
         chains.setdefault(entry.summary.chain, []).append(entry)
     known.drop(known.newest.keys() - chains.keys())
-    found: dict[_Chain, pack_counts.PackCounts] = {}
+    # The counts of one chain at a time; of the others they are packed.
+    found: dict[_Chain, bytes] = {}
     if not whole:
         for chain, before in known.newest.items():
             counts = _recount(repo, chains[chain], before, known, check)
             if counts is not None:
-                found[chain] = counts
+                found[chain] = counts.packed()
                 needed.update(counts)
                 advance(len(found), len(chains))
         candidates.subtract(needed)
     for chain in _doubtful(candidates, known, found):
         del found[chain]
     for chain in chains.keys() - found.keys():
-        found[chain] = count(repo, chains[chain], check, visit)
-        needed.update(found[chain])
+        counts = count(repo, chains[chain], check, visit)
+        found[chain] = counts.packed()
+        needed.update(counts)
         advance(len(found), len(chains))
     candidates.subtract(needed)
     return [
@@ -108,40 +110,40 @@ def mark(
 def _doubtful(
     candidates: pack_set.PackSet,
     known: accounts.Accounts,
-    found: dict[_Chain, pack_counts.PackCounts],
-) -> set[_Chain]:
+    found: Collection[_Chain],
+) -> list[_Chain]:
     """Chains of which a pack would go that was never counted.
 
     Although others of its session were. An interrupted collection may have
     left it, or the account may lack it.
     """
-    chains = {
-        session: chain
-        for chain in found
-        for session in known.newest[chain].counts.sessions()
-    }
-    return {
-        chain
-        for address in candidates
-        if (chain := chains.get(address.session)) is not None
-        and address not in known.newest[chain].counts
-    }
+    left: dict[bytes, list[location.PackAddress]] = {}
+    for address in candidates:
+        left.setdefault(address.session, []).append(address)
+    doubtful = []
+    for chain in found:
+        before = known.newest[chain]
+        if of_chain := before.sessions() & left.keys():
+            counts = before.counts
+            if any(a not in counts for one in of_chain for a in left[one]):
+                doubtful.append(chain)
+    return doubtful
 
 
 def _made(
     known: accounts.Accounts,
     chain: _Chain,
     members: tuple[account.Entry, ...],
-    counts: pack_counts.PackCounts,
+    packed: bytes,
 ) -> account.Account | None:
     """The account to keep, None if it is there already."""
     before = known.newest.get(chain)
     if before is not None and before.entries == members:
-        if before.counts == counts:
+        if before.packed == packed:
             return None
         known.wrong += 1
     number = 1 if before is None else before.number + 1
-    return account.Account(chain, number, members, counts)
+    return account.Account(chain, number, members, packed)
 
 
 def count(
@@ -176,7 +178,7 @@ def _recount(
     trees = _trees(entries)
     if not trees:
         return None
-    counts = before.counts.copy()
+    counts = before.counts
     try:
         _apply(repo, counts, _trees(before.entries), trees, check)
     except errors.Corrupt:
@@ -199,11 +201,14 @@ def _pin(
     lost: Callable[[str], None],
 ) -> None:
     """Add pinned trees to the entries of their chains, or walk them."""
-    seen = {pinned(entry) for entry in entries}
+    # Few are pinned, and there are many entries.
+    wanted = set(pins)
+    seen = {pin for entry in entries if (pin := pinned(entry)) in wanted}
     counted = {
-        pinned(entry): entry
+        pin: entry
         for before in known.newest.values()
         for entry in before.entries
+        if (pin := pinned(entry)) in wanted
     }
     for pin in pins:
         if pin[0] is None or pin in seen:

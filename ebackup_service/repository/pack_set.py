@@ -2,26 +2,29 @@
 """Sets of packs, one bit each: a volume of 64 TiB may have millions."""
 
 from collections.abc import Iterable, Iterator
+import struct
 
 from ebackup_service.repository import location
 
 _BLOCK = 4096  # ordinals
-_BYTES = _BLOCK // 8
+_KEY = struct.Struct('>16sBI')  # session, kind, ordinal // _BLOCK
 
 
 class PackSet:
-    """A set of addresses; ordinals of a session are mostly dense."""
+    """A set of addresses; ordinals of a session are mostly dense.
+
+    Beside the bits some 170 bytes a session and kind. Copies share what is in
+    both.
+    """
 
     def __init__(self) -> None:
-        self._blocks: dict[tuple[bytes, int, int], bytearray] = {}
+        # numbers are as long as their greatest bit needs, and never change
+        self._blocks: dict[bytes, int] = {}
 
     def add(self, address: location.PackAddress) -> None:
         session, kind, ordinal = address
-        key = (session, kind, ordinal // _BLOCK)
-        block = self._blocks.get(key)
-        if block is None:
-            block = self._blocks[key] = bytearray(_BYTES)
-        block[ordinal % _BLOCK // 8] |= 1 << ordinal % 8
+        key = _KEY.pack(session, kind, ordinal // _BLOCK)
+        self._blocks[key] = self._blocks.get(key, 0) | 1 << ordinal % _BLOCK
 
     def update(self, addresses: Iterable[location.PackAddress]) -> None:
         for address in addresses:
@@ -29,30 +32,26 @@ class PackSet:
 
     def copy(self) -> 'PackSet':
         made = PackSet()
-        made._blocks = {k: bytearray(b) for k, b in self._blocks.items()}
+        made._blocks = self._blocks.copy()
         return made
 
     def subtract(self, other: 'PackSet') -> None:
         """Take all out that another set has."""
         for key, block in other._blocks.items():
-            own = self._blocks.get(key)
-            if own is None:
-                continue
-            left = int.from_bytes(own) & ~int.from_bytes(block)
-            if left:
-                own[:] = left.to_bytes(_BYTES)
+            if left := self._blocks.get(key, 0) & ~block:
+                self._blocks[key] = left
             else:
-                del self._blocks[key]
+                self._blocks.pop(key, None)
 
     def discard_sessions(self, sessions: Iterable[bytes]) -> None:
         """Take out all packs of some sessions."""
         gone = set(sessions)
-        for key in [key for key in self._blocks if key[0] in gone]:
+        for key in [key for key in self._blocks if key[:16] in gone]:
             del self._blocks[key]
 
     def __iter__(self) -> Iterator[location.PackAddress]:
-        for (session, kind, number), block in self._blocks.items():
-            left = int.from_bytes(block, 'little')
+        for key, left in self._blocks.items():
+            session, kind, number = _KEY.unpack(key)
             while left:
                 lowest = left & -left
                 left ^= lowest
@@ -62,7 +61,5 @@ class PackSet:
 
     def __contains__(self, address: location.PackAddress) -> bool:
         session, kind, ordinal = address
-        block = self._blocks.get((session, kind, ordinal // _BLOCK))
-        return block is not None and bool(
-            block[ordinal % _BLOCK // 8] & (1 << ordinal % 8)
-        )
+        key = _KEY.pack(session, kind, ordinal // _BLOCK)
+        return bool(self._blocks.get(key, 0) >> ordinal % _BLOCK & 1)

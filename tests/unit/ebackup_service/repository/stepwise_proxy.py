@@ -15,6 +15,7 @@ from ebackup_service.repository import compaction
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import live_bytes
+from ebackup_service.repository import pack_rows
 from ebackup_service.repository import pack_set
 from ebackup_service.repository import root as image_root
 from ebackup_service.repository import survey
@@ -261,7 +262,11 @@ def _keys(image_id: str) -> tuple[str, ...]:
 def _frozen(value: Any) -> Any:
     """Something hashable that is equal where the value is."""
     if isinstance(
-        value, pack_set.PackSet | accounts.Accounts | live_bytes.LiveBytes
+        value,
+        pack_set.PackSet
+        | accounts.Accounts
+        | live_bytes.LiveBytes
+        | pack_rows.PackRows,
     ):
         return _frozen(vars(value))
     if isinstance(value, compaction.Compaction):

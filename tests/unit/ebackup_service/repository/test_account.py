@@ -24,7 +24,7 @@ def entry(generation, tree=ROOT, **values):
 def made(*entries, number=1):
     counts = pack_counts.PackCounts()
     counts.add([PACK], 2**63 + 1)
-    return account.Account(CHAIN, number, entries, counts)
+    return account.Account(CHAIN, number, entries, counts.packed())
 
 
 class AccountTestCase(test_base.BaseTestCase):

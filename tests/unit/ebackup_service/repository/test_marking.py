@@ -202,10 +202,10 @@ class MarkingTestCase(base.RepositoryTestCase):
     def spoiled(self, known, change):
         """Accounts with a count that is not what it should be."""
         ((chain, one),) = known.newest.items()
-        counts = one.counts.copy()
+        counts = one.counts
         change(counts)
         known.newest[chain] = account.Account(
-            chain, one.number, one.entries, counts
+            chain, one.number, one.entries, counts.packed()
         )
         return known
 
@@ -246,7 +246,7 @@ class MarkingTestCase(base.RepositoryTestCase):
             ]
             lacking = pack_counts.PackCounts.from_json(packs)
             known.newest[one.chain] = account.Account(
-                one.chain, one.number, one.entries, lacking
+                one.chain, one.number, one.entries, lacking.packed()
             )
 
             left, after = self.mark(chosen, known)

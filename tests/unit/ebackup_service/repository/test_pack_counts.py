@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from ebackup_service.repository import location
 from ebackup_service.repository import pack_counts
 from tests import base
+from tests.unit.ebackup_service.repository import hostile
 from tests.unit.ebackup_service.repository import strategies
 
 FEW = st.builds(
@@ -34,7 +35,6 @@ class PackCountsTestCase(base.BaseTestCase):
 
         self.assertEqual({a for a, _ in references}, set(counts))
         self.assertEqual(len(set(counts)), len(list(counts)))
-        self.assertEqual({a.session for a, _ in references}, counts.sessions())
         for address, _ in references:
             self.assertIn(address, counts)
         self.assertNotIn(location.PackAddress(b'y' * 16, 1, 1), counts)
@@ -57,13 +57,41 @@ class PackCountsTestCase(base.BaseTestCase):
 
         self.assertEqual(counts, again)
 
-    def test_copy_is_another(self):
-        counts = counted([(ONE, 5)])
-        copy = counts.copy()
-        copy.add([ONE], 5, -1)
+    @strategies.given(REFERENCES, REFERENCES)
+    def test_packed_and_unpacked(self, references, go):
+        counts = counted([*references, *go])
+        for address, weight in go:
+            counts.add([address], weight, -1)
+        packed = counts.packed()
 
-        self.assertEqual([ONE], list(counts))
-        self.assertEqual([], list(copy))
+        self.assertEqual(counted(references).packed(), packed)
+        self.assertEqual(
+            {a.session for a, _ in references}, pack_counts.sessions(packed)
+        )
+        again = pack_counts.PackCounts.unpacked(packed)
+        self.assertEqual(counts.to_json(), again.to_json())
+
+    def test_one_pack_a_session_takes_little(self):
+        counts = pack_counts.PackCounts()
+        with hostile.bounded(300 * 10_000):
+            for number in range(10_000):
+                session = number.to_bytes(16)
+                counts.add([location.PackAddress(session, 1, 1)], 7)
+        with hostile.bounded(200 * 10_000):
+            packed = counts.packed()
+
+        self.assertEqual(41 * 10_000, len(packed))
+
+    def test_many_packs_of_a_session(self):
+        counts = pack_counts.PackCounts()
+        packs = [location.PackAddress(bytes(16), 1, n) for n in range(20_000)]
+        with hostile.bounded(30 * 20_000):
+            counts.add(packs, 7)
+        with hostile.bounded(70 * 20_000):
+            packed = counts.packed()
+
+        self.assertEqual(21 + 20 * 20_000, len(packed))
+        self.assertEqual(packs, list(counts))
 
     def test_reference_that_goes_in_the_place_of_another_is_noticed(self):
         counts = counted([(ONE, 5)])
@@ -92,6 +120,10 @@ class PackCountsTestCase(base.BaseTestCase):
             {'ordinals': [2**32]},
             {'sums': ['5']},
             {'sums': ['x' * 16]},
+            {'sums': ['-' + '1' * 15]},
+            {'sums': ['12 ' * 5 + '1']},
+            {'counts': [2**62 + 1]},
+            {'ordinals': [1, 1], 'counts': [1, 1], 'sums': ['1' * 16] * 2},
             {'session': 'x'},
         ):
             self.assertRaises(

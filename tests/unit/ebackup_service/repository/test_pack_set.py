@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+import sys
+
 from hypothesis import strategies as st
 
 from ebackup_service.repository import location
 from ebackup_service.repository import pack_set
 from tests import base
+from tests.unit.ebackup_service.repository import hostile
 from tests.unit.ebackup_service.repository import strategies
 
 FEW = st.builds(
@@ -31,8 +34,18 @@ class PackSetTestCase(base.BaseTestCase):
         for ordinal in range(100_000):
             packs.add(location.PackAddress(bytes(16), 1, ordinal))
 
-        used = sum(len(block) for block in packs._blocks.values())
-        self.assertLess(used, 100_000 / 8 + 512)
+        used = sum(map(sys.getsizeof, packs._blocks.values()))
+        self.assertLess(used, 1.2 * 100_000 / 8)
+
+    def test_few_packs_of_a_session_take_little(self):
+        packs = pack_set.PackSet()
+        with hostile.bounded(200 * 10_000):
+            for number in range(10_000):
+                session = number.to_bytes(16)
+                packs.add(location.PackAddress(session, 1, 1))
+            copy = packs.copy()
+
+        self.assertEqual(sorted(packs), sorted(copy))
 
     @strategies.given(st.sets(FEW), st.sets(FEW))
     def test_subtract(self, members, others):

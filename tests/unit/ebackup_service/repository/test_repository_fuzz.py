@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import lz4.block
 import zstandard
 
+from ebackup_service.repository import account
 from ebackup_service.repository import codec
 from ebackup_service.repository import config
 from ebackup_service.repository import document
@@ -30,6 +31,7 @@ from ebackup_service.repository import tree
 from tests import base
 from tests.unit.ebackup_service.repository import hostile
 from tests.unit.ebackup_service.repository import strategies
+from tests.unit.ebackup_service.repository import test_account
 
 MIB = hostile.MIB
 IMAGE = str(uuid.UUID(int=1))
@@ -63,6 +65,13 @@ DOCUMENTS = {
     ),
     'owner': (owner.Owner.from_bytes, owner.Owner('service', 1)),
     'repository': (config.RepositoryConfig.from_bytes, CONFIG),
+    'account': (
+        lambda data: account.Account.from_bytes(data, 'key'),
+        test_account.made(
+            test_account.entry(1, None),
+            test_account.entry(2, session_id=IMAGE),
+        ),
+    ),
 }
 UNREADABLE = (errors.Corrupt, errors.UnsupportedFormat)
 NO_RECORD = (record.Malformed, errors.UnsupportedFormat)
@@ -129,6 +138,34 @@ class DocumentTestCase(base.BaseTestCase):
         ):
             for kind in DOCUMENTS:
                 self.read(kind, hostile.sealed(kind, body))
+
+    def test_accounts_of_packs_that_are_far_from_each_other(self):
+        _, valid = DOCUMENTS['account']
+        content = document.unseal('account', 'key', valid.to_bytes())
+        count = 20_000
+        for step in (1, 16, 31, 32, 63, 64, 4096):
+            packs = {
+                **content['packs'][0],
+                'ordinals': [number * step for number in range(count)],
+                'counts': [1] * count,
+                'sums': ['0' * 15 + '1'] * count,
+            }
+            text = json.dumps({**content, 'packs': [packs]})
+            data = hostile.sealed('account', text.encode())
+            with hostile.bounded(20 * len(data)):
+                account.Account.from_bytes(data, 'key')
+
+    def test_accounts_of_many_sessions(self):
+        _, valid = DOCUMENTS['account']
+        content = document.unseal('account', 'key', valid.to_bytes())
+        packs = [
+            {**content['packs'][0], 'session': str(uuid.UUID(int=number))}
+            for number in range(10_000)
+        ]
+        text = json.dumps({**content, 'packs': packs})
+        data = hostile.sealed('account', text.encode())
+        with hostile.bounded(20 * len(data)):
+            account.Account.from_bytes(data, 'key')
 
     def test_texts_that_are_not_utf8(self):
         text = '{"id":1}'
