@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs the migrations that lie beside this module."""
 
+from collections.abc import Iterator
+import contextlib
 import pathlib
 
 from alembic import command
@@ -19,9 +21,33 @@ def configuration() -> alembic_config.Config:
 
 def upgrade(engine: sa.Engine, revision: str = 'head') -> None:
     config = configuration()
-    with engine.begin() as connection:
+    with (
+        engine.connect() as connection,
+        _copying(connection),
+        connection.begin(),
+    ):
         config.attributes['connection'] = connection
         command.upgrade(config, revision)
+
+
+@contextlib.contextmanager
+def _copying(connection: sa.Connection) -> Iterator[None]:
+    """Let sqlite drop a table that others refer to: its copy takes its place.
+
+    That can be said between transactions only.
+    """
+    if connection.dialect.name != 'sqlite':
+        yield
+        return
+    # Executed by SQLAlchemy, it would begin a transaction.
+    cursor = connection.connection.cursor()
+    [enforced] = cursor.execute('PRAGMA foreign_keys').fetchone()
+    cursor.execute('PRAGMA foreign_keys = OFF')
+    try:
+        yield
+    finally:
+        cursor.execute(f'PRAGMA foreign_keys = {enforced}')
+        cursor.close()
 
 
 def version(engine: sa.Engine) -> str | None:
