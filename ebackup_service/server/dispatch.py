@@ -119,7 +119,11 @@ def assign(
             host = next((h for h in hosts if h.name not in refused), None)
             if host is None and hosts and storage is not None:
                 # There may be others, of which this server has yet to hear.
-                if looked > conf.server.proxy_timeout:
+                if looked > conf.server.proxy_timeout and not any(
+                    _may_come_back(conf, proxy, kinds[job.id])
+                    for proxy in proxies
+                    if proxy.host not in refused
+                ):
                     why = refusals.explain_hosts(
                         storage, [host.name for host in hosts]
                     )
@@ -247,6 +251,20 @@ def _fail_refused(
 ) -> None:
     failure = jobs.failure(refusals.KIND, message)
     jobs.end(session, job, job_rows.FAILED, failure)
+
+
+def _may_come_back(
+    conf: cfg.ConfigOpts, proxy: proxy_rows.Proxy, kind: str | None
+) -> bool:
+    """Whether one that reaches such volumes is away, but not for long yet."""
+    away = proxy.age >= conf.server.proxy_timeout or bool(
+        proxy.capabilities.get('stopping')
+    )
+    return (
+        away
+        and proxy.age <= conf.server.resume_timeout
+        and kind in proxy.capabilities.get('production', [])
+    )
 
 
 def _fail_without_proxy(

@@ -6,6 +6,7 @@ import logging
 
 import fixtures
 
+from ebackup_service.rpc import messages
 from ebackup_service.server import dispatch
 from ebackup_service.server import jobs
 from ebackup_service.server import refusals
@@ -121,6 +122,45 @@ class TestRefused(ByHostTestCase):
         self.assertEqual('pending', self.fixture.job(job.id).state)
         dispatch.assign(self.catalog, self.conf, looked=looked + 1)
         self.assertEqual('failed', self.fixture.job(job.id).state)
+
+    def test_one_that_is_away_for_a_moment_is_awaited(self):
+        self.refuse(self.handed_to('here'))
+        spec = self.handed()
+        self.assertEqual('there', self.proxy(spec))
+        stopping = messages.JobError('proxy-stopping', 'It stops.', True)
+        self.fixture.finish(spec, 'returned', error=stopping)
+        self.fixture.announce('there', production=[folder.KIND], stopping=True)
+        job = self.reserve()
+        self.assertEqual({}, self.fixture.assign())
+        for waiting in spec, job:
+            self.assertEqual('pending', self.fixture.job(waiting.id).state)
+        # It has not said that it stops, and is not heard of any more.
+        self.fixture.announce('there', production=[folder.KIND])
+        timeout = self.conf.server.resume_timeout
+        self.conf.set_override('proxy_timeout', timeout / 2, 'server')
+        self.fixture.age_proxy('there', timeout / 2 + 1)
+        self.assertEqual({}, self.fixture.assign())
+        self.assertEqual('pending', self.fixture.job(job.id).state)
+        self.fixture.age_proxy('there', timeout / 2)
+        self.assertEqual({}, self.fixture.assign())
+        for waiting in spec, job:
+            self.assertEqual('failed', self.fixture.job(waiting.id).state)
+
+    def test_one_that_could_not_have_the_job_is_not_awaited(self):
+        self.refuse(self.handed_to('here'))
+        self.hosts = ('here',)
+        self.fixture.announce('there', production=['attached'], stopping=True)
+        self.failed()
+
+    def test_one_that_is_refused_is_not_awaited(self):
+        for host in self.hosts:
+            self.refuse(self.handed_to(host))
+        timeout = self.conf.server.resume_timeout / 2
+        self.conf.set_override('proxy_timeout', timeout, 'server')
+        self.hosts = ('here',)
+        self.fixture.announce('there', production=[folder.KIND])
+        self.fixture.age_proxy('there', timeout + 1)
+        self.failed()
 
     def test_other_storages_and_attached_volumes_are_left(self):
         self.create('two', 'node@two')
