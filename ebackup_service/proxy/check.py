@@ -64,7 +64,7 @@ def run(task: proxy_task.Task) -> dict[str, Any]:
         read = reading.progress.total()['bytes_read']
         repaired = _repair(task, repo, records)
         # Before the check, which tells what could not be listed.
-        usage = repo.usage(left)
+        usage = repo.usage(left, task.control.check)
         report = checker.check(
             repo,
             records,

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs that work on a repository alone."""
 
+from collections.abc import Callable
 import contextlib
 import dataclasses
 import functools
@@ -39,7 +40,7 @@ def create(task: proxy_task.Task) -> dict[str, Any]:
             except repository_errors.RepositoryMismatch:
                 raise another(storage, spec.owner.service_id) from None
         repo.claim(spec.owner.service_id, spec.owner.generation)
-        return {'usage': _usage(repo)}
+        return {'usage': _usage(repo, task.control.check)}
 
 
 def another(
@@ -149,7 +150,9 @@ def collect(task: proxy_task.Task) -> dict[str, Any]:
                 *result.left_out,
             ],
             # What can't be listed has been told.
-            'usage': _usage(repo, left_out.LeftOut(repo.storage)),
+            'usage': _usage(
+                repo, task.control.check, left_out.LeftOut(repo.storage)
+            ),
         }
 
 
@@ -163,7 +166,9 @@ def lost(image_id: str) -> str:
 
 
 def _usage(
-    repo: repository.Repository, left: left_out.LeftOut | None = None
+    repo: repository.Repository,
+    check: Callable[[], None],
+    left: left_out.LeftOut | None = None,
 ) -> dict[str, Any]:
     """Everything; lists all of the repository's objects."""
-    return dataclasses.asdict(repo.usage(left))
+    return dataclasses.asdict(repo.usage(left, check))

@@ -354,9 +354,12 @@ class Collection:
             time.monotonic() - self._began,
             lambda key: layout.parse_session(key) in self._answer.sessions,
             left,
+            self._check,
         )
         removed += self._storage.remove_stale(
-            '', _STALE, lambda key: key.startswith(layout.PACKS), left
+            *('', _STALE, lambda key: key.startswith(layout.PACKS)),
+            left,
+            self._check,
         )
         self._note(temporaries_removed=removed)
 

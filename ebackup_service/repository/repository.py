@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A repository: the entry to this package."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
 from typing import Self
@@ -179,15 +179,21 @@ class Repository(opened.OpenRepository):
         self.config.require_write()
         images.delete(self.storage, image_id)
 
-    def usage(self, left: left_out.LeftOut | None = None) -> Usage:
+    def usage(
+        self,
+        left: left_out.LeftOut | None = None,
+        check: Callable[[], None] = lambda: None,
+    ) -> Usage:
         """What the repository takes; lists all of its objects.
 
         :param left: is told of what can't be listed, which isn't counted.
             None: that is raised
+        :param check: called for each object; raises to stop
         """
         used = packs = 0
         image_ids = set()
         for info in (left or self.storage).list(''):
+            check()
             used += info.size
             if layout.parse_pack(info.key) or layout.parse_compacted(info.key):
                 packs += 1

@@ -90,7 +90,7 @@ def survey(
 
     Memory: some 700 bytes an image.
 
-    :param check: called for each image
+    :param check: called for each object that is listed, and each image
     :param again: images to look at even if nothing is left of them
     :param remembered: images that counted once: a root is never changed, so
         that of one that has a marker and no tombstone isn't read again
@@ -110,9 +110,11 @@ def survey(
     if remembered:
         # Before the images: one that is deleted meanwhile counts still.
         for info in listed(layout.TOMBSTONES):
+            check()
             deleted.add(layout.parse_tombstone(info.key))
     names = dict.fromkeys(again, 0)
     for info in listed(layout.IMAGES):
+        check()
         parsed = layout.parse_image(info.key)
         if parsed is not None and parsed[0] not in known:
             names[parsed[0]] = names.get(parsed[0], 0) | _PARTS[parsed[1]]

@@ -142,6 +142,7 @@ class Storage(Protocol):
         older_than: float,
         keep: Callable[[str], bool] | None = None,
         unreadable: Unreadable | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> int:
         """Remove what crashed or failed create() calls left half done.
 
@@ -151,6 +152,8 @@ class Storage(Protocol):
         :param keep: asked with the key that it was meant for; True spares it
         :param unreadable: called with what can't be read, or removed. None:
             that is raised
+        :param check: called for each object, of which there may be many;
+            raises to stop
         :returns: how many were removed
         """
         ...

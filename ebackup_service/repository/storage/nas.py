@@ -125,11 +125,13 @@ class NasStorage:
         older_than: float,
         keep: Callable[[str], bool] | None = None,
         unreadable: base.Unreadable | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> int:
         removed = 0
         now: float | None = None
         failed = self._failed(unreadable)
         for path, status in self._files.walk(prefix, failed):
+            check()
             key = rooted.key_of_temporary(path)
             if key is None or (keep is not None and keep(key)):
                 continue

@@ -55,8 +55,11 @@ class RecordingStorage:
         older_than: float,
         keep: Callable[[str], bool] | None = None,
         unreadable: base.Unreadable | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> int:
-        return self._wrapped.remove_stale(prefix, older_than, keep, unreadable)
+        return self._wrapped.remove_stale(
+            prefix, older_than, keep, unreadable, check
+        )
 
     def usage(self) -> base.Usage | None:
         return self._wrapped.usage()

@@ -175,3 +175,6 @@ class ImagesTestCase(base.RepositoryTestCase):
         self.assertLess(image.session.counters.packs, usage.packs)
         self.assertGreater(usage.used, first.used + MIB)
         self.assertGreater(usage.total, usage.free)
+        self.assertRaises(
+            ZeroDivisionError, self.repo.usage, None, lambda: 1 // 0
+        )

@@ -111,6 +111,16 @@ class SurveyTestCase(base.RepositoryTestCase):
             ZeroDivisionError, survey.survey, self.storage, lambda: 1 // 0
         )
 
+    def test_check_may_stop_its_listings(self):
+        """Though nothing of what they find is looked at."""
+        image = self.backup(b'x')
+
+        self.assertRaises(
+            ZeroDivisionError,
+            *(survey.survey, self.storage, lambda: 1 // 0),
+            known={image.id},
+        )
+
 
 class RememberedTestCase(base.RepositoryTestCase):
     def setUp(self):

@@ -105,6 +105,15 @@ class TestCancel(base.BaseTestCase):
         )
         self.assertCancelled(job)
 
+    def test_check_that_reads_everything(self):
+        self.fixture.backup(self.fixture.write_volume(os.urandom(8 * MIB)))
+        self.slow()
+        job = repositories.check(self.catalog, 'default', 1)
+        service_fixture.wait_for(
+            lambda: self.fixture.job(job.id).begun, 'begin'
+        )
+        self.assertCancelled(job)
+
     def test_interrupted_job(self):
         self.slow()
         job = self.backup()

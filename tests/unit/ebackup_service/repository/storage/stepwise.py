@@ -138,6 +138,7 @@ class StepwiseStorage:
         older_than: float,
         keep: Callable[[str], bool] | None = None,
         unreadable: base.Unreadable | None = None,
+        check: Callable[[], None] = lambda: None,
     ) -> int:
         """What is created is there whole or not at all."""
         return 0

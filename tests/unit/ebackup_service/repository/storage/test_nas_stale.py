@@ -40,6 +40,16 @@ class StaleTestCase(test_nas.NasTestCase):
         self.assertEqual(['packs/aa/s/d-1'], self.files())
         self.assertEqual(['aa'], os.listdir(f'{self.path}/packs'))
 
+    def test_check_may_stop_it_at_any_object(self):
+        seen = []
+        self.storage.remove_stale('', 60.0, check=lambda: seen.append(1))
+        self.assertEqual(len(self.files()), len(seen))
+        self.assertRaises(
+            ZeroDivisionError,
+            *(self.storage.remove_stale, '', 0.0),
+            check=lambda: 1 // 0,
+        )
+
     def test_young_ones_stay(self):
         self.assertEqual(0, self.storage.remove_stale('', 60.0))
         self.assertEqual(3, len(self.temporaries()))
