@@ -96,12 +96,20 @@ def mark(
 
 def delete(storage: base.Storage, image_id: str) -> None:
     """Delete an image for ever, known or not. Idempotent."""
+    bury(storage, image_id)
+    remove(storage, image_id)
+
+
+def bury(storage: base.Storage, image_id: str) -> None:
+    """Write an image's tombstone, again if there is one: then it is durable.
+
+    Who wrote it may have been stopped before it was.
+    """
     tombstone = _tombstone(storage, image_id)
     try:
         storage.create(layout.tombstone_key(image_id), [tombstone.to_bytes()])
     except errors.ObjectExists:
         pass
-    remove(storage, image_id)
 
 
 def remove(storage: base.Storage, image_id: str) -> None:

@@ -16,6 +16,7 @@ from ebackup_service.repository import compacted_pack
 from ebackup_service.repository import copies
 from ebackup_service.repository import elsewhere
 from ebackup_service.repository import errors
+from ebackup_service.repository import images
 from ebackup_service.repository import layout
 from ebackup_service.repository import liveness
 from ebackup_service.repository import location
@@ -52,6 +53,8 @@ class LostPacks:
         self._needed = needed_places.NeededPlaces([])
         # What packs lack that may be written, if it is found.
         self._lacking: dict[location.PackAddress, set[bytes]] = {}
+        # Images that are passed over, of which there is a root or a marker.
+        self._deleted: set[str] = set()
 
     def look(
         self, addresses: Iterable[location.PackAddress], ask: Ask
@@ -91,6 +94,11 @@ class LostPacks:
                 needed.add(visited)
         # Not before all is known: a part of it would be written as the whole.
         self._needed = needed
+        self._deleted = {
+            image.id
+            for image in (*found.values(), *later.values())
+            if image.deleted
+        }
 
     def packs(self) -> list[location.PackAddress]:
         """Those of which something is needed, and all of that is known."""
@@ -151,6 +159,11 @@ class LostPacks:
             table['kind'][row] = header.kind
             table['encoding'][row] = header.encoding
             data.append(one)
+        # Without their tombstones, which may not be durable yet, they would
+        # count, and need what is left out.
+        while self._deleted:
+            images.bury(self._repo.storage, next(iter(self._deleted)))
+            self._deleted.pop()
         # What is left out may be needed by images of another service.
         check_owner()
         return copies.write(self._repo, address, table, data)[0], others

@@ -282,6 +282,33 @@ class NeededTestCase(LostPacksTestCase):
         [asked] = self.asked
         self.assertEqual(sorted(i.id for i in self.images), asked)
 
+    def test_image_of_which_the_deletion_was_stopped(self):
+        """Its tombstone may not be durable before it is written again."""
+        self.remove(self.second)
+        keys = layout.root_key(self.first.id), layout.commit_key(self.first.id)
+        root, commit = map(self.storage.read, keys)
+        self.repo.delete_image(self.first.id)
+        for key, data in zip(keys, (root, commit), strict=True):
+            self.storage.create(key, [data])
+        packs = {layout.pack_key(self.locator(n).pack) for n in range(CHUNKS)}
+        for key in packs:
+            self.flip(key, self.storage.size(key) - 1)
+        create = self.storage.create
+        written = []
+
+        def note(key, parts):
+            written.append(key)
+            create(key, parts)
+
+        with mock.patch.object(self.storage, 'create', note):
+            self.assertEqual(len(packs), self.repair().packs)
+
+        self.assertLess(1, len(packs))
+        tombstone = layout.tombstone_key(self.first.id)
+        self.assertEqual(tombstone, written[0])
+        self.assertEqual(1, written.count(tombstone))
+        self.assert_whole(*self.images)
+
     def test_image_that_the_catalog_calls_dead(self):
         """Another service may find that it counts."""
         self.remove(self.second)

@@ -58,6 +58,22 @@ class PowerLossTestCase(test_base.BaseTestCase):
     def proxy(self):
         return proxy.Proxy(self.service)
 
+    def damage_footers(self):
+        """Of all data packs; their keys."""
+        keys = {
+            path
+            for path, data in self.disk.tree().items()
+            if data is not None
+            and (address := layout.parse_pack(path))
+            and address.kind == location.DATA
+        }
+        for key in keys:
+            data = bytearray(self.disk.tree()[key])
+            data[-1] ^= 1
+            self.disk.unlink(key)
+            self.disk.append(self.disk.make_file(key), bytes(data))
+        return keys
+
     def look(self, **kwargs):
         """Look at what may be left since settle(); how many states it was."""
         count = 0
@@ -153,22 +169,6 @@ class SeriesTestCase(PowerLossTestCase):
         }
         self.assertLess(0, len(keys & left))
         self.assertEqual(set(), left & self.disk.tree().keys())
-
-    def damage_footers(self):
-        """Of all data packs; their keys."""
-        keys = {
-            path
-            for path, data in self.disk.tree().items()
-            if data is not None
-            and (address := layout.parse_pack(path))
-            and address.kind == location.DATA
-        }
-        for key in keys:
-            data = bytearray(self.disk.tree()[key])
-            data[-1] ^= 1
-            self.disk.unlink(key)
-            self.disk.append(self.disk.make_file(key), bytes(data))
-        return keys
 
     def test_backup_that_comes_to_nothing(self):
         self.one.backup(ONE)
@@ -337,6 +337,24 @@ class KilledTestCase(PowerLossTestCase):
             two.collect()
             count += self.look(share=0.3 * MORE)
         self.assertLess(100, count)
+
+    def test_repair_of_lost_packs_meets_half_a_deletion(self):
+        """What is left out is needed, should the tombstone be gone."""
+        for two, (first, _) in self.each_kill(
+            self.two_images_with_damaged_footers,
+            lambda one, images: one.delete(images[0].id),
+        ):
+            # Not synced, and nothing was removed by then.
+            if layout.tombstone_key(first.id) in self.disk.tree():
+                two.check()
+                self.assertLess(10, self.look(share=0.05 * MORE, limit=16))
+                return
+        self.fail('there is no tombstone')
+
+    def two_images_with_damaged_footers(self):
+        images = self.two_images()
+        self.damage_footers()
+        return images
 
     def test_backup_goes_on_in_another_run(self):
         count = 0
