@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records that were read and are not what was written."""
 
+import array
+import bisect
 import collections
 import threading
 from typing import NamedTuple
@@ -29,7 +31,7 @@ class Told(NamedTuple):
 class DamagedRecords:
     """For any number of threads: ``_lock`` protects what is found.
 
-    Some 40 bytes a record, and more for the first 1000.
+    Some 4 bytes a record, and more for the first 1000.
 
     :ivar told: those by their places, in the order in which they were found
     :ivar lost: packs of which it isn't known what they had: gone, or with a
@@ -38,7 +40,8 @@ class DamagedRecords:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._offsets: dict[location.PackAddress, list[int]] = {}
+        # Ascending, as they are mostly found.
+        self._offsets: dict[location.PackAddress, array.array[int]] = {}
         self.told: dict[Place, Told] = {}
         self.lost: dict[location.PackAddress, bool] = {}
 
@@ -48,10 +51,11 @@ class DamagedRecords:
     def add(self, where: location.Locator, error: errors.Corrupt) -> None:
         """Note a record, once: a pack of several objects is read again."""
         with self._lock:
-            offsets = self._offsets.setdefault(where.pack, [])
-            if where.offset in offsets:
+            offsets = self._offsets.setdefault(where.pack, array.array('I'))
+            at = bisect.bisect_left(offsets, where.offset)
+            if offsets[at : at + 1] == array.array('I', [where.offset]):
                 return
-            offsets.append(where.offset)
+            offsets.insert(at, where.offset)
             if len(self.told) < TOLD:
                 self.told[where.pack, where.offset] = Told(where.id, error)
 
@@ -89,9 +93,12 @@ class DamagedRecords:
         for number, address in enumerate(source.packs):
             offsets = self._offsets.get(address)
             if offsets is not None:
+                known = np.array(offsets)
+                wanted = source.entries['offset']
+                at = np.searchsorted(known, wanted)
                 mask |= (
                     source.present
                     & (source.entries['pack'] == number)
-                    & np.isin(source.entries['offset'], offsets)
+                    & (known[np.minimum(at, len(known) - 1)] == wanted)
                 )
         return mask

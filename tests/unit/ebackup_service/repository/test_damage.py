@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import random
+import tracemalloc
 from unittest import mock
 
 from ebackup_service.repository import damage
@@ -43,6 +45,30 @@ class DamagedRecordsTestCase(base.BaseTestCase):
             self.records.add(locator(0, 100), ERROR)
 
         self.assertEqual(1, len(self.records))
+
+    def test_any_order(self):
+        offsets = [100, 200, 300]
+        random.shuffle(offsets)
+        for offset in (*offsets, *offsets):
+            for ordinal in range(2):
+                self.records.add(locator(ordinal, offset), ERROR)
+
+        self.assertEqual(
+            [1, 2, 3], self.records.of(self.leaf).nonzero()[0].tolist()
+        )
+        self.assertEqual(6, len(self.records))
+
+    def test_very_many_of_a_pack(self):
+        """They take little memory, and none is compared with all others."""
+        count = 40000
+        tracemalloc.start()
+        self.addCleanup(tracemalloc.stop)
+        with mock.patch.object(damage, 'TOLD', 0):
+            for number in range(count):
+                self.records.add(locator(0, 100 * number), ERROR)
+
+        self.assertLess(tracemalloc.get_traced_memory()[0], 8 * count)
+        self.assertEqual(count, len(self.records))
 
     def test_pack_that_is_whole_again(self):
         for where in locator(0, 0), locator(0, 100), locator(1, 300):
