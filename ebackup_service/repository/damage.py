@@ -79,6 +79,11 @@ class DamagedRecords:
             if len(offsets) > told[address]
         ]
 
+    def has(self, address: location.PackAddress) -> bool:
+        """Whether a pack is lost, or has such records."""
+        with self._lock:
+            return address in self.lost or address in self._offsets
+
     def forget(self, address: location.PackAddress) -> int:
         """A pack is whole again; how many records that are."""
         with self._lock:

@@ -23,6 +23,7 @@ from ebackup_service.repository import opened
 from ebackup_service.repository import pack
 from ebackup_service.repository import pack_table
 from ebackup_service.repository import record
+from ebackup_service.repository import verifier
 
 # What says nothing of other objects.
 _OF_THE_OBJECT = (
@@ -170,6 +171,12 @@ class _Repair:
         if self._has_settled(address, key):
             self._damaged.forget(address)
             self._wanted.pop(address, None)
+            # If there was nothing else, settling it has not read it.
+            verifier.PackVerifier(self._repo, self._damaged).verify(
+                address, self._pace
+            )
+            if self._damaged.has(address):
+                return
             self.result.records += others
             self.result.packs += 1
 

@@ -146,8 +146,7 @@ class StoppedTestCase(test_lost_packs.LostPacksTestCase):
         self.repair()
         self.assert_whole()
 
-    def test_storage_that_writes_something_else(self):
-        self.cut_footer()
+    def damaging(self):
         create = self.storage.create
 
         def damaging(key, parts):
@@ -155,7 +154,22 @@ class StoppedTestCase(test_lost_packs.LostPacksTestCase):
             data[999] ^= 1
             create(key, [data])
 
-        with mock.patch.object(self.storage, 'create', damaging):
+        return mock.patch.object(self.storage, 'create', damaging)
+
+    def test_storage_that_writes_something_else_of_a_pack_that_is_gone(self):
+        self.lose(7)
+        found = self.found()
+        with self.damaging():
+            self.assertEqual(0, self.repair(found=found).packs)
+
+        # So that the images are told to be damaged.
+        self.assertEqual(1, len(found))
+        self.repair()
+        self.assert_whole()
+
+    def test_storage_that_writes_something_else(self):
+        self.cut_footer()
+        with self.damaging():
             self.assertEqual(0, self.repair().packs)
 
         self.assertIn(self.key, self.keys())
