@@ -150,7 +150,9 @@ class Records:
         return None
 
     def _fitted(self, where: location.Locator, plain: bytes) -> bytes | None:
-        fitted = refit.fit(plain, where.length - record.HEADER_SIZE)
+        fitted = refit.fit(
+            plain, where.length - record.HEADER_SIZE, self._check
+        )
         if fitted is None:
             return None
         encoding, payload = fitted

@@ -7,7 +7,7 @@ checksum of four, and by a field for the length of what it holds that is larger
 than it has to be. So any length will do that is 18 bytes above the shortest.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import zstandard
 
@@ -25,11 +25,15 @@ _DESCRIPTOR = 4
 _SIZES = {1: (2, 256), 2: (4, 0), 3: (8, 0)}
 
 
-def fit(plain: base.Buffer, length: int) -> tuple[int, base.Buffer] | None:
+def fit(
+    plain: base.Buffer, length: int, check: Callable[[], None] = lambda: None
+) -> tuple[int, base.Buffer] | None:
     """(encoding, payload) of some bytes, the payload of a certain length.
 
-    The same for the same bytes and libraries.
+    The same for the same bytes and libraries. Of 4 MiB it may take 10 seconds,
+    and 65 MiB of memory.
 
+    :param check: called often; raises to stop
     :returns: None if no way is known
     """
     if length == len(plain):
@@ -39,7 +43,7 @@ def fit(plain: base.Buffer, length: int) -> tuple[int, base.Buffer] | None:
     encoding, payload = codec.Encoder('lz4').encode(plain)
     if encoding == codec.LZ4 and len(payload) == length:
         return encoding, payload
-    for frame in _frames(plain):
+    for frame in _frames(plain, length, check):
         missing = length - len(frame)
         if missing >= 0 and missing % len(_EMPTY_BLOCK) == 0:
             begin = zstandard.frame_header_size(frame)
@@ -48,17 +52,25 @@ def fit(plain: base.Buffer, length: int) -> tuple[int, base.Buffer] | None:
     return None
 
 
-def _frames(plain: base.Buffer) -> Iterator[bytes]:
-    """Of many lengths; as an Encoder makes it by default, and then others."""
+def _frames(
+    plain: base.Buffer, length: int, check: Callable[[], None]
+) -> Iterator[bytes]:
+    """Of many lengths; as an Encoder makes it by default, and then others.
+
+    Not all that are longer than ``length``: the others of the level are, too.
+    """
     encoding, payload = codec.Encoder('zstd').encode(plain)
     if encoding == codec.ZSTD:
         yield bytes(payload)
     for level in _LEVELS:
         for checksum in (False, True):
+            check()
             frame = zstandard.ZstdCompressor(
                 level=level, write_checksum=checksum
             ).compress(plain)
             yield frame
+            if len(frame) > length:
+                break
             yield from _widened(frame, len(plain))
 
 

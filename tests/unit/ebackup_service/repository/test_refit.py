@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import os
 import random
+from unittest import mock
 
 from testtools import content
 
@@ -56,6 +57,18 @@ class FitTestCase(base.BaseTestCase):
             for more in range(18, 40):
                 self.assert_fits(plain, min(shortest + more, length))
             self.assertIsNone(refit.fit(plain, shortest // 2))
+
+    def test_what_is_too_long_is_not_made_longer(self):
+        calls = mock.Mock()
+
+        self.assertIsNone(refit.fit(self.text, LENGTH // 9, calls))
+
+        self.assertEqual(len(refit._LEVELS), calls.call_count)
+
+    def test_told_to_stop(self):
+        stop = mock.Mock(side_effect=[None, KeyError])
+
+        self.assertRaises(KeyError, refit.fit, self.text, LENGTH // 9, stop)
 
     def test_the_same_again(self):
         for length in (40000, LENGTH // 8 * 7):
