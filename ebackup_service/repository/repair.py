@@ -136,6 +136,7 @@ class _Repair:
     ) -> bool:
         """Do something for each pack; whether the storage bears more."""
         for address in addresses:
+            self._check()
             try:
                 run(address)
             except (errors.Corrupt, errors.ObjectMissing):

@@ -3,6 +3,7 @@
 
 from unittest import mock
 
+from ebackup_service.repository import copies
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import liveness
@@ -57,6 +58,25 @@ class StoppedTestCase(test_lost_packs.LostPacksTestCase):
 
         self.assertLess(20, calls)
         self.assert_whole()
+
+    def test_told_to_stop_over_packs_that_nobody_needs(self):
+        found = self.found()
+        session = layout.session_bytes(base.new_id())
+        for ordinal in range(50):
+            where = location.PackAddress(session, location.DATA, ordinal)
+            found.lose(where, gone=True)
+        listed = []
+        keys = copies.compacted_keys
+
+        def note(storage, address):
+            listed.append(address)
+            return keys(storage, address)
+
+        check = mock.Mock(side_effect=[None] * 9 + [KeyError])
+        with mock.patch.object(copies, 'compacted_keys', note):
+            self.assertRaises(KeyError, self.repair, check, found=found)
+
+        self.assertEqual(9, len(listed))
 
     def look(self):
         self.assertEqual(set(), self.compacted())
