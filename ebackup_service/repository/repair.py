@@ -107,7 +107,7 @@ class _Repair:
         untold = self._damaged.untold()
         if not self._each([*self._damaged.lost, *untold], self._settle_lost):
             return
-        lost = {*self._damaged.lost, *untold}
+        lost = {*self._damaged.lost, *self._damaged.untold()}
         if lost:
             try:
                 self._lost.look(sorted(lost), ask)
@@ -155,8 +155,11 @@ class _Repair:
     def _settle_lost(self, address: location.PackAddress) -> None:
         """See whether there is something later that isn't damaged."""
         if self._has_several(address) and self._settle(address):
-            copies.load(self._repo, address)
-            self.result.packs += self._damaged.find(address)
+            lost = self._damaged.find(address)
+            records = self._damaged.forget(address)
+            if self._is_whole(address):
+                self.result.records += records
+                self.result.packs += lost
 
     def _read_lost(self, address: location.PackAddress) -> None:
         gone = self._damaged.lost.get(address, False)
@@ -172,14 +175,9 @@ class _Repair:
         if self._has_settled(address, key):
             self._damaged.forget(address)
             self._wanted.pop(address, None)
-            # If there was nothing else, settling it has not read it.
-            verifier.PackVerifier(self._repo, self._damaged).verify(
-                address, self._pace
-            )
-            if self._damaged.has(address):
-                return
-            self.result.records += others
-            self.result.packs += 1
+            if self._is_whole(address):
+                self.result.records += others
+                self.result.packs += 1
 
     def _repair(self, address: location.PackAddress) -> None:
         """Make a pack whole again, if that can be done.
@@ -224,6 +222,17 @@ class _Repair:
         if not damaged:
             return ''
         return copies.write(self._repo, address, table, data)[0]
+
+    def _is_whole(self, address: location.PackAddress) -> bool:
+        """Whether a pack is, as readers find it; what is damaged is noted.
+
+        That a pack was settled doesn't say so: the newest object may be
+        damaged, and the next one not; or there was only one.
+        """
+        verifier.PackVerifier(self._repo, self._damaged).verify(
+            address, self._pace
+        )
+        return not self._damaged.has(address)
 
     def _has_several(self, address: location.PackAddress) -> bool:
         """Whether something that was stopped, or a power loss, left more.

@@ -4,6 +4,7 @@ import os
 import random
 from unittest import mock
 
+import numpy as np
 from testtools import content
 
 from ebackup_service.repository import damage
@@ -12,6 +13,7 @@ from ebackup_service.repository import layout
 from ebackup_service.repository import liveness
 from ebackup_service.repository import lost_packs
 from ebackup_service.repository import needed_places
+from ebackup_service.repository import pack
 from ebackup_service.repository import pack_set
 from ebackup_service.repository import sample
 from ebackup_service.repository import verifier
@@ -40,8 +42,8 @@ class LostPacksTestCase(test_repair.RepairTestCase):
         records = damage.DamagedRecords()
         reader = verifier.PackVerifier(repo, records)
         chosen = sample.Sample(also=self.suspects)
-        for pack, _ in chosen.packs(repo.storage, base.nothing_to_check):
-            reader.verify(pack, lambda length: None)
+        for address, _ in chosen.packs(repo.storage, base.nothing_to_check):
+            reader.verify(address, lambda length: None)
         return records
 
     def lose(self, number, image=None):
@@ -181,9 +183,9 @@ class GoneTestCase(LostPacksTestCase):
             # The pack is compacted now, and lost once more.
             self.lose_compacted(self.locator(7, image).pack)
 
-    def lose_compacted(self, pack):
+    def lose_compacted(self, address):
         for key in self.keys(layout.COMPACTED):
-            if layout.parse_compacted(key) == pack:
+            if layout.parse_compacted(key) == address:
                 self.storage.delete(key)
 
     def test_no_room_for_places(self):
@@ -483,6 +485,24 @@ class DamagedTestCase(LostPacksTestCase):
 
         self.assertNotIn(old, self.keys())
         self.assert_whole(self.second, self.third)
+
+
+class ImpossibleTestCase(LostPacksTestCase):
+    def test_places_that_no_pack_can_have(self):
+        """Pages that somebody has forged may say anything."""
+        most = base.PACK_SIZE
+        for offsets, possible in (
+            ((128, 328), True),
+            ((127, 328), False),
+            ((128, 327), False),
+            ((128, most - 200), True),
+            ((128, most - 199), False),
+        ):
+            table = np.zeros(2, pack.TABLE)
+            table['offset'] = offsets
+            table['length'] = 200
+            packs = lost_packs.LostPacks(self.repo, base.nothing_to_check)
+            self.assertEqual(possible, packs._fits(table))
 
 
 class AnyDamageTestCase(LostPacksTestCase):

@@ -3,7 +3,9 @@
 
 from unittest import mock
 
+from ebackup_service.repository import compacted_pack
 from ebackup_service.repository import copies
+from ebackup_service.repository import damage
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
 from ebackup_service.repository import liveness
@@ -151,6 +153,40 @@ class StoppedTestCase(test_lost_packs.LostPacksTestCase):
         self.assertNotIn(self.key, self.keys())
         self.assert_whole()
 
+    def test_damaged_object_is_the_newest_one(self):
+        """By which readers go, though the one before it is whole."""
+        self.cut_footer()
+        damaged = self.storage.read(self.key)
+        self.repair()
+        [key] = self.compacted()
+        address = layout.parse_pack(self.key)
+        newer = bytearray(self.storage.read(key))
+        newer[999] ^= 1
+        digest = compacted_pack.digest([newer])
+        newest = layout.compacted_key(address, 9, digest)
+        self.storage.create(newest, [newer])
+        self.storage.create(self.key, [damaged])
+        found = self.found()
+
+        self.repair(found=found)
+
+        self.assertEqual((0, {}), (len(found), found.lost))
+        self.assert_whole()
+
+    def test_more_than_is_told_before_what_is_whole(self):
+        self.cut_footer()
+        self.repair()
+        [key] = self.compacted()
+        data = bytearray(self.whole)
+        for number in self.numbers(self.key, self.images[0]):
+            data[self.locator(number).offset + 99] ^= 1
+        self.storage.create(self.key, [data])
+        with mock.patch.object(damage, 'TOLD', 3):
+            self.assertLess(3, self.repair().records)
+
+        self.assertEqual({key}, self.compacted())
+        self.assert_whole()
+
     def test_storage_that_never_deletes_does_not_fill(self):
         self.cut_footer()
         denied = errors.StorageDenied('denied')
@@ -271,8 +307,8 @@ class StoppedTestCase(test_lost_packs.LostPacksTestCase):
         del self.images[0]
 
     def test_two_checks_at_once(self):
-        for damage in (lambda: self.lose(7), self.cut_footer):
-            damage()
+        for harm in (lambda: self.lose(7), self.cut_footer):
+            harm()
 
             self.overtaken(self.repair)
 
