@@ -36,14 +36,16 @@ def compacted_keys(
     """
     if address.kind != location.DATA:
         return []
+    # Each once, though it may be listed twice: whoever takes the others for
+    # older ones deletes them.
     return sorted(
-        (
+        {
             info.key
             for info in left_out.whole(
                 storage, layout.compacted_prefix(address)
             )
             if layout.parse_compacted(info.key) == address
-        ),
+        },
         reverse=True,
     )
 

@@ -23,6 +23,7 @@ def whole(storage: base.Storage, prefix: str) -> Iterator[base.ObjectInfo]:
     """All objects whose key begins with the prefix, see Storage.list.
 
     What is known by its name only has a size of 0; whoever reads it is told.
+    An object may come twice.
 
     :raises Corrupt: there may be more, since a directory can't be read
     :raises StorageUnavailable: the storage is away
@@ -57,8 +58,6 @@ class LeftOut:
 
     def list(self, prefix: str) -> Iterator[base.ObjectInfo]:
         """See whole(); but what can't be listed is left out.
-
-        An object may come twice.
 
         :raises StorageUnavailable: the storage is away
         """

@@ -14,6 +14,7 @@ from ebackup_service.repository import location
 from ebackup_service.repository import sample
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import test_compaction
+from tests.unit.ebackup_service.repository import unlistable
 
 
 class SettleTestCase(test_compaction.CompactionTestCase):
@@ -76,6 +77,17 @@ class SettleTestCase(test_compaction.CompactionTestCase):
             result = self.collect()
 
         self.assertEqual((str(error),), result.left_out)
+
+    def test_only_one_stays_whatever_is_listed_twice(self):
+        self.settle()
+        self.storage = self.repo.storage = unlistable.UnlistableStorage(
+            self.storage
+        )
+        self.storage.late = True
+        self.storage.bad[os.path.dirname(self.key)] = 1
+
+        self.assertEqual(0, self.settle())
+        self.assertEqual([self.key], self.objects())
 
     def test_older_ones_go(self):
         newest = self.copy(2, self.storage.read(self.key))

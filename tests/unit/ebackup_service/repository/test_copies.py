@@ -230,6 +230,15 @@ class UnlistableTestCase(CopiesTestCase):
 
         self.assertEqual(self.directory, error.name)
 
+    def test_each_is_named_once(self):
+        """Although a directory was read in part, and then again."""
+        self.storage.late = True
+        self.storage.bad[self.directory] = 1
+
+        self.assertEqual(
+            [self.key], copies.compacted_keys(self.storage, self.address)
+        )
+
     def test_pack_that_is_there_is_read(self):
         self.assertEqual(20, len(copies.load(self.repo, self.address)))
         self.fetch(0)

@@ -14,12 +14,14 @@ class UnlistableStorage(recording.RecordingStorage):
     """Wraps a storage.
 
     :ivar bad: path that can't be read -> how often
+    :ivar late: whether what is in a directory is listed before that fails
     :ivar away: whether nothing can be read
     """
 
     def __init__(self, wrapped: base.Storage) -> None:
         super().__init__(wrapped)
         self.bad: dict[str, int] = {}
+        self.late = False
         self.away = False
 
     def read(self, key: str, fresh: bool = False) -> bytes:
@@ -48,9 +50,9 @@ class UnlistableStorage(recording.RecordingStorage):
                 if f'{path}/'.startswith(prefix) or path == prefix.rstrip('/')
                 if path in met or self._is_bad(path)
             ]
-            if not hidden:
+            if self.late or not hidden:
                 yield info
-            elif hidden[0] not in met:
+            if hidden and hidden[0] not in met:
                 met.add(hidden[0])
                 if unreadable is None:
                     raise _unreadable(hidden[0])
