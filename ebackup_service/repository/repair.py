@@ -102,12 +102,16 @@ class _Repair:
         self._lost = lost_packs.LostPacks(repo, check)
         self._records = self._reading(set())
         self._wanted: dict[location.PackAddress, set[bytes]] = {}
+        # Lost packs of which nothing is there that should have been deleted.
+        self._settled: set[location.PackAddress] = set()
 
     def run(self, ask: lost_packs.Ask) -> None:
         untold = self._damaged.untold()
         if not self._each([*self._damaged.lost, *untold], self._settle_lost):
             return
-        lost = {*self._damaged.lost, *self._damaged.untold()}
+        lost = self._settled.intersection(
+            [*self._damaged.lost, *self._damaged.untold()]
+        )
         if lost:
             try:
                 self._lost.look(sorted(lost), ask)
@@ -154,7 +158,9 @@ class _Repair:
 
     def _settle_lost(self, address: location.PackAddress) -> None:
         """See whether there is something later that isn't damaged."""
-        if self._has_several(address) and self._settle(address):
+        settled = self._has_several(address) and self._settle(address)
+        self._settled.add(address)
+        if settled:
             lost = self._damaged.find(address)
             records = self._damaged.forget(address)
             if self._is_whole(address):

@@ -2,6 +2,7 @@
 import contextlib
 import os
 import random
+import sys
 from unittest import mock
 
 import numpy as np
@@ -10,6 +11,7 @@ from testtools import content
 from ebackup_service.repository import damage
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository import liveness
 from ebackup_service.repository import lost_packs
 from ebackup_service.repository import needed_places
@@ -19,6 +21,7 @@ from ebackup_service.repository import sample
 from ebackup_service.repository import verifier
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import test_repair
+from tests.unit.ebackup_service.repository import unlistable
 
 CHUNKS = test_repair.CHUNKS
 NOBODY = liveness.Live(set(), [], set())
@@ -42,8 +45,9 @@ class LostPacksTestCase(test_repair.RepairTestCase):
         records = damage.DamagedRecords()
         reader = verifier.PackVerifier(repo, records)
         chosen = sample.Sample(also=self.suspects)
-        for address, _ in chosen.packs(repo.storage, base.nothing_to_check):
-            reader.verify(address, lambda length: None)
+        left = left_out.LeftOut(repo.storage)
+        for pack, _ in chosen.packs(left, base.nothing_to_check):
+            reader.verify(pack, lambda length: None)
         return records
 
     def lose(self, number, image=None):
@@ -402,6 +406,65 @@ class NeededTestCase(LostPacksTestCase):
 
         self.assertIn(key, problem)
         self.assertEqual([], self.asked)
+
+
+class UnreadableTestCase(LostPacksTestCase):
+    """What can't be read, listed or removed may be back tomorrow."""
+
+    def setUp(self):
+        super().setUp()
+        self.storage = self.repo.storage = unlistable.UnlistableStorage(
+            self.storage
+        )
+        self.key = layout.pack_key(self.locator(7).pack)
+
+    def spoil(self, path):
+        self.storage.bad[path] = sys.maxsize
+
+    def test_pack_is_written_once_while_it_can_not_be_removed(self):
+        self.flip(self.key, 20)
+        self.spoil(self.key)
+        for _ in range(3):
+            [problem] = self.repair().problems
+            self.assertIn(self.key, problem)
+            self.assertEqual(1, len(self.keys(layout.COMPACTED)))
+            self.assertTrue(os.path.exists(f'{self.path}/{self.key}'))
+
+        self.storage.bad.clear()
+
+        self.assertEqual(1, self.repair().packs)
+        self.assertNotIn(self.key, self.keys())
+        self.assert_whole()
+
+    def test_images_have_to_be_known_completely(self):
+        lost = self.lose(7)
+        everything = self.keys()
+        for path in (
+            'images',
+            f'images/{self.third.id}',
+            layout.root_key(self.third.id),
+            layout.tombstone_key(self.third.id),
+        ):
+            self.storage.bad = {path: sys.maxsize}
+            repaired = self.repair()
+            self.storage.bad.clear()
+
+            self.assertEqual(0, repaired.packs, path)
+            self.assertEqual(everything, self.keys(), path)
+        self.assertEqual(1, self.repair().packs)
+        self.assertNotIn(lost, self.keys())
+
+    def test_pack_that_comes_back(self):
+        data = self.storage.read(self.key)
+        self.lose(7)
+        self.assertEqual(1, self.repair().packs)
+        self.put(self.key, data)
+        self.assert_whole()
+
+        self.collect()
+
+        self.assertNotIn(self.key, self.keys())
+        self.assert_whole()
 
 
 class DamagedTestCase(LostPacksTestCase):
