@@ -407,6 +407,24 @@ class NeededTestCase(LostPacksTestCase):
         self.assertIn(key, problem)
         self.assertEqual([], self.asked)
 
+    def test_image_that_can_not_be_listed(self):
+        self.remove(self.second)
+        self.lose(9)
+        storage = unlistable.UnlistableStorage(self.storage)
+        self.storage = self.repo.storage = storage
+        for path in (
+            'images',
+            f'images/{self.first.id}',
+            layout.root_key(self.first.id),
+            layout.tombstone_key(self.first.id),
+        ):
+            storage.bad[path] = sys.maxsize
+            repaired = self.repair()
+            storage.bad.clear()
+
+            self.assertEqual(0, repaired.packs)
+            self.assertEqual(set(), self.keys(layout.COMPACTED))
+
 
 class UnreadableTestCase(LostPacksTestCase):
     """What can't be read, listed or removed may be back tomorrow."""
@@ -418,12 +436,9 @@ class UnreadableTestCase(LostPacksTestCase):
         )
         self.key = layout.pack_key(self.locator(7).pack)
 
-    def spoil(self, path):
-        self.storage.bad[path] = sys.maxsize
-
     def test_pack_is_written_once_while_it_can_not_be_removed(self):
         self.flip(self.key, 20)
-        self.spoil(self.key)
+        self.storage.bad[self.key] = sys.maxsize
         for _ in range(3):
             [problem] = self.repair().problems
             self.assertIn(self.key, problem)
@@ -435,24 +450,6 @@ class UnreadableTestCase(LostPacksTestCase):
         self.assertEqual(1, self.repair().packs)
         self.assertNotIn(self.key, self.keys())
         self.assert_whole()
-
-    def test_images_have_to_be_known_completely(self):
-        lost = self.lose(7)
-        everything = self.keys()
-        for path in (
-            'images',
-            f'images/{self.third.id}',
-            layout.root_key(self.third.id),
-            layout.tombstone_key(self.third.id),
-        ):
-            self.storage.bad = {path: sys.maxsize}
-            repaired = self.repair()
-            self.storage.bad.clear()
-
-            self.assertEqual(0, repaired.packs, path)
-            self.assertEqual(everything, self.keys(), path)
-        self.assertEqual(1, self.repair().packs)
-        self.assertNotIn(lost, self.keys())
 
     def test_pack_that_comes_back(self):
         data = self.storage.read(self.key)
