@@ -65,6 +65,12 @@ class ListTestCase(LeftOutTestCase):
 
         self.assertEqual((self.sentence(self.directory),), self.left.problems)
 
+    def test_directory_below_that_fails_when_the_one_above_does_not(self):
+        self.bad['images'] = self.bad[self.directory] = 1
+
+        self.assertEqual(self.all, self.listed())
+        self.assertEqual((), self.left.problems)
+
     def test_object_is_known_by_its_name(self):
         key = layout.root_key(self.images[0].id)
         self.bad[key] = EVER

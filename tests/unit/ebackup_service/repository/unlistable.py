@@ -44,19 +44,23 @@ class UnlistableStorage(recording.RecordingStorage):
                 '',
                 *('/'.join(parts[: n + 1]) for n in range(len(parts))),
             ]
-            hidden = [
-                path
-                for path in above
-                if f'{path}/'.startswith(prefix) or path == prefix.rstrip('/')
-                if path in met or self._is_bad(path)
-            ]
-            if self.late or not hidden:
+            hidden = next(
+                (
+                    path
+                    for path in above
+                    if f'{path}/'.startswith(prefix)
+                    or path == prefix.rstrip('/')
+                    if path in met or self._is_bad(path)
+                ),
+                None,
+            )
+            if self.late or hidden is None:
                 yield info
-            if hidden and hidden[0] not in met:
-                met.add(hidden[0])
+            if hidden is not None and hidden not in met:
+                met.add(hidden)
                 if unreadable is None:
-                    raise _unreadable(hidden[0])
-                unreadable(hidden[0], _unreadable(hidden[0]))
+                    raise _unreadable(hidden)
+                unreadable(hidden, _unreadable(hidden))
 
     def delete(self, key: str) -> None:
         if self._is_bad(key):
