@@ -44,11 +44,11 @@ class Accounts:
         :raises RepositoryError: the storage's, which doesn't list them
         """
         found = cls(left)
-        keys = [
+        keys = {
             info.key
             for info in left.list(layout.ACCOUNTS)
             if layout.is_account(info.key)
-        ]
+        }
         for key in sorted(keys):
             check()
             try:

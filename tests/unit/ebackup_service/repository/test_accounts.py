@@ -7,6 +7,7 @@ from ebackup_service.repository import layout
 from ebackup_service.repository import left_out
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import test_account
+from tests.unit.ebackup_service.repository import unlistable
 
 CHAIN = test_account.CHAIN
 
@@ -81,6 +82,19 @@ class AccountsTestCase(base.RepositoryTestCase):
 
         self.assertEqual({}, found.newest)
         self.assertEqual(set(), self.keys(layout.ACCOUNTS))
+
+    def test_damaged_one_that_is_listed_twice_is_replaced(self):
+        made = test_account.made()
+        self.write(made)
+        (key,) = self.keys(layout.ACCOUNTS)
+        self.flip(key, 200)
+        self.storage = unlistable.UnlistableStorage(self.storage)
+        self.storage.late = True
+        self.storage.bad['accounts'] = 1
+
+        self.write(made).remove_outdated()
+
+        self.assertEqual({CHAIN: made}, self.load().newest)
 
     def test_foreign_objects_stay(self):
         self.storage.create('accounts/readme', [b'x'])
