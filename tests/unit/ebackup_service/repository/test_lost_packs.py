@@ -46,8 +46,8 @@ class LostPacksTestCase(test_repair.RepairTestCase):
         reader = verifier.PackVerifier(repo, records)
         chosen = sample.Sample(also=self.suspects)
         left = left_out.LeftOut(repo.storage)
-        for pack, _ in chosen.packs(left, base.nothing_to_check):
-            reader.verify(pack, lambda length: None)
+        for address, _ in chosen.packs(left, base.nothing_to_check):
+            reader.verify(address, lambda length: None)
         return records
 
     def lose(self, number, image=None):
