@@ -123,6 +123,32 @@ class PlacesTest(PlacesTestCase):
         self.wait_for((first, 2), (second, 2))
         self.assertLess(1, first.given_back)
 
+    def waits(self, job):
+        """Until one worker of a job, and no other one, waits."""
+        end = time.monotonic() + 30
+        with self.places.changed:
+            # Nobody tells that somebody begins to wait.
+            while self.places.waiting != [job.share]:
+                self.assertLess(time.monotonic(), end)
+                self.places.changed.wait(0.01)
+
+    def test_no_more_workers_are_sent_away_than_others_need(self):
+        first = self.job(held=True)
+        self.wait_for((first, 4))
+        self.waits(self.job(workers=1, held=True))
+        self.assertTrue(first.share.is_wanted())
+        self.assertFalse(first.share.is_wanted())
+
+    def test_none_is_sent_away_by_a_job_that_would_have_more_then(self):
+        first = self.job(workers=2, held=True)
+        self.wait_for((first, 2))
+        second = self.job(workers=1, held=True)
+        self.wait_for((second, 1))
+        third = self.job(workers=2, held=True)
+        self.wait_for((third, 1))
+        self.waits(third)
+        self.assertFalse(first.share.is_wanted())
+
     def test_nobody_takes_what_a_job_is_busy_with(self):
         first = self.job(held=True)
         self.wait_for((first, 4))
@@ -193,6 +219,7 @@ class NeedTest(PlacesTestCase):
         self.wait_for((job, 3))
         job.end()
         self.assertEqual((100, 100), (self.places.free, self.places.coming))
+        self.assertEqual(0, job.share.staying)
 
     def test_need_is_told_before_there_is_a_place(self):
         job = self.job(held=True)
