@@ -106,14 +106,15 @@ def _store(
     session: repository_session.Session,
 ) -> repository_root.Root:
     """The volume is closed again before anything is committed."""
-    image, base = task.image, _base(task, repo)
+    image = task.image
+    base, of_snapshot = _base(task, repo)
     begun = _begun(task.spec.begun)
     if task.doubt is not None:
         # What was taken over on the storage's word counts no more.
         begun = None
         _checkpoint(task, engine.Checkpoint(None, 0, {}))
     known = None if base is None else repositories.tree(repo, base)
-    with volumes.opened(task, base) as opened:
+    with volumes.opened(task, base, of_snapshot) as opened:
         if begun is not None and opened.passing:
             begun = _from_the_start(task, begun)
         size = opened.source.size
@@ -183,8 +184,8 @@ def _check_claims(
 
 def _base(
     task: proxy_task.Task, repo: repository.Repository
-) -> messages.TreeSpec | None:
-    """The base, if the repository has it.
+) -> tuple[messages.TreeSpec | None, bool]:
+    """The base, if the repository has it; whether of a snapshot of Cinder's.
 
     Else the catalog is an old copy, and what the image refers to may be gone.
     Or it was deleted just now, or between two runs, and all is there still:
@@ -193,17 +194,17 @@ def _base(
     """
     base = task.spec.base
     if base is None:
-        return None
+        return None, False
     found = inventory.look(repo.storage, base.image_id)
     if isinstance(found, repository_root.Root):
-        return base
+        return base, found.record.get('snapshot_id') is not None
     LOG.warning(
         'Backup job %s does not build upon image %s, which the repository '
         'does not have: everything is stored again',
         task.spec.id,
         base.image_id,
     )
-    return None
+    return None, False
 
 
 def _begun(

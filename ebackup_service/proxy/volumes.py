@@ -54,19 +54,20 @@ class Opened:
 
 @contextlib.contextmanager
 def opened(
-    task: proxy_task.Task, base: messages.TreeSpec | None
+    task: proxy_task.Task, base: messages.TreeSpec | None, of_snapshot: bool
 ) -> Iterator[Opened]:
     """Open what the backup reads; the task's notes tell how.
 
     :param base: the image that it builds upon, and that the storage may know
         the difference to
+    :param of_snapshot: whether the base is of a snapshot of Cinder's
     :raises: ProductionError, JobStopped, Fenced
     """
     with task.lun() as (storage, lun):
         snapshot = _snapshot(task, storage, lun)
         passing = storage.capabilities.point_in_time
         with contextlib.closing(
-            _open(task, storage, lun, snapshot, base)
+            _open(task, storage, lun, snapshot, base, of_snapshot)
         ) as source:
             if task.reads_all is not None:
                 task.notes['extents_reason'] = task.reads_all
@@ -265,12 +266,13 @@ def _open(
     lun: production.Lun,
     snapshot: production.Snapshot | None,
     base: messages.TreeSpec | None,
+    of_snapshot: bool,
 ) -> production.Source:
     size = task.image.size
     if base is None or not storage.capabilities.changed_extents:
         return lun.open_source(size, snapshot)
     try:
-        known = _since(task, storage, lun, base)
+        known = _since(task, storage, lun, base, of_snapshot)
         opened = lun.open_source(size, snapshot, known)
     except production_errors.DifferenceUnavailable as error:
         LOG.info('Job %s compares all of its volume: %s', task.spec.id, error)
@@ -285,14 +287,27 @@ def _since(
     storage: production.ProductionStorage,
     lun: production.Lun,
     base: messages.TreeSpec,
+    of_snapshot: bool,
 ) -> production.Snapshot:
     """What the storage has of the base; of one without snapshots its name.
 
     There somebody else remembers what changes, and calls that by the image.
+    Where Cinder's snapshots are not known, that begins when the backup has
+    ended, and what was written since the snapshot is missing.
     """
-    if not storage.capabilities.snapshots and task.doubt is None:
-        return production.Snapshot(base.image_id, base.image_id)
-    return since(task, lun)
+    if storage.capabilities.snapshots or task.doubt is not None:
+        return since(task, lun)
+    registered = task.spec.storage is not None
+    if (
+        registered
+        and of_snapshot
+        and not storage.capabilities.cinder_snapshots
+    ):
+        raise production_errors.DifferenceUnavailable(
+            f'image {base.image_id} is of a snapshot of Cinder: nobody can '
+            'have counted what was written since'
+        )
+    return production.Snapshot(base.image_id, base.image_id)
 
 
 def since(task: proxy_task.Task, lun: production.Lun) -> production.Snapshot:

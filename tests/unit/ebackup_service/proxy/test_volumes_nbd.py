@@ -128,19 +128,24 @@ class BitmapTest(NbdTestCase):
         self.assertEqual(1, result['chunks_stored'])
         self.assertEqual(self.content, self.restored(second))
 
-    def test_snapshot_of_cinder_is_read_where_it_is_attached(self):
-        self.back_up()
-        self.change(3)
+    def back_up_snapshot(self):
+        """The same of one of Cinder's, with what the volume holds now."""
         snapshot = {'id': catalog_fixture.new_id(), 'name': 's', 'size': SIZE}
         _, job = self.fixture.reserve(
             size=SIZE,
             volume_id=self.volume_id,
             snapshot_id=snapshot['id'],
             volume=self.volume(snapshot=snapshot),
+            record={'snapshot_id': snapshot['id']},
         )
         path = self.fixture.write_volume(self.content, 'snapshot')
         self.fixture.attach(job.id, path)
-        image, result = self.finish(self.task(job))
+        return self.finish(self.task(job))
+
+    def test_snapshot_of_cinder_is_read_where_it_is_attached(self):
+        self.back_up()
+        self.change(3)
+        image, result = self.back_up_snapshot()
         self.assertEqual(('incremental', 'compared'), _how(result))
         self.assertEqual(1, result['chunks_stored'])
         self.assertEqual(self.content, self.restored(image))
@@ -149,6 +154,19 @@ class BitmapTest(NbdTestCase):
         last, result = self.back_up()
         self.assertEqual(('incremental', 'compared'), _how(result))
         self.assertEqual(1, result['chunks_stored'])
+        self.assertEqual(self.content, self.restored(last))
+
+    def test_bitmap_that_began_after_a_snapshot_is_not_believed(self):
+        self.back_up()
+        image, _ = self.back_up_snapshot()
+        self.change(17)
+        # As after each backup, but the volume is not what the image is.
+        self.remember(image.id)
+        self.change(30)
+        self.offer(image.id)
+        last, result = self.back_up()
+        self.assertEqual(('incremental', 'compared'), _how(result))
+        self.assertIn('of a snapshot', result['changes_reason'])
         self.assertEqual(self.content, self.restored(last))
 
     def test_volume_in_use_is_not_read(self):
