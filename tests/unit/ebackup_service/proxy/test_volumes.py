@@ -277,6 +277,36 @@ class TestCinderSnapshot(volumes_case.VolumesTestCase):
         self.assertEqual(1, result['chunks_stored'])
         self.assertEqual(content, self.restored(image))
 
+    def test_older_one_that_the_storage_does_not_know(self):
+        """It is attached; the next difference is to the anchor's image."""
+        can = folder.FolderStorage.capabilities
+        self.patch(
+            *(folder.FolderStorage, 'capabilities'),
+            dataclasses.replace(can, cinder_snapshots=False),
+        )
+        content, snapshot = self.content(), self.named('snapshot-1')
+        self.change(3)
+        self.back_up()
+        anchors = self.known(state='anchor')
+        _, job = self.fixture.reserve(
+            size=SIZE,
+            volume_id=self.volume_id,
+            snapshot_id=snapshot['id'],
+            volume={**folder.volume('volume'), 'snapshot': snapshot},
+        )
+        path = self.fixture.write_volume(content, 'snapshot')
+        self.fixture.attach(job.id, path)
+        task = self.again(job.id)
+        self.fixture.finish(task.spec, result=backup.run(task))
+        image = images.show(self.catalog, task.image.id)
+        self.assertEqual(content, self.restored(image))
+        self.assertEqual(anchors, self.known())
+        self.change(4)
+        image, result = self.back_up()
+        self.assertEqual('named', result['changes'])
+        self.assertEqual(CHUNK, result['bytes_read'])
+        self.assertEqual(self.content(), self.restored(image))
+
     def test_volume_has_grown_since(self):
         content = self.content()
         snapshot = self.cinder_snapshot('snapshot-1')
