@@ -96,6 +96,15 @@ class PlacesTestCase(base.BaseTestCase):
             )
             self.assertTrue(found, [job.share.taken for job, _ in wanted])
 
+    def waits(self, job):
+        """Until one worker of a job, and no other one, waits."""
+        end = time.monotonic() + 30
+        with self.places.changed:
+            # Nobody tells that somebody begins to wait.
+            while self.places.waiting != [job.share]:
+                self.assertLess(time.monotonic(), end)
+                self.places.changed.wait(0.01)
+
 
 class PlacesTest(PlacesTestCase):
     def test_room_is_for_a_place_at_least(self):
@@ -122,15 +131,6 @@ class PlacesTest(PlacesTestCase):
         second = self.job()
         self.wait_for((first, 2), (second, 2))
         self.assertLess(1, first.given_back)
-
-    def waits(self, job):
-        """Until one worker of a job, and no other one, waits."""
-        end = time.monotonic() + 30
-        with self.places.changed:
-            # Nobody tells that somebody begins to wait.
-            while self.places.waiting != [job.share]:
-                self.assertLess(time.monotonic(), end)
-                self.places.changed.wait(0.01)
 
     def test_no_more_workers_are_sent_away_than_others_need(self):
         first = self.job(held=True)
@@ -233,6 +233,15 @@ class NeedTest(PlacesTestCase):
         first.goes_on.set()
         self.wait_for((first, 5), (second, 1))
         self.assertEqual(5, self.places.free)
+
+    def test_what_a_job_takes_once_has_to_fit_as_well(self):
+        first = self.job(workers=8, held=True)
+        self.wait_for((first, 8))
+        second = self.job(workers=1, need=(15, 0))
+        self.waits(second)
+        self.assertEqual(20, self.places.free)
+        first.goes_on.set()
+        self.wait_for((first, 7), (second, 1))
 
     def test_even_shares_are_of_workers(self):
         """And not of memory: what is shared besides are processors."""
