@@ -33,6 +33,8 @@ _OPTIONS = """\
 [proxy]
 max_bytes_per_second = 419430400
 workers = {workers}
+# For so many, also where they read images in Ceph.
+memory = 335544320
 checkpoint_size = {checkpoint_size}
 shutdown_timeout = 1
 announce_interval = 1
