@@ -22,6 +22,7 @@ INITIATOR = 'iqn.2026-01.example.lab:proxy'
 class FoundLun:
     """As a storage that has one volume; see base.ProductionStorage."""
 
+    MEMORY = 0
     capabilities = production.Capabilities()
 
     def __init__(self, find):
