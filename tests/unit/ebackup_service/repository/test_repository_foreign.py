@@ -63,13 +63,15 @@ class ForeignTestCase(damage.DamageTestCase):
 
     def test_objects_that_are_not_ours_are_left_alone(self):
         session = self.first.session.id
+        # A directory that is not the session's.
+        other = 'ff' if session.startswith('00') else '00'
         names = [
             'notes',
             'packs/notes',
             f'packs/{session[:2]}/notes',
             f'packs/{session[:2]}/{session}/d-1',
             f'packs/{session[:2]}/{session}/x-00000001',
-            f'packs/00/{session}/d-00000001',
+            f'packs/{other}/{session}/d-00000001',
             f'images/{self.first.id}/roots',
             'images/notes/root',
             f'tombstones/{self.first.id}-not',
