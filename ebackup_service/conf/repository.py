@@ -45,8 +45,8 @@ OPTS: list[cfg.Opt] = [
         default=1,
         min=-7,
         max=22,
-        help='Level of zstd; the others have none. 2 takes 9 % more processor '
-        'time than 1, for 2 % less space.',
+        help='Level of zstd; the others have none. 2 takes a tenth more '
+        'processor time than 1, for 2 to 3 % less space.',
     ),
     cfg.IntOpt(
         'minimum_free',
