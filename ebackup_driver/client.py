@@ -12,8 +12,9 @@ from ebackup_driver import transport
 
 _PAGE = 500
 # Seconds. A beat that gets lost leaves time for another one before the
-# service misses it.
+# service misses it; so no answer may be long in coming.
 _BEAT_TIMEOUT = 4.0
+LONGEST_WAIT = 2.0
 
 
 class Client:
@@ -160,10 +161,18 @@ class Client:
         """Say that nothing is exported any more for a job that has ended."""
         self._transport.send('DELETE', _path('jobs', job_id, 'attachment'))
 
-    def beat(self, job_id: str) -> resources.Job:
-        """Say that the job is still wanted."""
+    def beat(self, job_id: str, wait: float = 0.0) -> resources.Job:
+        """Say that the job is still wanted.
+
+        wait: seconds, LONGEST_WAIT at most, for which the service may take
+            its time if the job neither ends nor needs anything. It may also
+            answer at once.
+        """
         answer = self._transport.send(
-            'POST', _path('jobs', job_id, 'heartbeat'), timeout=_BEAT_TIMEOUT
+            'POST',
+            _path('jobs', job_id, 'heartbeat'),
+            query={'wait': f'{wait:.3f}'} if wait else None,
+            timeout=_BEAT_TIMEOUT,
         )
         return resources.Job.from_dict(_part(answer, 'job'))
 

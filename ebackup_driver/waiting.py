@@ -43,7 +43,9 @@ Connect = Callable[[resources.Job], Mapping[str, Any] | None]
 class Waiter:
     """Asks and waits for one operation; delays and timeouts in seconds.
 
-    delay: longest time between two requests; the first ones are closer.
+    delay: longest time between two requests; the first ones are closer. When
+        a job ends, the service says so at once, if it can: each beat asks it
+        to wait for that for as long.
     timeout: how long the service may be unreachable.
     check: raises when the operation is not wanted any more; whatever is
         waited for, it is called between any two requests.
@@ -156,21 +158,22 @@ class Waiter:
         nearly_done = False
         while not job.ended:
             self._check()
-            asked = time.monotonic()
-            try:
-                job = self._look(job, attachment, connect)
-                contact = time.monotonic()
-            except errors.ServiceUnreachable as error:
-                self._bear(error, asked - contact)
-            if job.ended:
-                break
             delay = next(delays)
             if not nearly_done and job.advance.ends_within(delay):
                 # Often again. But once only: it may take longer than it says.
                 nearly_done = True
                 delays = self._delays()
                 delay = next(delays)
-            time.sleep(delay)
+            asked = time.monotonic()
+            try:
+                job = self._look(job, attachment, connect, delay)
+                contact = time.monotonic()
+            except errors.ServiceUnreachable as error:
+                self._bear(error, asked - contact)
+            if job.ended:
+                break
+            waited = time.monotonic() - asked
+            time.sleep(max(delay - waited, 0.0))
         return job
 
     def _look(
@@ -178,12 +181,14 @@ class Waiter:
         job: resources.Job,
         attachment: Mapping[str, Any],
         connect: Connect,
+        delay: float,
     ) -> resources.Job:
         """Beat for the job, or attach the volume if it waits for that."""
         if job.needs == 'connection':
             return self._connect(job, connect(job))
         if job.needs != 'attachment' or not attachment:
-            return self._client.beat(job.id)
+            wait = min(delay, clients.LONGEST_WAIT)
+            return self._client.beat(job.id, wait)
         try:
             return self._client.attach(job.id, attachment)
         except errors.Conflict:

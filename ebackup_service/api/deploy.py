@@ -16,6 +16,7 @@ from ebackup_service.api import policy
 from ebackup_service.api import request
 from ebackup_service.api import router
 from ebackup_service.api import routes
+from ebackup_service.api import waits
 from ebackup_service.server.catalog import database
 from ebackup_service.server import connections
 
@@ -25,12 +26,14 @@ def application(
     catalog: database.Catalog,
     notify: Callable[[], None],
     connect: connections.Connect,
+    threads: int = 0,
 ) -> Any:
     """Return the WSGI application.
 
     ``notify`` is called when a job waits for the server; it may fail, since
     the server looks for waiting jobs by itself, too. ``connect`` gives a
-    connection to a job at its proxy. Raises
+    connection to a job at its proxy. So many ``threads`` answer requests; 0 if
+    that is not known: then no request waits for anything. Raises
     ``errors.Misconfigured`` if the configuration would let everybody in or
     nobody.
     """
@@ -40,6 +43,7 @@ def application(
         policy=policy.Policy(conf),
         notify=notify,
         connect=connect,
+        waits=waits.Waits(threads),
     )
     app: Any = auth.wrap(router.Router(routes.ROUTES), conf)
     app = router.Router(routes.PUBLIC, otherwise=app)

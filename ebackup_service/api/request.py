@@ -12,6 +12,7 @@ import webob
 from ebackup_service.api import context
 from ebackup_service.api import errors
 from ebackup_service.api import policy
+from ebackup_service.api import waits
 from ebackup_service.server.catalog import database
 from ebackup_service.server import connections
 
@@ -26,7 +27,8 @@ class Services:
     """What the application was made with; shared by all requests.
 
     ``notify`` tells the server that a job waits. ``connect`` gives a proxy
-    the connection that a job of its waits for.
+    the connection that a job of its waits for. ``waits`` are the requests that
+    wait for something.
     """
 
     conf: cfg.ConfigOpts
@@ -34,6 +36,7 @@ class Services:
     policy: policy.Policy
     notify: Callable[[], None]
     connect: connections.Connect
+    waits: waits.Waits
 
 
 class Request(webob.Request):

@@ -3,6 +3,7 @@
 
 import json
 import math
+import re
 from typing import Any
 
 import jsonschema
@@ -16,6 +17,7 @@ NOTHING: Schema = {'type': 'object', 'additionalProperties': False}
 # Beyond this, what jsonschema says quotes a value at length.
 LONGEST_REASON = 160
 DEEPEST = 32
+_NUMBER = re.compile(r'[0-9]{1,9}(\.[0-9]{1,9})?')
 # Of these jsonschema names members; of all others it quotes the value.
 NAMING = ('additionalProperties', 'required')
 
@@ -57,7 +59,7 @@ def no_body(req: request.Request) -> None:
 
 
 def query(req: request.Request, schema: Schema) -> dict[str, Any]:
-    """Return the query's parameters; ``limit`` and booleans converted.
+    """Return the query's parameters; numbers and booleans converted.
 
     Raises BadRequest for a parameter that is unknown, wrong, or given twice.
     """
@@ -123,6 +125,8 @@ def _convert(value: str, schema: Schema) -> Any:
     kind = schema.get('type')
     if kind == 'integer' and value.isascii() and value.isdigit():
         return int(value[:20])
+    if kind == 'number' and _NUMBER.fullmatch(value):
+        return float(value)
     if kind == 'boolean' and value.lower() in ('true', 'false'):
         return value.lower() == 'true'
     return value

@@ -37,7 +37,9 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     transport = transports.opened(conf, stack, local.URL)
     server = server_service.ServerService(conf, transport, catalog)
     connect = clients.ProxyClient(transport).connect
-    app = deploy.application(conf, catalog, server.wake, connect)
+    app = deploy.application(
+        conf, catalog, server.wake, connect, conf.api.threads
+    )
     http = http_server.HttpServer(conf, app)
     proxy = proxy_service.ProxyService(conf, transport)
     # A proxy announces itself, and hears of its jobs, at once; one that

@@ -20,7 +20,7 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     transport = transports.opened(conf, stack)
     wake = clients.ServerClient(transport).wake
     connect = clients.ProxyClient(transport).connect
-    app = deploy.application(conf, catalog, wake, connect)
+    app = deploy.application(conf, catalog, wake, connect, conf.api.threads)
     server = http_server.HttpServer(conf, app)
     server.start()
     stack.callback(server.stop)

@@ -94,10 +94,20 @@ def detach_job(req: request.Request, job_id: str) -> webob.Response:
 
 
 def beat_job(req: request.Request, job_id: str) -> webob.Response:
+    """Take a beat; answer when the job has ended, or needs its driver.
+
+    Or when the driver wants an answer anyway.
+    """
     project_id = req.confined_to(policies.HEARTBEAT)
+    seconds = validation.query(req, schemas.BEAT_QUERY).get('wait', 0)
     validation.no_body(req)
     jobs.show(req.catalog, job_id, project_id)
-    job = jobs.beat(req.catalog, job_id)
+    job = req.services.waits.until(
+        lambda found: found.finished or found.needs is not None,
+        jobs.beat(req.catalog, job_id),
+        lambda: jobs.show(req.catalog, job_id),
+        seconds,
+    )
     return answer.json(200, {'job': views.to_driver(job)})
 
 

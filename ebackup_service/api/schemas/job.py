@@ -29,6 +29,11 @@ LIST_QUERY = types.strict(
     [],
 )
 
+# Seconds; its driver hears of nothing else meanwhile.
+BEAT_QUERY = types.strict(
+    {'wait': {'type': 'number', 'minimum': 0, 'maximum': 5}}, []
+)
+
 _HOST: types.Schema = {'type': 'string', 'minLength': 1, 'maxLength': 255}
 _ATTACHED = types.strict(
     {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import time
 from unittest import mock
+import urllib.parse
 
 from ebackup_driver import errors
 from ebackup_driver import waiting
@@ -15,7 +16,13 @@ class WaiterTestCase(test_client.ClientTestCase):
     def setUp(self):
         super().setUp()
         self.naps = []
-        clock = mock.Mock(wraps=time, sleep=self.naps.append)
+        # seconds that requests took
+        self.waited = 0.0
+        clock = mock.Mock(
+            wraps=time,
+            sleep=self.naps.append,
+            monotonic=lambda: sum(self.naps) + self.waited,
+        )
         patch = mock.patch.object(waiting, 'time', clock)
         patch.start()
         self.addCleanup(patch.stop)
@@ -143,6 +150,35 @@ class TestWait(WaiterTestCase):
         self.assertGreater(max(self.naps), 1.5)
         self.assertLess(-left(), 0.3)
         self.assertLess(len(self.naps), 50)
+
+    def test_sleeps_no_more_when_the_service_waits(self):
+        self.service.beats_needed = 20
+        waits = []
+
+        def hook(request):
+            if request.path.endswith('heartbeat'):
+                (wait,) = urllib.parse.parse_qs(request.query)['wait']
+                waits.append(float(wait))
+                self.waited += float(wait)
+
+        self.service.hooks.append(hook)
+        self.wait()
+        self.assertEqual(20, len(waits))
+        self.assertEqual(sorted(waits), waits)
+        # Between attaching and the first beat; what is rounded off later.
+        self.assertEqual(0.1, self.naps[0])
+        self.assertLess(sum(self.naps[1:]), 0.02)
+
+    def test_has_the_service_wait_for_two_seconds_at_most(self):
+        self.service.beats_needed = 80
+        self.waiter = self.make_waiter(delay=5.0)
+        self.wait()
+        waits = [
+            urllib.parse.parse_qs(request.query)['wait'][0]
+            for request in self.service.said('POST', '.*/heartbeat')
+        ]
+        self.assertEqual('2.000', waits[-1])
+        self.assertEqual(5.0, self.naps[-1])
 
     def test_estimate_that_is_wrong_costs_little(self):
         self.service.beats_needed = 80

@@ -100,7 +100,8 @@ class ApiTestCase(CatalogTestCase):
         self.connected = []
         self.decision = messages.Decision(True)
         self.app = deploy.application(
-            self.conf, self.catalog, self._wake, self.connect
+            *(self.conf, self.catalog, self._wake, self.connect),
+            threads=2,
         )
 
     def configure(self):

@@ -7,6 +7,7 @@ from ebackup_service.api.policies import image
 from ebackup_service.api.policies import job
 from ebackup_service.api import policy
 from ebackup_service.api import request
+from ebackup_service.api import waits
 from tests.unit.ebackup_service.api import base
 
 
@@ -14,7 +15,8 @@ class RequestTest(base.CatalogTestCase):
     def _request(self, roles, project_id=base.OWN, notify=int):
         req = request.Request.blank('/')
         req.environ[request.SERVICES_KEY] = request.Services(
-            self.conf, self.catalog, policy.Policy(self.conf), notify, int
+            *(self.conf, self.catalog, policy.Policy(self.conf), notify, int),
+            waits.Waits(0),
         )
         context.enter(req.environ, roles=roles, project_id=project_id)
         return req

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
+import threading
+import time
+from unittest import mock
 import uuid
 
+from ebackup_service.api import waits
 from ebackup_service.rpc import errors as rpc_errors
 from ebackup_service.rpc import messages
 from ebackup_service.rpc import topics
@@ -8,6 +12,7 @@ from ebackup_service.server.catalog import clock
 from ebackup_service.server.catalog import job as job_rows
 from ebackup_service.server.catalog import proxy as proxy_rows
 from ebackup_service.server import dispatch
+from ebackup_service.server import jobs
 from ebackup_service.server import storages
 from tests.unit.ebackup_service.api import base
 from tests.unit.ebackup_service import connector_fixture
@@ -387,6 +392,68 @@ class HeartbeatTest(JobTestCase):
 
     def test_unknown_job(self):
         self.error(404, 'POST', f'/v1/jobs/{uuid.uuid4()}/heartbeat')
+
+    def test_waits_for_the_end(self):
+        self._without_needs()
+        job = self._beaten_while(
+            lambda: jobs.cancel(self.catalog, self.job), wait=5
+        )
+        self.assertEqual('cancelled', job['state'])
+
+    def test_waits_until_the_driver_is_needed(self):
+        self._without_needs()
+        job = self._beaten_while(
+            lambda: self._change(needs='attachment'), wait=4.5
+        )
+        self.assertEqual('attachment', job['needs'])
+
+    def test_waits_no_longer_than_it_is_asked_to(self):
+        self._without_needs()
+        path = f'{self.path}/heartbeat'
+        for query in ('', '?wait=0', '?wait=0.001'):
+            job = self.answer(200, 'POST', path + query)['job']
+            self.assertEqual('pending', job['state'])
+
+    def test_who_is_needed_does_not_wait(self):
+        self._change(needs='attachment')
+        with self._sleep(self.fail):
+            self.answer(200, 'POST', f'{self.path}/heartbeat?wait=5')
+
+    def test_refuses_to_wait_for_ever(self):
+        for wait in ('5.1', '-1', 'x', '', 'inf', 'nan', '1e3', '1' * 4000):
+            message = self.error(
+                400, 'POST', f'{self.path}/heartbeat?wait={wait}'
+            )['message']
+            self.assertIn('query.wait', message)
+        self.error(400, 'POST', f'{self.path}/heartbeat?until=1')
+
+    def _without_needs(self):
+        self._change(needs=None)
+
+    def _change(self, **values):
+        with self.catalog.writer() as session:
+            job_rows.update(session, self.job, ('pending',), **values)
+
+    @staticmethod
+    def _sleep(sleep):
+        clock = mock.Mock(wraps=time, sleep=sleep)
+        return mock.patch.object(waits, 'time', clock)
+
+    def _beaten_while(self, happens, wait):
+        """The answer to a beat; it happens while the beat waits."""
+        happened = threading.Event()
+
+        def sleep(seconds):
+            if not happened.is_set():
+                happened.set()
+                happens()
+
+        with self._sleep(sleep):
+            answer = self.answer(
+                200, 'POST', f'{self.path}/heartbeat?wait={wait}'
+            )
+        self.assertTrue(happened.is_set())
+        return answer['job']
 
 
 class CancelTest(JobTestCase):
