@@ -102,6 +102,16 @@ class ServerService:
         self._try(clocks.bring_back, self._catalog, self._conf)
         now = self._try(self._clock.look, self._catalog)
         if now is not None:
+            # First, since a driver, or a command, waits for what waits here.
+            # What is found to be due below is later than now.
+            self._try(
+                dispatch.dispatch,
+                self._catalog,
+                self._conf,
+                self._proxies,
+                now,
+                self._clock.looked,
+            )
             self._try(
                 leases.expire,
                 self._catalog,
@@ -113,15 +123,6 @@ class ServerService:
         self._try(collection.schedule, self._catalog, self._conf)
         self._try(verification.schedule, self._catalog, self._conf)
         self._try(snapshots.schedule, self._catalog, self._conf)
-        if now is not None:
-            self._try(
-                dispatch.dispatch,
-                self._catalog,
-                self._conf,
-                self._proxies,
-                now,
-                self._clock.looked,
-            )
         self._try(history.forget, self._catalog, self._conf)
 
     def _try(

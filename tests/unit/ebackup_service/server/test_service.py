@@ -6,6 +6,7 @@ import threading
 import fixtures
 import sqlalchemy as sa
 
+from ebackup_service.server import deletions
 from ebackup_service.server import images
 from ebackup_service.server import jobs
 from ebackup_service.server import proxies
@@ -180,6 +181,19 @@ class TestTick(TickTestCase):
         self.fixture.announce()
         self.fixture.server.tick()
         self.assertEqual('running', self.fixture.job(job.id).state)
+
+    def test_what_waits_does_not_wait_for_what_else_is_due(self):
+        job = self.ready()
+        states = []
+        self.useFixture(
+            fixtures.MockPatchObject(
+                deletions,
+                'resume',
+                lambda catalog: states.append(self.fixture.job(job.id).state),
+            )
+        )
+        self.fixture.server.tick()
+        self.assertEqual(['running'], states)
 
     def test_stopped_server_hands_nothing_out(self):
         self.fixture.server.stop()
