@@ -48,10 +48,15 @@ _TITLES = {
 }
 _INCREMENTALS = 10
 _POOL, _USER = 'backups', 'cinder-backup'
+# In a lab drivers look at their jobs more often than elsewhere.
+_AS_ELSEWHERE = '[ebackup]\npoll_interval = 2\n'
 # Service of the lab -> options in place of those that it has.
 _OPTIONS = {
-    _OURS: {'cinder': '', 'ebackup': ''},
-    _PLAIN: {'cinder': '', 'ebackup': '[repository]\ncompression = none\n'},
+    _OURS: {'cinder': _AS_ELSEWHERE, 'ebackup': ''},
+    _PLAIN: {
+        'cinder': _AS_ELSEWHERE,
+        'ebackup': '[repository]\ncompression = none\n',
+    },
     _OTHER: {
         'cinder': f"""\
 [DEFAULT]
