@@ -159,11 +159,6 @@ class Waiter:
         while not job.ended:
             self._check()
             delay = next(delays)
-            if not nearly_done and job.advance.ends_within(delay):
-                # Often again. But once only: it may take longer than it says.
-                nearly_done = True
-                delays = self._delays()
-                delay = next(delays)
             asked = time.monotonic()
             try:
                 job = self._look(job, attachment, connect, delay)
@@ -172,6 +167,11 @@ class Waiter:
                 self._bear(error, asked - contact)
             if job.ended:
                 break
+            if not nearly_done and job.advance.ends_within(delay):
+                # Often again. But once only: it may take longer than it says.
+                nearly_done = True
+                delays = self._delays()
+                delay = next(delays)
             waited = time.monotonic() - asked
             time.sleep(max(delay - waited, 0.0))
         return job
