@@ -155,16 +155,20 @@ class Waiter:
     ) -> resources.Job:
         contact = time.monotonic()
         delays = self._delays()
+        longest = clients.LONGEST_WAIT
         nearly_done = False
         while not job.ended:
             self._check()
             delay = next(delays)
             asked = time.monotonic()
             try:
-                job = self._look(job, attachment, connect, delay)
+                job = self._look(job, attachment, connect, min(delay, longest))
                 contact = time.monotonic()
+                longest = clients.LONGEST_WAIT
             except errors.ServiceUnreachable as error:
                 self._bear(error, asked - contact)
+                # It may be slow: let it have all the time to answer in.
+                longest = 0.0
             if job.ended:
                 break
             if not nearly_done and job.advance.ends_within(delay):
@@ -181,13 +185,12 @@ class Waiter:
         job: resources.Job,
         attachment: Mapping[str, Any],
         connect: Connect,
-        delay: float,
+        wait: float,
     ) -> resources.Job:
         """Beat for the job, or attach the volume if it waits for that."""
         if job.needs == 'connection':
             return self._connect(job, connect(job))
         if job.needs != 'attachment' or not attachment:
-            wait = min(delay, clients.LONGEST_WAIT)
             return self._client.beat(job.id, wait)
         try:
             return self._client.attach(job.id, attachment)

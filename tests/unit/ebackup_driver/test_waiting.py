@@ -162,6 +162,20 @@ class TestWait(WaiterTestCase):
         self.waiter.wait(job, ATTACHMENT)
         return -left()
 
+    def test_a_beat_after_one_without_an_answer_is_not_put_off(self):
+        self.service.beats_needed = 5
+        waits = []
+
+        def hook(request):
+            if request.path.endswith('heartbeat'):
+                waits.append('wait' in request.query)
+                if len(waits) in (2, 3):
+                    raise played_service.Refusal(503, 'slow')
+
+        self.service.hooks.append(hook)
+        self.wait()
+        self.assertEqual([True, True, False, False, True, True, True], waits)
+
     def test_sleeps_no_more_when_the_service_waits(self):
         self.service.beats_needed = 20
         waits = []
