@@ -26,16 +26,15 @@ def application(
     catalog: database.Catalog,
     notify: Callable[[], None],
     connect: connections.Connect,
-    threads: int = 0,
+    waiting: waits.Waits | None = None,
 ) -> Any:
     """Return the WSGI application.
 
     ``notify`` is called when a job waits for the server; it may fail, since
     the server looks for waiting jobs by itself, too. ``connect`` gives a
-    connection to a job at its proxy. So many ``threads`` answer requests; 0 if
-    that is not known: then no request waits for anything. Raises
-    ``errors.Misconfigured`` if the configuration would let everybody in or
-    nobody.
+    connection to a job at its proxy. ``waiting`` are the requests that wait
+    for something; without it none does. Raises ``errors.Misconfigured`` if the
+    configuration would let everybody in or nobody.
     """
     services = request.Services(
         conf=conf,
@@ -43,7 +42,7 @@ def application(
         policy=policy.Policy(conf),
         notify=notify,
         connect=connect,
-        waits=waits.Waits(threads),
+        waits=waiting or waits.Waits(0),
     )
     app: Any = auth.wrap(router.Router(routes.ROUTES), conf)
     app = router.Router(routes.PUBLIC, otherwise=app)

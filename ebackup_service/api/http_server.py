@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Serves the application over HTTP from a thread of this process."""
 
+from collections.abc import Callable
 import json
 import logging
 import threading
@@ -26,8 +27,17 @@ class HttpServer:
     the application. stop() only raises a flag for the loop and waits.
     """
 
-    def __init__(self, conf: cfg.ConfigOpts, app: Any) -> None:
-        """Raises OSError if the address is in use or not of this host."""
+    def __init__(
+        self,
+        conf: cfg.ConfigOpts,
+        app: Any,
+        hurry: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Raises OSError if the address is in use or not of this host.
+
+        :param hurry: called by stop(): no request waits any longer
+        """
+        self._hurry = hurry
         self._grace = conf.api.shutdown_timeout
         self._map: dict[int, Any] = {}
         try:
@@ -78,6 +88,7 @@ class HttpServer:
 
         Returns within [api]shutdown_timeout and a little.
         """
+        self._hurry()
         self._stopping.set()
         self._loop.join(self._grace + 4 * PATIENCE)
 

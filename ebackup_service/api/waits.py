@@ -24,6 +24,11 @@ class Waits:
 
     def __init__(self, threads: int) -> None:
         self._places = threading.Semaphore(threads // 2)
+        self._over = threading.Event()
+
+    def end(self) -> None:
+        """Have all answered now, and whoever comes later at once."""
+        self._over.set()
 
     def until(
         self,
@@ -41,7 +46,7 @@ class Waits:
             return found
         try:
             deadline = time.monotonic() + seconds
-            while not happened(found):
+            while not happened(found) and not self._over.is_set():
                 left = deadline - time.monotonic()
                 if left <= 0:
                     break

@@ -15,6 +15,7 @@ from oslo_config import cfg
 from ebackup_service.api import deploy
 from ebackup_service.api import errors
 from ebackup_service.api import http_server
+from ebackup_service.api import waits
 from ebackup_service.cmd import catalogs
 from ebackup_service.cmd import program
 from ebackup_service.cmd import transports
@@ -37,10 +38,9 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     transport = transports.opened(conf, stack, local.URL)
     server = server_service.ServerService(conf, transport, catalog)
     connect = clients.ProxyClient(transport).connect
-    app = deploy.application(
-        conf, catalog, server.wake, connect, conf.api.threads
-    )
-    http = http_server.HttpServer(conf, app)
+    waiting = waits.Waits(conf.api.threads)
+    app = deploy.application(conf, catalog, server.wake, connect, waiting)
+    http = http_server.HttpServer(conf, app, waiting.end)
     proxy = proxy_service.ProxyService(conf, transport)
     # A proxy announces itself, and hears of its jobs, at once; one that
     # finishes its jobs needs the others: the driver beats for them through

@@ -9,6 +9,7 @@ from oslo_config import cfg
 from ebackup_service.api import deploy
 from ebackup_service.api import errors
 from ebackup_service.api import http_server
+from ebackup_service.api import waits
 from ebackup_service.cmd import catalogs
 from ebackup_service.cmd import program
 from ebackup_service.cmd import transports
@@ -20,8 +21,9 @@ def start(conf: cfg.ConfigOpts, stack: contextlib.ExitStack) -> None:
     transport = transports.opened(conf, stack)
     wake = clients.ServerClient(transport).wake
     connect = clients.ProxyClient(transport).connect
-    app = deploy.application(conf, catalog, wake, connect, conf.api.threads)
-    server = http_server.HttpServer(conf, app)
+    waiting = waits.Waits(conf.api.threads)
+    app = deploy.application(conf, catalog, wake, connect, waiting)
+    server = http_server.HttpServer(conf, app, waiting.end)
     server.start()
     stack.callback(server.stop)
 

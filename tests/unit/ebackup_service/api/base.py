@@ -8,6 +8,7 @@ from keystonemiddleware import fixture as keystone_fixture
 import webob
 
 from ebackup_service.api import deploy
+from ebackup_service.api import waits
 from ebackup_service import conf
 from ebackup_service.rpc import messages
 from ebackup_service.server.catalog import image as image_rows
@@ -101,7 +102,7 @@ class ApiTestCase(CatalogTestCase):
         self.decision = messages.Decision(True)
         self.app = deploy.application(
             *(self.conf, self.catalog, self._wake, self.connect),
-            threads=2,
+            waiting=waits.Waits(2),
         )
 
     def configure(self):

@@ -67,6 +67,17 @@ class WaitsTest(base.BaseTestCase):
             thread.join()
         self.assertEqual(1, self.until(some, 1))
 
+    def test_an_end_is_one_for_all_who_wait_or_come_later(self):
+        some = waits.Waits(2)
+
+        def look():
+            some.end()
+            return self.look()
+
+        self.assertEqual(1, some.until(lambda seen: False, 0, look, _LONG))
+        self.assertEqual(1, self.until(some, 2, found=1))
+        self.assertEqual(1, self.looks)
+
     def test_a_look_that_fails_leaves_its_place(self):
         some = waits.Waits(2)
 

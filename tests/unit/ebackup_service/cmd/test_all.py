@@ -10,6 +10,7 @@ from unittest import mock
 import fixtures
 
 from ebackup_service.api import errors
+from ebackup_service.api import waits
 from ebackup_service.cmd import all as cmd_all
 from ebackup_service.cmd import catalogs
 from ebackup_service.proxy import service as proxy_service
@@ -48,6 +49,15 @@ class StartTest(base.ProgramTestCase):
             if thread.name in ('http', 'server-tick', 'proxy-announce')
         ]
         self.assertEqual([], left)
+
+    def test_nobody_waits_any_longer_when_it_stops(self):
+        end = self.useFixture(
+            fixtures.MockPatchObject(waits.Waits, 'end', autospec=True)
+        ).mock
+        cmd_all.start(self.conf, self.stack)
+        end.assert_not_called()
+        self.stack.close()
+        end.assert_called_once()
 
     def test_nothing_is_handed_out_before_the_proxy_listens(self):
         """It may be known from before; the job would be lost for a while."""
