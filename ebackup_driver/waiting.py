@@ -20,8 +20,9 @@ from ebackup_driver import resources
 LOG = logging.getLogger(__name__)
 
 FIRST_DELAY = 0.1
-# So what ended is noticed after another tenth of the time that it took, or
-# after the poll interval; sooner if the job has told how long it takes.
+# So where the service does not wait, what ended is noticed after another tenth
+# of the time that it took, or after the poll interval; sooner if the job has
+# told how long it takes.
 _GROWTH = 1.1
 
 _Answer = TypeVar('_Answer')

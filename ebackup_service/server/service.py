@@ -103,7 +103,8 @@ class ServerService:
         now = self._try(self._clock.look, self._catalog)
         if now is not None:
             # First, since a driver, or a command, waits for what waits here.
-            # What is found to be due below is later than now.
+            # What is found to be due below is later than now; the room of a
+            # proxy that is lost is there for the next tick.
             self._try(
                 dispatch.dispatch,
                 self._catalog,
