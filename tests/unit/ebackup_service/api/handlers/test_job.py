@@ -407,12 +407,31 @@ class HeartbeatTest(JobTestCase):
         )
         self.assertEqual('attachment', job['needs'])
 
+    def test_counts_when_it_comes_and_not_while_it_waits(self):
+        """Whoever sent it may be gone by then."""
+        self._change(needs=None, beat_at=1)
+        came = []
+
+        def happens():
+            came.append(self._beat_at())
+            self._change(needs='attachment', beat_at=2)
+
+        self._beaten_while(happens, wait=5)
+        self.assertGreater(came[0], 1)
+        self.assertEqual(2, self._beat_at())
+
     def test_waits_no_longer_than_it_is_asked_to(self):
         self._without_needs()
         path = f'{self.path}/heartbeat'
-        for query in ('', '?wait=0', '?wait=0.001'):
-            job = self.answer(200, 'POST', path + query)['job']
+        naps = []
+        clock = mock.Mock(sleep=naps.append, monotonic=lambda: sum(naps))
+        waited = {'': 0, '?wait=0': 0, '?wait=0.125': 0.125}
+        for query, seconds in waited.items():
+            naps.clear()
+            with mock.patch.object(waits, 'time', clock):
+                job = self.answer(200, 'POST', path + query)['job']
             self.assertEqual('pending', job['state'])
+            self.assertAlmostEqual(seconds, sum(naps))
 
     def test_who_is_needed_does_not_wait(self):
         self._change(needs='attachment')
@@ -434,19 +453,26 @@ class HeartbeatTest(JobTestCase):
         with self.catalog.writer() as session:
             job_rows.update(session, self.job, ('pending',), **values)
 
+    def _beat_at(self):
+        return jobs.show(self.catalog, self.job).beat_at
+
     @staticmethod
     def _sleep(sleep):
         clock = mock.Mock(wraps=time, sleep=sleep)
         return mock.patch.object(waits, 'time', clock)
 
     def _beaten_while(self, happens, wait):
-        """The answer to a beat; it happens while the beat waits."""
+        """The answer to a beat; it happens while the beat waits.
+
+        And is seen at the next look.
+        """
         happened = threading.Event()
 
         def sleep(seconds):
-            if not happened.is_set():
-                happened.set()
-                happens()
+            if happened.is_set():
+                self.fail('It waits still.')
+            happened.set()
+            happens()
 
         with self._sleep(sleep):
             answer = self.answer(
