@@ -489,6 +489,74 @@ class TestRestore(TortureTestCase):
             self.wait('succeeded')
 
 
+class TestRestoreOver(TortureTestCase):
+    """A restore that goes on though Cinder has given its volume free."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        from lablib.torture import restores
+
+        self.path = self.run_directory / 'volumes/block/volume-v'
+        self.path.parent.mkdir(parents=True)
+        with self.path.open('wb') as file:
+            file.truncate(1 << 30)
+        self.volume = self.model.Volume('v', self.sparse.digest(self.path))
+        self.jobs: list[dict[str, Any]] = []
+        fake = mock.Mock(
+            lab=mock.Mock(volumes=self.run_directory / 'volumes'),
+            demo=lambda *what: {'restore': {'volume_id': 'v'}},
+            status=lambda kind, resource: (
+                'available' if kind == 'backup' else 'error_restoring'
+            ),
+            jobs=lambda query: self.jobs,
+            wait=self.wait,
+        )
+        task = self.model.Task(
+            self.plan.Operation('restore-over', 0.0, 0.0, 0),
+            'restore-over',
+            volume=self.volume,
+            backup=self.model.Backup('b', 'v', self.volume.digest),
+        )
+        self.restore = restores.RestoreOver(
+            fake, None, task, None, threading.Event()
+        )
+        self.restore.begin()
+
+    def wait(
+        self, condition: Callable[[], Any], what: str, seconds: float
+    ) -> None:
+        """While somebody waits, the proxy writes, and then stops."""
+        if not condition():
+            with self.path.open('r+b') as file:
+                file.write(b'x')
+            self.jobs = [{**self.jobs[0], 'state': 'pending'}]
+        self.assertTrue(condition())
+
+    def settle(self, **job: Any) -> None:
+        self.jobs = [{'id': 'j', 'state': 'running', 'exported': [], **job}]
+        self.restore.wait()
+        self.restore.settle()
+
+    def is_written(self) -> bool:
+        with self.path.open('rb') as file:
+            return file.read(1) == b'x'
+
+    def test_to_a_volume_that_a_proxy_has_from_cinder(self) -> None:
+        self.settle(exported=[{'type': 'volume', 'id': 'v', 'proxy': 'p'}])
+        self.assertTrue(self.is_written())
+        self.assertEqual(self.sparse.digest(self.path), self.volume.digest)
+
+    def test_to_an_image_in_ceph(self) -> None:
+        self.volume.in_pool = True
+        self.settle()
+        self.assertTrue(self.is_written())
+
+    def test_to_a_volume_with_the_drivers_lock(self) -> None:
+        """There nobody waits: nothing is to be written any more."""
+        self.settle()
+        self.assertFalse(self.is_written())
+
+
 class TestRemoveTemporary(TortureTestCase):
     """What Cinder forgets of a backup when it dies is Cinder's affair."""
 

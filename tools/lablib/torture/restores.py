@@ -107,6 +107,7 @@ class RestoreOver(Restore):
         return self._digest(self._volume.id, begin, end)
 
     def _dispose(self) -> None:
+        self._await_proxy()
         self._free(self._volume)
         size = self._volume.bytes - self._backup.bytes
         if self._digest_behind() not in behind(
@@ -125,6 +126,23 @@ class RestoreOver(Restore):
         # After a failure it holds something of both, and from now on
         # nothing may change it any more.
         self._volume.digest = self._digest(self._volume.id)
+
+    def _await_proxy(self) -> None:
+        """Let an operator's patience pass, where no lock ends a restore.
+
+        A proxy that has the volume from Cinder, or from its storage, can't see
+        that the driver was killed. It writes for as long as the last heartbeat
+        counts, whatever Cinder says of the volume meanwhile.
+        """
+        self._cloud.wait(
+            lambda: not any(map(self._is_written, self._jobs())),
+            f'volume {self._volume.id} is not written any more',
+            operation.SHORT,
+        )
+
+    def _is_written(self, job: operation.Job) -> bool:
+        without_lock = job['exported'] or self._volume.in_pool
+        return job['state'] == 'running' and bool(without_lock)
 
 
 def behind(
