@@ -14,6 +14,7 @@ from ebackup_service.repository import collector
 from ebackup_service.repository import compaction
 from ebackup_service.repository import errors
 from ebackup_service.repository import layout
+from ebackup_service.repository import left_out
 from ebackup_service.repository import live_bytes
 from ebackup_service.repository import pack_rows
 from ebackup_service.repository import pack_set
@@ -273,6 +274,9 @@ def _frozen(value: Any) -> Any:
         return _frozen(
             {k: v for k, v in vars(value).items() if k not in _NO_KNOWLEDGE}
         )
+    if isinstance(value, left_out.LeftOut):
+        # Told apart by nothing else.
+        return frozenset(value._found)
     if isinstance(value, np.ndarray):
         return value.tobytes()
     if isinstance(value, account.Account):
