@@ -12,6 +12,7 @@ from ebackup_service.repository import checker
 from ebackup_service.repository import collector
 from ebackup_service.repository import compaction
 from ebackup_service.repository import damage
+from ebackup_service.repository import extents
 from ebackup_service.repository import layout
 from ebackup_service.repository import left_out
 from ebackup_service.repository import liveness
@@ -141,11 +142,14 @@ class RepositoryTestCase(base.BaseTestCase):
         session_id: str | None = None,
         image_id: str | None = None,
         run: int = 0,
+        damaged: extents.Extents | None = None,
     ) -> Image:
         """Make an image of some bytes, up to its candidate root.
 
-        Chunks that the base has are taken over from it.
+        Chunks that the base has are taken over from it, unless they are
+        damaged there.
         """
+        damaged = damaged or extents.Extents()
         repo = repo or self.repo
         session = repo.session(session_id or new_id(), generation, run=run)
         chunks = session.writer()
@@ -164,7 +168,11 @@ class RepositoryTestCase(base.BaseTestCase):
                     continue
                 chunk_id = hasher(plain)
                 known = None if before is None else before.get(slot)
-                if known is not None and known.id == chunk_id:
+                if (
+                    known is not None
+                    and known.id == chunk_id
+                    and not any(damaged.within(begin, begin + CHUNK))
+                ):
                     leaf.set(slot, known)
                 else:
                     leaf.set(slot, chunks.add(chunk_id, plain))

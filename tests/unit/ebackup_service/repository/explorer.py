@@ -9,7 +9,8 @@ again.
 Nor are orders that nobody could tell apart. Of processes whose next steps are
 all the same to the others, whatever those may still do, the others need not
 be looked at before. And a chunk or page is read as late as possible, with the
-next step: packs may only go, so whoever reads later is in greater danger.
+next step: packs may only go, so whoever reads later is in greater danger. Not
+by those that write or remove packs, since they go by what they have read.
 """
 
 from collections.abc import Callable, Collection, Iterator
@@ -74,6 +75,10 @@ class Broken(Exception):
     """A promise isn't kept; the message says which, and how it came to it."""
 
 
+def _anything(before: World, after: World) -> None:
+    """Nothing is promised of a step."""
+
+
 class Explorer:
     """Look at every state.
 
@@ -85,10 +90,21 @@ class Explorer:
         actors: list[Actor],
         world: World,
         look: Callable[[World], None],
+        look_back: Callable[[World, World], None] = _anything,
+        at_once: bool = False,
     ) -> None:
-        """:param look: raises AssertionError if a promise isn't kept"""
+        """Begin.
+
+        :param look: raises AssertionError if a promise isn't kept
+        :param look_back: the same, of a step; given what was before, and
+            after it
+        :param at_once: what is read of an object, one call after the other,
+            is read at one instant
+        """
         self._actors = actors
+        self._at_once = at_once
         self._look = look
+        self._look_back = look_back
         self._start = State(
             world, tuple(scripts.Script(a.code).start for a in actors)
         )
@@ -98,6 +114,7 @@ class Explorer:
             _key(self._start): None
         }
         self._seen: set[int] = set()
+        self._steps_seen: set[tuple[int, int]] = set()
         self._known: dict[tuple[int, int], tuple[World, scripts.Point]] = {}
         self.ends: dict[World, State] = {}
 
@@ -128,6 +145,7 @@ class Explorer:
                     self._origins[_key(after)] = state, label
                     self._judge(after)
                     left.append(after)
+                self._judge_step(state, label, after)
             if ended:
                 self.ends.setdefault(state.world, state)
 
@@ -141,17 +159,25 @@ class Explorer:
                 raise point.failure
         return state.world
 
-    def blame(self, state: State, problem: BaseException) -> Broken:
-        """A problem with all that led to it."""
-        lines = []
+    def blame(
+        self, state: State, problem: BaseException, *steps: _Label
+    ) -> Broken:
+        """A problem with all that led to it.
+
+        :param steps: that were taken since
+        """
+        labels = [*reversed(steps)]
         origin = self._origins[_key(state)]
         while origin is not None:
-            state, (name, what) = origin
+            state, label = origin
+            labels.append(label)
+            origin = self._origins[_key(state)]
+        lines = []
+        for name, what in reversed(labels):
             told = what if isinstance(what, str) else ', '.join(map(str, what))
             lines.append(f'{name}: {told}')
-            origin = self._origins[_key(state)]
         lines.append(f'{type(problem).__name__}: {problem}')
-        return Broken('\n'.join([*lines[-2::-1], lines[-1]]))
+        return Broken('\n'.join(lines))
 
     def _judge(self, state: State) -> None:
         for point in state.points:
@@ -163,6 +189,15 @@ class Explorer:
                 self._look(state.world)
             except AssertionError as error:
                 raise self.blame(state, error) from error
+
+    def _judge_step(self, state: State, label: _Label, after: State) -> None:
+        step = id(state.world), id(after.world)
+        if step[0] != step[1] and step not in self._steps_seen:
+            self._steps_seen.add(step)
+            try:
+                self._look_back(state.world, after.world)
+            except AssertionError as error:
+                raise self.blame(state, error, label) from error
 
     def _steps(self, state: State) -> Iterator[tuple[_Label, State]]:
         calls = {
@@ -230,19 +265,25 @@ class Explorer:
         """Up to a call that isn't made late, and what matters to nobody."""
         point = _point(state, number)
         late = True
+        before = None
         while point.call is not None and late:
             late = _is_late(point.call, point)
+            before = point.call
             state, point = self._perform(state, number, point)
         while (
             point.call is not None
             and point.call.verb in (*_READS, 'list')
             and not _is_late(point.call, point)
-            and not any(
-                self._disturbs(state, other, point.call, number)
-                for other in _running(state)
-                if other != number
+            and (
+                (self._at_once and _same_object(before, point.call))
+                or not any(
+                    self._disturbs(state, other, point.call, number)
+                    for other in _running(state)
+                    if other != number
+                )
             )
         ):
+            before = point.call
             state, point = self._perform(state, number, point)
         return state
 
@@ -338,7 +379,19 @@ def _is_late(call: stepwise.Call, point: scripts.Point) -> bool:
     return (
         call.verb in _READS
         and call.arguments[0].startswith(layout.PACKS)
-        and layout.PACKS not in point.powers.deletes
+        # Whoever writes goes by what he has read.
+        and not any(
+            power.startswith(layout.PACKS) for power in point.powers.deletes
+        )
+    )
+
+
+def _same_object(before: stepwise.Call | None, call: stepwise.Call) -> bool:
+    """Whether calls read the same one."""
+    return (
+        before is not None
+        and {before.verb, call.verb} <= {*_READS}
+        and before.arguments[0] == call.arguments[0]
     )
 
 

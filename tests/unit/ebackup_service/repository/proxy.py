@@ -3,16 +3,20 @@
 
 from typing import Any
 
+from ebackup_service.repository import checker
 from ebackup_service.repository import collector
 from ebackup_service.repository import compaction
 from ebackup_service.repository import damage
 from ebackup_service.repository import discard
+from ebackup_service.repository import errors
+from ebackup_service.repository import extents
 from ebackup_service.repository import repair
 from ebackup_service.repository import repository
 from ebackup_service.repository import root as image_root
 from ebackup_service.repository import sample
 from ebackup_service.repository.storage import base as storage_base
 from ebackup_service.repository.storage import nas
+from ebackup_service.repository import suspects
 from ebackup_service.repository import verifier
 from tests.unit.ebackup_service.repository import base
 from tests.unit.ebackup_service.repository import service as services
@@ -23,7 +27,10 @@ ANY = compaction.Limits(0.95, 2**40, lambda count: None)
 
 
 class Proxy:
-    """A process of its own: it shares nothing but the disk and the service."""
+    """A process of its own: it shares nothing but the disk and the service.
+
+    :ivar damaged: what a backup is told of its base
+    """
 
     def __init__(
         self,
@@ -34,6 +41,7 @@ class Proxy:
         self.service = service
         self.storage = storage or nas.NasStorage(path)
         self.repo = repository.Repository.open(self.storage)
+        self.damaged = extents.Extents()
         self._case = base.RepositoryTestCase()
 
     def backup(self, chain: image_root.Chain) -> services.Record:
@@ -65,6 +73,7 @@ class Proxy:
             session_id=record.session_id,
             image_id=record.id,
             run=number,
+            damaged=self.damaged,
         )
 
     def give_up(self, record: services.Record) -> None:
@@ -89,13 +98,30 @@ class Proxy:
             self.repo, self.service.live, base.nothing_to_check, **kwargs
         )
 
-    def check(self) -> None:
-        """A check that reads everything, up to what it repairs."""
+    def check(
+        self, known: checker.Damage | None = None
+    ) -> damage.DamagedRecords:
+        """A check that reads everything, up to what it repairs.
+
+        :param known: what was found before: packs that are gone, say
+        :returns: what is damaged yet
+        """
+        records = self.verify(known or {})
+        self.repair(records)
+        return records
+
+    def verify(self, known: checker.Damage) -> damage.DamagedRecords:
+        """What a check finds to be damaged. See check()."""
+        also = suspects.packs(self.repo, known, base.nothing_to_check)
         records = damage.DamagedRecords()
         reader = verifier.PackVerifier(self.repo, records)
-        everything = sample.Sample()
+        everything = sample.Sample(also=also)
         for pack, _ in everything.packs(self.storage, base.nothing_to_check):
             reader.verify(pack, lambda length: None)
+        return records
+
+    def repair(self, records: damage.DamagedRecords) -> None:
+        """What a check does then."""
         repair.repair(
             self.repo,
             records,
@@ -106,12 +132,20 @@ class Proxy:
         )
 
     def restore(self, image_id: str) -> None:
-        """:raises AssertionError: other bytes than were backed up"""
+        """Restore an image, if it is available.
+
+        :raises AssertionError: other bytes than were backed up
+        :raises Corrupt: it is damaged
+        """
         record = self.service.pin(image_id)
         if record is None:
             return
         assert record.root is not None
-        data = base.restored(self.repo, self.repo.tree(record.root))
+        try:
+            data = base.restored(self.repo, self.repo.tree(record.root))
+        except errors.Corrupt:
+            self.service.unpin(image_id)
+            raise
         self.service.unpin(image_id)
         assert data == record.data
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs of proxies as processes for an explorer: they say what may come."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 import contextlib
 import dataclasses
 from typing import Any
@@ -10,12 +10,16 @@ import numpy as np
 
 from ebackup_service.repository import account
 from ebackup_service.repository import accounts
+from ebackup_service.repository import checker
 from ebackup_service.repository import collector
 from ebackup_service.repository import compaction
+from ebackup_service.repository import damage
 from ebackup_service.repository import errors
+from ebackup_service.repository import extents
 from ebackup_service.repository import layout
 from ebackup_service.repository import left_out
 from ebackup_service.repository import live_bytes
+from ebackup_service.repository import location
 from ebackup_service.repository import pack_rows
 from ebackup_service.repository import pack_set
 from ebackup_service.repository import root as image_root
@@ -25,6 +29,7 @@ from tests.unit.ebackup_service.repository import explorer
 from tests.unit.ebackup_service.repository import proxy
 from tests.unit.ebackup_service.repository import scripts
 from tests.unit.ebackup_service.repository import service as services
+from tests.unit.ebackup_service.repository import stepwise_repair
 from tests.unit.ebackup_service.repository import stepwise_service
 from tests.unit.ebackup_service.repository.storage import stepwise
 
@@ -46,7 +51,12 @@ class Job:
         self.session = f'{number:08x}-0000-4000-8000-00000000000b'
         self._data = data
 
-    def backup(self, chain: image_root.Chain) -> explorer.Actor:
+    def backup(
+        self,
+        chain: image_root.Chain,
+        damaged: extents.Extents | None = None,
+    ) -> explorer.Actor:
+        """:param damaged: what it is told of its base; it is stored anew"""
         own = (layout.session_prefix(self.session), *_keys(self.image))
         powers = Powers(
             creates=own,
@@ -54,7 +64,12 @@ class Job:
             misses=(layout.PACKS,),
             asks=frozenset(['reserve', 'commit', 'acknowledge']),
         )
-        return self._actor(powers, lambda one: one.backup(chain), own)
+
+        def run(one: proxy.Proxy) -> None:
+            one.damaged = damaged or one.damaged
+            one.backup(chain)
+
+        return self._actor(powers, run, own)
 
     def delete(self, image: str) -> explorer.Actor:
         keys = _keys(image)
@@ -70,42 +85,100 @@ class Job:
         actor = self._actor(Powers(asks=frozenset(['doom'])), run)
         return dataclasses.replace(actor, killed=None)
 
-    def restore(self, image: str) -> explorer.Actor:
-        """To others it is all the same whether it ends or is killed."""
+    def restore(self, image: str, damaged: bool = False) -> explorer.Actor:
+        """To others it is all the same whether it ends or is killed.
+
+        :param damaged: the image was, so it may fail
+        """
         powers = Powers(
             reads=(layout.COMPACTED,),
             misses=(layout.PACKS,),
             asks=frozenset(['pin', 'unpin']),
         )
-        actor = self._actor(powers, lambda one: one.restore(image))
+
+        def run(one: proxy.Proxy) -> None:
+            with contextlib.suppress(*[errors.Corrupt] if damaged else []):
+                one.restore(image)
+
+        actor = self._actor(powers, run)
         return dataclasses.replace(actor, killed=None)
 
-    def collect(self, late: bool = False) -> explorer.Actor:
-        """:param late: it may go on although others have begun since"""
-        return self._collect(proxy.Proxy.collect, late)
+    def collect(
+        self, late: bool = False, of: 'Sequence[Job] | None' = None
+    ) -> explorer.Actor:
+        """A collection.
 
-    def compact(self, late: bool = False) -> explorer.Actor:
-        """A collection that looks at everything."""
-        return self._collect(proxy.Proxy.compact, late)
+        :param late: it may go on although others have begun since
+        :param of: it touches nothing but what is of these; it is held to that
+        """
+        return self._collect(proxy.Proxy.collect, late, of)
+
+    def compact(
+        self, late: bool = False, of: 'Sequence[Job] | None' = None
+    ) -> explorer.Actor:
+        """A collection that looks at everything. See collect()."""
+        return self._collect(proxy.Proxy.compact, late, of)
+
+    def check(
+        self, known: checker.Damage, of: 'Sequence[Job]'
+    ) -> explorer.Actor:
+        """A check that repairs.
+
+        :param known: what was found before, by image
+        :param of: see collect()
+        """
+        powers = stepwise_repair.POWERS._replace(
+            reads=(*stepwise_repair.POWERS.reads, layout.PACKS)
+        )
+        return self._actor(powers, lambda one: one.check(known), only=of)
+
+    def repair(
+        self,
+        found: Sequence[location.Locator],
+        lost: Mapping[location.PackAddress, bool],
+        of: 'Sequence[Job]',
+    ) -> explorer.Actor:
+        """What a check does at its end, with what it found before all.
+
+        :param found: damaged records
+        :param lost: packs, and whether they are gone
+        :param of: see collect()
+        """
+
+        def run(one: proxy.Proxy) -> None:
+            records = damage.DamagedRecords()
+            for where in found:
+                records.add(where, errors.Corrupt('record', '', 'damaged'))
+            for address, is_gone in lost.items():
+                records.lose(address, is_gone)
+            one.repair(records)
+
+        return self._actor(stepwise_repair.POWERS, run, only=of)
 
     def _collect(
-        self, collect: Callable[[proxy.Proxy], None], late: bool
+        self,
+        collect: Callable[[proxy.Proxy], None],
+        late: bool,
+        of: 'Sequence[Job] | None',
     ) -> explorer.Actor:
         def run(one: proxy.Proxy) -> None:
             # What was needed when it asked may be gone when it is late.
             with contextlib.suppress(*[errors.Corrupt] if late else []):
                 collect(one)
 
-        return self._actor(_COLLECT, run)
+        return self._actor(_COLLECT, run, only=of)
 
     def _actor(
         self,
         powers: Powers,
         code: Callable[[proxy.Proxy], Any],
         owns: tuple[str, ...] = (),
+        only: 'Sequence[Job] | None' = None,
     ) -> explorer.Actor:
+        keys = None if only is None else _keys_of(only)
+
         def run(caller: stepwise.Caller) -> None:
-            teller = _Teller(caller, powers)
+            teller = _Teller(caller, powers, keys)
             service = _Service(
                 caller, self.name, self.image, self.session, self._data
             )
@@ -119,9 +192,17 @@ class Job:
 
 
 class _Teller:
-    def __init__(self, caller: stepwise.Caller, powers: Powers) -> None:
+    """:param only: keys, or prefixes, of what may be touched at all"""
+
+    def __init__(
+        self,
+        caller: stepwise.Caller,
+        powers: Powers,
+        only: tuple[str, ...] | None = None,
+    ) -> None:
         self._caller = caller
         self._powers = powers
+        self._only = only
         self.tell()
 
     def tell(self, knowledge: Any = None, **powers: Any) -> None:
@@ -129,8 +210,22 @@ class _Teller:
         self._powers = self._powers._replace(**powers)
         # Whoever misses a pack looks whether the storage is there.
         reads = {*self._powers.reads, layout.REPOSITORY}
-        self._powers = self._powers._replace(reads=tuple(sorted(reads)))
+        self._powers = self._powers._replace(
+            creates=self._narrowed(self._powers.creates),
+            deletes=self._narrowed(self._powers.deletes),
+            reads=tuple(sorted(reads)),
+        )
         scripts.tell(self._caller, self._powers, knowledge)
+
+    def _narrowed(self, powers: tuple[str, ...]) -> tuple[str, ...]:
+        if self._only is None:
+            return powers
+        return tuple(
+            max(power, key, key=len)
+            for power in powers
+            for key in self._only
+            if key.startswith(power) or power.startswith(key)
+        )
 
 
 class _Service(stepwise_service.StepwiseService):
@@ -156,6 +251,11 @@ class _Service(stepwise_service.StepwiseService):
 
 class _Proxy(proxy.Proxy):
     service: _Service
+
+    def repair(self, records: damage.DamagedRecords) -> None:
+        stepwise_repair.Repair(self, records, self.service.teller.tell).run(
+            self.service.live
+        )
 
     def _collect(self, **kwargs: Any) -> None:
         collection = collector.Collection(
@@ -249,6 +349,20 @@ def _tombstones(collection: Any) -> tuple[str, ...]:
 def _doubtful(collection: Any) -> tuple[str, ...]:
     return tuple(
         key for image in collection._doubtful for key in _keys(image.id)
+    )
+
+
+def _keys_of(jobs: Sequence[Job]) -> tuple[str, ...]:
+    """Of images and packs, and of what isn't anybody's."""
+    return (
+        layout.ACCOUNTS,
+        *(key for job in jobs for key in _keys(job.image)),
+        *(
+            key.replace(layout.PACKS, place)
+            for job in jobs
+            for key in [layout.session_prefix(job.session)]
+            for place in (layout.PACKS, layout.COMPACTED)
+        ),
     )
 
 

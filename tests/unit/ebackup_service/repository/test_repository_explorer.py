@@ -88,10 +88,9 @@ class Promises:
         packs = set()
         for record in world.catalog.needed():
             needed += _documents(record)
-            packs |= set(self._needs(after, record))
+            packs |= self._packs(after, record)
             assert record.state is State.AVAILABLE
-            data = base.restored(repo, repo.tree(record.root))
-            assert data == record.data, f'{record.id} is another volume'
+            self._restore(repo, record)
         needed += map(layout.pack_key, packs)
         left = [
             aftermath.uncompacted(key)
@@ -102,6 +101,17 @@ class Promises:
             f'{sorted(left)} is left, {sorted(needed)} is needed'
         )
         self._right.add(after)
+
+    def look_back(self, before, after):
+        """Nothing more is promised of a step."""
+
+    def _packs(self, world, record):
+        """What must be there at the end, and nothing else."""
+        return set(self._needs(world, record))
+
+    def _restore(self, repo, record):
+        data = base.restored(repo, repo.tree(record.root))
+        assert data == record.data, f'{record.id} is another volume'
 
     def _needs(self, world, record):
         """Offsets of the records that a tree reaches, by pack."""
@@ -143,6 +153,8 @@ def _documents(record):
 
 
 class ExplorerTestCase(test_base.BaseTestCase):
+    at_once = False
+
     def setUp(self):
         super().setUp()
         clock = mock.Mock(UTC=datetime.UTC)
@@ -171,10 +183,16 @@ class ExplorerTestCase(test_base.BaseTestCase):
             world = explorer.Explorer([actor], world, _nothing).undisturbed()
         return world
 
+    def promises(self, world):
+        """What must hold, if this is where it begins."""
+        return Promises()
+
     def explore(self, world, *actors):
         """How many states there are; all of them are right."""
-        promises = Promises()
-        explored = explorer.Explorer(actors, world, promises.look)
+        promises = self.promises(world)
+        explored = explorer.Explorer(
+            actors, world, promises.look, promises.look_back, self.at_once
+        )
         explored.explore()
         for end, state in explored.ends.items():
             try:

@@ -38,19 +38,30 @@ STORAGE = 'storage'
 
 
 class Objects:
-    """What a storage holds; never changes, and is hashed once."""
+    """What a storage holds; never changes, and is hashed once.
 
-    __slots__ = ('_by_key', '_hash')
+    :ivar fragile: keys of objects that a power loss would take away, until
+        somebody creates them again
+    """
 
-    def __init__(self, by_key: dict[str, bytes]) -> None:
+    __slots__ = ('_by_key', '_hash', 'fragile')
+
+    def __init__(
+        self, by_key: dict[str, bytes], fragile: frozenset[str] = frozenset()
+    ) -> None:
         self._by_key = by_key
-        self._hash = hash(frozenset(by_key.items()))
+        self.fragile = fragile.intersection(by_key)
+        self._hash = hash((frozenset(by_key.items()), self.fragile))
 
     def __hash__(self) -> int:
         return self._hash
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Objects) and self._by_key == other._by_key
+        return (
+            isinstance(other, Objects)
+            and self._by_key == other._by_key
+            and self.fragile == other.fragile
+        )
 
     def __contains__(self, key: str) -> bool:
         return key in self._by_key
@@ -58,20 +69,33 @@ class Objects:
     def __iter__(self) -> Iterator[str]:
         return iter(self._by_key)
 
+    def below(self, *prefixes: str) -> 'Objects':
+        """Those whose keys begin with one of these."""
+        return Objects(
+            {k: v for k, v in self._by_key.items() if k.startswith(prefixes)}
+        )
+
+    def made_fragile(self, key: str) -> 'Objects':
+        """The same, but that one isn't durable."""
+        return Objects(self._by_key, self.fragile | {key})
+
     def perform(self, call: Call) -> tuple['Objects', Any]:
         """What a call leaves, and what it returns, at one instant."""
         return getattr(self, f'_{call.verb}')(*call.arguments)
 
     def _create(self, key: str, data: bytes) -> tuple['Objects', Any]:
         if key in self._by_key:
-            return self, Raised(errors.ObjectExists, key)
-        return Objects({**self._by_key, key: data}), None
+            durable = self
+            if key in self.fragile:
+                durable = Objects(self._by_key, self.fragile - {key})
+            return durable, Raised(errors.ObjectExists, key)
+        return Objects({**self._by_key, key: data}, self.fragile), None
 
     def _delete(self, key: str) -> tuple['Objects', Any]:
         if key not in self._by_key:
             return self, None
         left = {k: v for k, v in self._by_key.items() if k != key}
-        return Objects(left), None
+        return Objects(left, self.fragile), None
 
     def _read(self, key: str) -> tuple['Objects', Any]:
         if key not in self._by_key:
