@@ -12,6 +12,7 @@ from ebackup_service.repository import compaction
 from ebackup_service.repository import errors
 from ebackup_service.repository import images
 from ebackup_service.repository import layout
+from ebackup_service.repository import lost_packs
 from ebackup_service.repository import markers
 from ebackup_service.repository import session
 from tests import base
@@ -134,6 +135,19 @@ class SeededBugTestCase(base.BaseTestCase):
         with mock.patch.object(images, 'delete', trusting):
             self.assert_found(
                 'KilledTestCase', 'test_collection_meets_half_a_deletion'
+            )
+
+    def test_repair_that_takes_a_tombstone_for_durable(self):
+        write = lost_packs.LostPacks.write
+
+        def trusting(self, *args):
+            self._deleted.clear()
+            return write(self, *args)
+
+        with mock.patch.object(lost_packs.LostPacks, 'write', trusting):
+            self.assert_found(
+                'KilledTestCase',
+                'test_repair_of_lost_packs_meets_half_a_deletion',
             )
 
     def test_compaction_before_it_is_durable(self):
